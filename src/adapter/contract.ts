@@ -1,0 +1,94 @@
+/**
+ * The contract between the gateway and a protocol. An adapter knows its protocol and nothing else: no routes, no retries,
+ * no dead letters. The gateway owns back-off, deadlines for whole operations and reconnection.
+ */
+import type { Envelope, Format } from '../envelope/envelope.ts'
+import type { GatewayError, PermanentError, RetryableError } from '../errors.ts'
+import type { Budget } from './budget.ts'
+
+/**
+ * How a source is told what became of a message (AMQP 1.0's words).
+ * accept: it is safe. release: give it back, later. reject: it can never be processed, and its dead letter is safe.
+ */
+export type Settlement = 'accept' | 'release' | 'reject'
+
+/** A message as received, and the one way back to its source. */
+export interface Delivery {
+  readonly envelope: Envelope
+  /** What the routes match on: the MQTT topic, the Kafka topic, the AMQP queue. */
+  readonly address: string
+  /** What the AMQP routing key adds to the address for captures; undefined elsewhere. */
+  readonly subject?: string | undefined
+  /** Called exactly once; may be called after the connection is gone, then it does nothing. Never throws. */
+  settle(settlement: Settlement): void
+}
+
+/** Something with a connection. `open` may follow `close` again and again; each open is a new generation. */
+export interface Component {
+  /**
+   * Connects, and resolves when usable. Rejects with a RetryableError when the peer cannot be reached in time or refuses
+   * (the gateway tries again), with a PermanentError only where no waiting can help (the gateway then stops).
+   */
+  open(signal: AbortSignal): Promise<void>
+  /** Lets go of the connection within a few seconds, whatever the peer does. Never rejects; safe to call twice. */
+  close(): Promise<void>
+}
+
+export interface Source extends Component {
+  /**
+   * Feeds `deliver` until `signal` aborts. After the abort it reads no more and resolves when all in flight is settled;
+   * it rejects with a RetryableError when the connection is lost. Never more than `maxInFlight` unsettled.
+   * `deliver` returns at once and never throws.
+   */
+  consume(deliver: (batch: readonly Delivery[]) => void, signal: AbortSignal): Promise<void>
+}
+
+/** A message on its way out: the envelope and the target's settings with every template filled in. */
+export interface Outbound<Target = unknown> {
+  readonly envelope: Envelope
+  readonly target: Target
+  readonly format: Format | undefined
+}
+
+/** What became of one message. An outage is a RetryableError whose `isOutage` is true: it counts as no attempt. */
+export type Outcome =
+  | { readonly kind: 'delivered' }
+  | { readonly kind: 'retryable'; readonly error: RetryableError }
+  | { readonly kind: 'rejected'; readonly error: PermanentError }
+export const delivered: Outcome = Object.freeze({ kind: 'delivered' })
+
+export interface Sink<Target = unknown> extends Component {
+  /** True when messages of one `send` and of successive sends arrive in the order given, so that lanes may be pipelined. */
+  readonly keepsOrder: boolean
+  /** How many `send` calls may run at once. */
+  readonly maxConcurrentSends: number
+  /** Most messages in one `send`. */
+  readonly maxBatch: number
+  /**
+   * Resolves when the broker has confirmed or refused each; outcome i belongs to message i. Queued is not sent.
+   * Never rejects, and always resolves within the sink's own deadline: what is unknown by then is `retryable`, PEER_TIMEOUT.
+   */
+  send(batch: readonly Outbound<Target>[], signal: AbortSignal): Promise<readonly Outcome[]>
+  /** Resolves with the reason when the connection of the latest `open` is lost; stays pending through a `close`. */
+  lost(): Promise<GatewayError>
+}
+
+/** What the gateway lends an adapter. */
+export interface Context {
+  /** The connection's name in the configuration. */
+  readonly connection: string
+  readonly gatewayId: string
+  readonly log: Log
+  /** The process's budget of unsettled messages; a source's own limit is its child. */
+  readonly budget: Budget
+  /** Adds to a counter of the connection, shown as `trivium_<name>_total`; for things only the adapter can see. */
+  count(name: string, by?: number): void
+}
+
+/** Sentences plus fields. ERROR only for loss or operator action. */
+export interface Log {
+  debug(message: string, fields?: Readonly<Record<string, unknown>>): void
+  info(message: string, fields?: Readonly<Record<string, unknown>>): void
+  warn(message: string, fields?: Readonly<Record<string, unknown>>): void
+  error(message: string, fields?: Readonly<Record<string, unknown>>): void
+}

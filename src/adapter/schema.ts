@@ -1,0 +1,34 @@
+/** Scalars that every protocol's configuration shares. The value carries its unit: `200ms`, `64KiB`. */
+import { z } from 'zod'
+
+const msPer: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+const bytesPer: Readonly<Record<string, number>> = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 }
+
+/** A duration such as `200ms`, `5s`, `1m`; its value in milliseconds. */
+export const duration = () => quantity(/^\d+(\.\d+)?(ms|s|m|h|d)$/, msPer, 'a duration such as 200ms, 5s or 1m')
+/** A size such as `64KiB`, `1MiB`; its value in bytes. */
+export const size = () => quantity(/^\d+(\.\d+)?(B|KiB|MiB|GiB)$/, bytesPer, 'a size such as 64KiB or 1MiB')
+
+function quantity(pattern: RegExp, per: Readonly<Record<string, number>>, name: string) {
+  return z
+    .string({ error: `expected ${name}` })
+    .regex(pattern, { error: `expected ${name}` })
+    .transform((text) => {
+      const unit = /[A-Za-z]+$/.exec(text)?.[0] ?? ''
+      return Math.round(Number.parseFloat(text) * (per[unit] ?? Number.NaN))
+    })
+}
+
+/** Text that must not be shown: `meta.secret` keeps it out of every dump. */
+export const secret = () => z.string().meta({ secret: true, description: 'A secret; use ${env:…} or ${file:…}.' })
+
+/** TLS settings of a client connection: file names, read when the connection opens. */
+export const clientTls = () =>
+  z
+    .strictObject({
+      ca: z.string().optional().meta({ description: 'File with the certificate authority to trust (PEM).' }),
+      cert: z.string().optional().meta({ description: 'File with the client certificate (PEM).' }),
+      key: z.string().optional().meta({ description: 'File with the client key (PEM).' }),
+      serverName: z.string().optional().meta({ description: 'Name to expect in the certificate of the server.' }),
+    })
+    .meta({ description: 'TLS; an empty object trusts the system authorities.' })

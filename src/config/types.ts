@@ -1,0 +1,83 @@
+/** The configuration after loading: checked, variables filled in, defaults in place. */
+import type { Format } from '../envelope/envelope.ts'
+
+export interface GatewayConfig {
+  readonly gateway: GatewaySettings
+  readonly connections: ReadonlyMap<string, ConnectionConfig>
+  readonly routes: readonly RouteConfig[]
+}
+
+export interface GatewaySettings {
+  /** Names this gateway in hops, client ids and logs. */
+  readonly id: string
+  readonly dataDir: string
+  readonly admin: { readonly host: string; readonly port: number; readonly token: string | undefined } | undefined
+  /** Budget of the process: messages and bytes taken in and not yet settled. */
+  readonly maxInFlight: number
+  readonly maxInFlightBytes: number
+  /** Longest time from SIGTERM to the end, in milliseconds. */
+  readonly drainMs: number
+}
+
+export interface ConnectionConfig {
+  readonly name: string
+  readonly protocol: string
+  readonly format: Format | undefined
+  /** The protocol's own settings, the value of its `connection` schema. */
+  readonly settings: unknown
+}
+
+export interface RouteConfig {
+  readonly name: string
+  readonly from: {
+    readonly connection: string
+    readonly protocol: string
+    readonly format: Format | undefined
+    /** The value of the protocol's `source.schema`. */
+    readonly settings: unknown
+  }
+  /** Any clause lets a message pass; empty: all pass. */
+  readonly filter: readonly FilterClause[]
+  readonly when: string | undefined
+  /** Path -> expression, in the order of the file. */
+  readonly set: ReadonlyMap<string, string>
+  readonly match: 'all' | 'first'
+  readonly order: 'key' | 'none'
+  readonly to: readonly TargetConfig[]
+  readonly acknowledge: 'stored' | 'delivered'
+  readonly retry: { readonly attempts: number; readonly delayMs: number; readonly maxDelayMs: number }
+  /** undefined: the gateway's own dead letters. */
+  readonly deadLetter: TargetConfig | undefined
+}
+
+export const filterOperators = [
+  'equals',
+  'not_equals',
+  'contains',
+  'starts_with',
+  'greater_than',
+  'less_than',
+  'in',
+  'exists',
+  'matches_regex',
+] as const
+export type FilterOperator = (typeof filterOperators)[number]
+
+export interface FilterClause {
+  /** Path into the message: `payload.status`, `headers.priority`, `params.site`, `eventType`. */
+  readonly field: string
+  readonly operator: FilterOperator
+  /** Absent for `exists`. */
+  readonly value?: unknown
+}
+
+export interface TargetConfig {
+  readonly connection: string
+  readonly protocol: string
+  readonly when: string | undefined
+  readonly format: Format | undefined
+  /** Destinations a template may give; undefined: any behind its literal prefix. */
+  readonly allow: readonly string[] | undefined
+  /** The value of the protocol's `sink.schema`; templates still in it. */
+  readonly settings: unknown
+}

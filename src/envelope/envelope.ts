@@ -1,0 +1,124 @@
+import type { PermanentError } from '../errors.ts'
+
+/** A header's value. Repeated headers are an array; anything JSON can say is kept as it is. */
+export type HeaderValue = string | number | bigint | boolean | null | Uint8Array | readonly HeaderValue[] | HeaderTable
+export interface HeaderTable {
+  readonly [name: string]: HeaderValue
+}
+/** Custom headers, without a prototype; names as the sender wrote them. */
+export type CustomHeaders = Readonly<Record<string, HeaderValue>>
+
+/** How a message travels: see docs/formats.md. */
+export const formats = ['binary', 'envelope', 'cloudevents', 'raw'] as const
+export type Format = (typeof formats)[number]
+
+/**
+ * The canonical fields, as a codec knows them. Absent is undefined, never null; times and durations carry their unit.
+ * In YAML, expressions and JSON the well-known headers are `headers.contentType, .priority, .ttl, .retryCount`.
+ */
+export interface EnvelopeFields {
+  /** The sender's id where it gave one, for Kafka `topic/partition/offset`, else a UUIDv7. */
+  messageId: string
+  /** RFC 3339, kept verbatim. */
+  timestamp: string
+  /** Where it came from: `mqtt://plant/sensors/berlin/7/telemetry`; a CloudEvents sender's own `source` is kept. */
+  source: string
+  /** The logical destination its sender named. */
+  destination?: string | undefined
+  eventType?: string | undefined
+  /** Version of the event's schema. */
+  version?: string | undefined
+  correlationId?: string | undefined
+  contentType?: string | undefined
+  /** 0 to 255, higher is more urgent. */
+  priority?: number | undefined
+  /** Time to live in milliseconds from `timestamp`. */
+  ttlMs?: number | undefined
+  /** Attempts counted by gateways before this one. */
+  retryCount?: number | undefined
+  headers?: CustomHeaders | undefined
+  /** The bytes as received; null is a tombstone (Kafka: no value). */
+  payload: Uint8Array | null
+  /** Ordering and partition key: the bytes of Kafka's key where it was not UTF-8. */
+  key?: string | Uint8Array | undefined
+  /** Where an answer is expected, e.g. `mqtt:devices/7/answers`. */
+  replyTo?: string | undefined
+  /** Ids of the gateways it passed, comma separated, oldest first. */
+  hops?: string | undefined
+  /** Set by a codec whose sender claimed a structured format and broke it: `payload` is then the whole body. */
+  malformed?: PermanentError | undefined
+}
+
+/** One canonical message. Immutable: a rule that changes something makes a new one with `with`. */
+export class Envelope implements Readonly<EnvelopeFields> {
+  readonly messageId: string
+  readonly timestamp: string
+  readonly source: string
+  readonly destination: string | undefined
+  readonly eventType: string | undefined
+  readonly version: string | undefined
+  readonly correlationId: string | undefined
+  readonly contentType: string | undefined
+  readonly priority: number | undefined
+  readonly ttlMs: number | undefined
+  readonly retryCount: number | undefined
+  readonly headers: CustomHeaders
+  readonly payload: Uint8Array | null
+  readonly key: string | Uint8Array | undefined
+  readonly replyTo: string | undefined
+  readonly hops: string | undefined
+  readonly malformed: PermanentError | undefined
+  #json: unknown = notParsed
+
+  constructor(fields: Readonly<EnvelopeFields>) {
+    this.messageId = fields.messageId
+    this.timestamp = fields.timestamp
+    this.source = fields.source
+    this.destination = fields.destination
+    this.eventType = fields.eventType
+    this.version = fields.version
+    this.correlationId = fields.correlationId
+    this.contentType = fields.contentType
+    this.priority = fields.priority
+    this.ttlMs = fields.ttlMs
+    this.retryCount = fields.retryCount
+    this.headers = fields.headers ?? noHeaders
+    this.payload = fields.payload
+    this.key = fields.key
+    this.replyTo = fields.replyTo
+    this.hops = fields.hops
+    this.malformed = fields.malformed
+  }
+
+  /** The payload as JSON, parsed at most once; undefined where it is absent or no JSON. Never throws. */
+  get json(): unknown {
+    if (this.#json === notParsed) this.#json = parseJson(this.payload)
+    return this.#json
+  }
+
+  /** Size for budgets: the payload plus a flat charge for the fields. */
+  get sizeBytes(): number {
+    return (this.payload?.byteLength ?? 0) + fieldsCostBytes
+  }
+
+  /** A copy with some fields replaced; the parsed payload is carried over unless the payload changes. */
+  with(changes: Partial<EnvelopeFields>): Envelope {
+    const copy = new Envelope({ ...this, ...changes })
+    if (!('payload' in changes)) copy.#json = this.#json
+    return copy
+  }
+}
+
+const notParsed = Symbol('not parsed')
+const noHeaders: CustomHeaders = Object.freeze(Object.create(null))
+const fieldsCostBytes = 512
+
+function parseJson(payload: Uint8Array | null): unknown {
+  if (payload === null || payload.byteLength === 0) return undefined
+  try {
+    const text = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString('utf8')
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,79 @@
+/**
+ * Every error of the gateway. The class answers one question (again, or never?); the code names the cause and
+ * stands in docs/errors.md.
+ */
+export const errorCodes = [
+  // what a peer answered about one message
+  'MESSAGE_REFUSED', // the target refused it for good
+  'MESSAGE_UNROUTABLE', // no queue is bound, the topic does not exist
+  'MESSAGE_TOO_LARGE',
+  'MESSAGE_MALFORMED', // the body is not what its content type claims
+  'MESSAGE_EXPIRED', // its time to live has passed
+  'MESSAGE_LOOPING', // it came through this gateway too often
+  'TARGET_BUSY', // the target asks to come again later
+  // what a rule could not do
+  'TRANSFORM_FAILED',
+  'DESTINATION_INVALID', // a rendered destination is not legal or not allowed
+  // what the connection met
+  'PEER_UNREACHABLE',
+  'PEER_TIMEOUT',
+  'PEER_LOST',
+  'CREDENTIALS_REFUSED',
+  'ACCESS_DENIED',
+  'NOT_FOUND', // the queue or topic is not there
+  'PEER_FAILED', // the peer answered with an error of its own
+  // what the user must mend
+  'CONFIG_INVALID',
+  'PORT_IN_USE',
+  'USAGE',
+  'FILE_MISSING',
+  'DRAIN_INCOMPLETE',
+  'INTERNAL',
+] as const
+export type ErrorCode = (typeof errorCodes)[number]
+
+export abstract class GatewayError extends Error {
+  abstract readonly retryable: boolean
+  readonly code: ErrorCode
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = new.target.name // derived, so it cannot drift
+    this.code = code
+  }
+}
+
+/** Codes that speak of the peer and not of a message: while they last, no attempt is counted and nothing is dead-lettered. */
+const outageCodes: ReadonlySet<ErrorCode> = new Set([
+  'PEER_UNREACHABLE',
+  'PEER_TIMEOUT',
+  'PEER_LOST',
+  'CREDENTIALS_REFUSED',
+  'ACCESS_DENIED',
+  'PORT_IN_USE',
+])
+
+/** The same message may succeed later. */
+export class RetryableError extends GatewayError {
+  override readonly retryable = true
+  /** The peer's own wish, in milliseconds. */
+  readonly retryAfterMs: number | undefined
+  constructor(code: ErrorCode, message: string, options: ErrorOptions & { retryAfterMs?: number } = {}) {
+    super(code, message, options)
+    this.retryAfterMs = options.retryAfterMs
+  }
+  /** True when the target could not be reached or did not answer: that is no attempt of the message. */
+  get isOutage(): boolean {
+    return outageCodes.has(this.code)
+  }
+}
+
+/** The same message will never succeed. */
+export class PermanentError extends GatewayError {
+  override readonly retryable = false
+}
+
+/** The text of anything thrown, on one line. */
+export function messageOf(error: unknown): string {
+  const text = error instanceof Error ? error.message || error.name : String(error)
+  return text.replaceAll(/\s+/g, ' ').trim()
+}
