@@ -42,15 +42,17 @@ export abstract class GatewayError extends Error {
   }
 }
 
-/** Codes that speak of the peer and not of a message: while they last, no attempt is counted and nothing is dead-lettered. */
+/** Codes that speak of the whole peer: it is opened anew, and all that goes to it waits. */
 const outageCodes: ReadonlySet<ErrorCode> = new Set([
   'PEER_UNREACHABLE',
   'PEER_TIMEOUT',
   'PEER_LOST',
   'CREDENTIALS_REFUSED',
-  'ACCESS_DENIED',
   'PORT_IN_USE',
 ])
+
+/** Codes that speak of a destination and not of the message: an operator mends them, so no attempt is counted either. */
+const destinationCodes: ReadonlySet<ErrorCode> = new Set(['NOT_FOUND', 'ACCESS_DENIED'])
 
 /** The same message may succeed later. */
 export class RetryableError extends GatewayError {
@@ -61,9 +63,13 @@ export class RetryableError extends GatewayError {
     super(code, message, options)
     this.retryAfterMs = options.retryAfterMs
   }
-  /** True when the target could not be reached or did not answer: that is no attempt of the message. */
+  /** True when the target could not be reached or did not answer. */
   get isOutage(): boolean {
     return outageCodes.has(this.code)
+  }
+  /** True when the target answered about this very message; only that uses up `retry.attempts`. */
+  get countsAsAttempt(): boolean {
+    return !outageCodes.has(this.code) && !destinationCodes.has(this.code)
   }
 }
 

@@ -48,6 +48,8 @@ export interface Outbound<Target = unknown> {
   readonly envelope: Envelope
   readonly target: Target
   readonly format: Format | undefined
+  /** Ids of the gateways passed, this one last, comma separated; filled in by the delivery, written as `trivium-hops`. */
+  hops?: string | undefined
 }
 
 /** What became of one message. An outage is a RetryableError whose `isOutage` is true: it counts as no attempt. */

@@ -1,0 +1,13 @@
+/** What the process ends with; sysexits where there is one. */
+export const exitCodes = {
+  ok: 0,
+  /** A check found something, a message was refused. */
+  found: 1,
+  usage: 64,
+  noInput: 66,
+  /** A port is in use, a broker cannot be reached. */
+  unavailable: 69,
+  internal: 70,
+  /** The configuration is invalid: starting again will not help. */
+  config: 78,
+} as const

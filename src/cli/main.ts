@@ -1,0 +1,122 @@
+import { Command, CommanderError, Option } from 'commander'
+import { logLevels } from '../telemetry/log.ts'
+import { version } from '../version.ts'
+import { exitCodes } from './exit-codes.ts'
+import type { PublishOptions } from './publish.ts'
+import type { RunOptions } from './run.ts'
+
+/** The command line. Sets the process's exit code; a command's own module is loaded only when it is called. */
+export async function main(argv: readonly string[]): Promise<void> {
+  const program = buildProgram()
+  try {
+    await program.parseAsync(argv.length === 0 ? ['run'] : [...argv], { from: 'user' })
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage
+  }
+}
+
+function buildProgram(): Command {
+  const program = new Command('trivium')
+    .description('A messaging gateway: bridges MQTT, AMQP and Kafka by declarative rules, and loses nothing.')
+    .exitOverride()
+    .showSuggestionAfterError()
+    .addHelpText(
+      'after',
+      examples([
+        'run trivium.yaml',
+        'validate trivium.yaml',
+        'publish devices sensors/berlin/7/telemetry \'{"temperature":31.5}\'',
+      ]),
+    )
+  for (const command of [runCommand(), validateCommand(), publishCommand(), schemaCommand(), versionCommand()]) {
+    program.addCommand(command.exitOverride().showHelpAfterError('(see trivium help)'))
+  }
+  return program
+}
+
+function runCommand(): Command {
+  return new Command('run')
+    .description('Run the gateway in the foreground, until SIGINT or SIGTERM.')
+    .argument('[config]', 'configuration file; default $TRIVIUM_CONFIG, else trivium.yaml')
+    .addOption(
+      new Option('--log-level <level>', 'how much to log').choices(logLevels).env('TRIVIUM_LOG_LEVEL').default('info'),
+    )
+    .addOption(
+      new Option('--log-format <format>', 'auto: text on a terminal, JSON otherwise')
+        .choices(['auto', 'text', 'json'])
+        .env('TRIVIUM_LOG_FORMAT')
+        .default('auto'),
+    )
+    .addHelpText('after', examples(['run', 'run bridge.yaml', 'run bridge.yaml --log-level debug --log-format json']))
+    .action(async (config: string | undefined, options: RunOptions) => {
+      const { run } = await import('./run.ts')
+      process.exitCode = await run(config, options)
+    })
+}
+
+function validateCommand(): Command {
+  return new Command('validate')
+    .description('Check configuration files without connecting to anything; reports every error of a file at once.')
+    .argument('[config...]', 'configuration files; default $TRIVIUM_CONFIG, else trivium.yaml')
+    .option('--json', 'print the findings as JSON')
+    .option('--deny-warnings', 'end with 1 when there are warnings')
+    .addHelpText(
+      'after',
+      examples(['validate', 'validate bridge.yaml other.yaml', 'validate --deny-warnings bridge.yaml']),
+    )
+    .action(async (files: string[], options: { json?: boolean; denyWarnings?: boolean }) => {
+      const { validate } = await import('./validate.ts')
+      process.exitCode = await validate(files, options)
+    })
+}
+
+function publishCommand(): Command {
+  const collect = (value: string, all: string[]) => [...all, value]
+  return new Command('publish')
+    .description('Send a message through a connection of the configuration, and wait until it is confirmed.')
+    .argument('<connection>', 'name of the connection')
+    .argument('<destination>', 'MQTT topic, Kafka topic, or AMQP exchange/routing-key (/queue for a queue)')
+    .argument('[body]', 'the payload; - or absent: standard input')
+    .option('-c, --config <file>', 'configuration file; default $TRIVIUM_CONFIG, else trivium.yaml')
+    .option('-H, --header <name=value>', 'a header; may be repeated', collect, [])
+    .option('-k, --key <key>', 'ordering and partition key')
+    .option('--type <eventType>', 'event type')
+    .option('--content-type <type>', 'content type of the payload')
+    .option('--format <format>', 'binary, envelope, cloudevents or raw')
+    .option('--count <n>', 'send it so many times', '1')
+    .addHelpText(
+      'after',
+      examples([
+        'publish devices sensors/berlin/7/telemetry \'{"temperature":31.5}\'',
+        'publish events telemetry.berlin -k 7 --type Reading @reading.json',
+      ]),
+    )
+    .action(async (connection: string, destination: string, body: string | undefined, options: PublishOptions) => {
+      const { publish } = await import('./publish.ts')
+      process.exitCode = await publish({ connection, destination, body }, options)
+    })
+}
+
+function schemaCommand(): Command {
+  return new Command('schema')
+    .description('Print the JSON Schema (draft-07) of the configuration, for editors.')
+    .addHelpText('after', examples(['schema > trivium.schema.json']))
+    .action(async () => {
+      const { schema } = await import('./schema.ts')
+      schema()
+    })
+}
+
+function versionCommand(): Command {
+  return new Command('version')
+    .description('Print the version.')
+    .option('--json', 'as JSON, with the version of Node')
+    .addHelpText('after', examples(['version', 'version --json']))
+    .action(({ json }: { json?: boolean }) => {
+      console.log(json ? JSON.stringify({ version, node: process.versions.node }) : version)
+    })
+}
+
+const examples = (lines: readonly string[]): string =>
+  `\nExamples:\n${lines.map((line) => `  $ trivium ${line}`).join('\n')}`

@@ -1,0 +1,126 @@
+import { readFileSync } from 'node:fs'
+import { buffer } from 'node:stream/consumers'
+import { protocols } from '../../protocols/index.ts'
+import { Budget } from '../adapter/budget.ts'
+import type { Context, Outbound, Outcome, Sink } from '../adapter/contract.ts'
+import type { AnyProtocol } from '../adapter/protocol.ts'
+import type { ConnectionConfig } from '../config/types.ts'
+import { Envelope, type Format, formats } from '../envelope/envelope.ts'
+import { uuidv7 } from '../envelope/uuid.ts'
+import { messageOf } from '../errors.ts'
+import { createLog } from '../telemetry/log.ts'
+import { readConfig } from './config-file.ts'
+import { exitCodes } from './exit-codes.ts'
+
+export interface PublishOptions {
+  readonly config?: string
+  readonly header: readonly string[]
+  readonly key?: string
+  readonly type?: string
+  readonly contentType?: string
+  readonly format?: string
+  readonly count: string
+}
+
+interface Message {
+  readonly connection: string
+  readonly destination: string
+  readonly body: string | undefined
+}
+
+/** Sends through a sink of its own, as the gateway would; resolves with the exit code. */
+export async function publish(message: Message, options: PublishOptions): Promise<number> {
+  const usage = usageProblem(options)
+  if (usage !== undefined) return fail(exitCodes.usage, usage)
+  const config = readConfig(options.config)
+  if (typeof config === 'number') return config
+  const connection = config.connections.get(message.connection)
+  if (connection === undefined) {
+    const names = [...config.connections.keys()].join(', ')
+    return fail(exitCodes.usage, `no connection ${message.connection}; the configuration has: ${names}`)
+  }
+  const protocol = protocols.find(({ name }) => name === connection.protocol)
+  if (protocol?.sink === undefined) return fail(exitCodes.usage, `${connection.protocol} cannot be published to`)
+  const payload = await payloadOf(message.body)
+  const { destination } = message
+  const target = protocol.sink.targetOf(destination, options.key)
+  const outbound = Array.from({ length: Number(options.count) }, () =>
+    outboundOf(payload, target, destination, options),
+  )
+  return send(protocol.sink, connection, outbound, destination)
+}
+
+async function send(
+  { create, outside, address }: NonNullable<AnyProtocol['sink']>,
+  connection: ConnectionConfig,
+  batch: readonly Outbound[],
+  destination: string,
+): Promise<number> {
+  const sink: Sink = create(outside?.(connection.settings) ?? connection.settings, contextOf(connection))
+  const { signal } = new AbortController()
+  try {
+    await sink.open(signal)
+    for (let start = 0; start < batch.length; start += sink.maxBatch) {
+      const outcomes = await sink.send(batch.slice(start, start + sink.maxBatch), signal)
+      const problem = outcomes.find((outcome) => outcome.kind !== 'delivered')
+      if (problem !== undefined) return reportOutcome(problem, destination)
+    }
+    console.error(`${batch.length} message(s) confirmed by ${connection.name}/${address(batch[0]?.target)}`)
+    return exitCodes.ok
+  } catch (error) {
+    return fail(exitCodes.unavailable, messageOf(error))
+  } finally {
+    await sink.close()
+  }
+}
+
+function reportOutcome(outcome: Outcome, destination: string): number {
+  if (outcome.kind === 'delivered') return exitCodes.ok
+  const text = `${destination}: ${outcome.error.code}: ${outcome.error.message}`
+  return fail(outcome.kind === 'rejected' ? exitCodes.found : exitCodes.unavailable, text)
+}
+
+function outboundOf(payload: Uint8Array, target: unknown, destination: string, options: PublishOptions): Outbound {
+  const headers = Object.assign(Object.create(null), Object.fromEntries(options.header.map(headerOf)))
+  const envelope = new Envelope({
+    messageId: uuidv7(),
+    timestamp: new Date().toISOString(),
+    source: 'trivium://publish',
+    destination,
+    payload,
+    headers,
+    eventType: options.type,
+    contentType: options.contentType,
+    key: options.key,
+  })
+  return { envelope, target, format: options.format as Format | undefined }
+}
+
+const headerOf = (text: string): [string, string] => {
+  const at = text.indexOf('=')
+  return [text.slice(0, at), text.slice(at + 1)]
+}
+
+function usageProblem({ header, format, count }: PublishOptions): string | undefined {
+  const badHeader = header.find((text) => text.indexOf('=') < 1)
+  if (badHeader !== undefined) return `--header ${badHeader}: write it as name=value`
+  if (format !== undefined && !formats.includes(format as Format))
+    return `--format ${format}: one of ${formats.join(', ')}`
+  return /^[1-9]\d{0,6}$/.test(count) ? undefined : `--count ${count}: a number from 1 to 9999999`
+}
+
+async function payloadOf(body: string | undefined): Promise<Uint8Array> {
+  if (body === undefined || body === '-') return buffer(process.stdin)
+  return body.startsWith('@') ? readFileSync(body.slice(1)) : Buffer.from(body)
+}
+
+function contextOf(connection: ConnectionConfig): Context {
+  const budget = new Budget({ maxCount: 10_000, maxBytes: 2 ** 30 })
+  const log = createLog({ level: 'warn', format: 'auto' })
+  return { connection: connection.name, gatewayId: `publish-${process.pid}`, log, budget, count: () => {} }
+}
+
+function fail(code: number, message: string): number {
+  console.error(`trivium: ${message}`)
+  return code
+}

@@ -1,0 +1,78 @@
+import { protocols } from '../../protocols/index.ts'
+import type { Log } from '../adapter/contract.ts'
+import { AdminServer } from '../admin/server.ts'
+import type { GatewayConfig } from '../config/types.ts'
+import { GatewayError, messageOf } from '../errors.ts'
+import { Gateway } from '../gateway.ts'
+import { createLog, type LogFormat, type LogLevel } from '../telemetry/log.ts'
+import { createMetrics } from '../telemetry/metrics.ts'
+import { version } from '../version.ts'
+import { readConfig } from './config-file.ts'
+import { exitCodes } from './exit-codes.ts'
+
+export interface RunOptions {
+  readonly logLevel: LogLevel
+  readonly logFormat: LogFormat
+}
+
+/** Runs the gateway until a signal or a failure that no waiting can mend. Resolves with the exit code. */
+export async function run(file: string | undefined, options: RunOptions): Promise<number> {
+  const config = readConfig(file)
+  if (typeof config === 'number') return config
+  const log = createLog({ level: options.logLevel, format: options.logFormat })
+  failStop(log)
+  const gateway = new Gateway(config, protocols, log)
+  const admin =
+    config.gateway.admin &&
+    new AdminServer(
+      config.gateway.admin,
+      () => gateway.status(),
+      createMetrics(() => gateway.status()),
+    )
+  try {
+    const address = await admin?.listen()
+    gateway.start()
+    greet(config, address, log)
+    const failure = await Promise.race([stopSignal(log), gateway.fatal])
+    await gateway.stop()
+    return failure === undefined ? exitCodes.ok : reportFailure(failure, log)
+  } catch (error) {
+    return reportFailure(error, log)
+  } finally {
+    await admin?.close()
+  }
+}
+
+function greet(config: GatewayConfig, admin: string | undefined, log: Log): void {
+  const { id, notes } = config.gateway
+  log.info(`trivium ${version} runs ${config.routes.length} route(s) as ${id}`, admin === undefined ? {} : { admin })
+  for (const note of notes) log.info(note)
+}
+
+/** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once. */
+function stopSignal(log: Log): Promise<undefined> {
+  const { promise, resolve } = Promise.withResolvers<undefined>()
+  let isStopping = false
+  const onSignal = (signal: 'SIGINT' | 'SIGTERM') => {
+    if (isStopping) process.exit(signal === 'SIGINT' ? 130 : 143)
+    isStopping = true
+    log.info(`${signal}: stopping; what is in flight is delivered first`)
+    resolve(undefined)
+  }
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal)
+  return promise
+}
+
+function reportFailure(failure: unknown, log: Log): number {
+  const code = failure instanceof GatewayError ? failure.code : 'INTERNAL'
+  log.error(messageOf(failure), { code })
+  return code === 'INTERNAL' ? exitCodes.internal : exitCodes.unavailable
+}
+
+/** An error nobody expected: nothing more is acknowledged, the process ends, and the sources give everything again. */
+function failStop(log: Log): void {
+  process.on('uncaughtException', (error) => {
+    log.error(`a bug ends the gateway, nothing acknowledged is lost: ${messageOf(error)}`, { stack: error.stack })
+    process.exit(exitCodes.internal)
+  })
+}

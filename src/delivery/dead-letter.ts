@@ -1,0 +1,32 @@
+import type { Envelope, HeaderValue } from '../envelope/envelope.ts'
+import type { ErrorCode, GatewayError } from '../errors.ts'
+import type { DeadLetter, DeadLetterReason } from '../store/dead-letters.ts'
+
+const reasonOfCode: Partial<Record<ErrorCode, DeadLetterReason>> = {
+  MESSAGE_EXPIRED: 'expired',
+  MESSAGE_TOO_LARGE: 'too-large',
+  MESSAGE_MALFORMED: 'schema',
+  MESSAGE_LOOPING: 'loop',
+  TRANSFORM_FAILED: 'transform',
+  DESTINATION_INVALID: 'transform',
+}
+
+/** A permanent failure's reason; a retryable one only gets here when its attempts are used up. */
+export function reasonOf(error: GatewayError): DeadLetterReason {
+  return error.retryable ? 'max-attempts' : (reasonOfCode[error.code] ?? 'rejected')
+}
+
+/** The original message with the `trivium-dlq-*` headers beside its own. */
+export function deadLetterEnvelope(letter: DeadLetter): Envelope {
+  const headers: Record<string, HeaderValue> = Object.assign(Object.create(null), letter.envelope.headers)
+  headers['trivium-dlq-reason'] = letter.reason
+  headers['trivium-dlq-error'] = `${letter.error.code}: ${letter.error.message}`
+  headers['trivium-dlq-attempts'] = String(letter.attempts)
+  headers['trivium-dlq-route'] = letter.route
+  headers['trivium-dlq-source'] = letter.envelope.source
+  if (letter.target !== undefined) headers['trivium-dlq-target'] = letter.target
+  headers['trivium-dlq-first-at'] = new Date(letter.firstAt).toISOString()
+  headers['trivium-dlq-last-at'] = new Date(letter.lastAt).toISOString()
+  // What expired or looped must not be refused again for the same reason on its way to where people look at it.
+  return letter.envelope.with({ headers, ttlMs: undefined, malformed: undefined })
+}

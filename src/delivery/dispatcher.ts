@@ -1,0 +1,216 @@
+import { delivered, type Outbound, type Outcome, type Sink } from '../adapter/contract.ts'
+import { withDeadline } from '../adapter/deadline.ts'
+import { type GatewayError, messageOf, PermanentError, RetryableError } from '../errors.ts'
+import { fullJitterMs } from './backoff.ts'
+import { type Lane, Lanes } from './lanes.ts'
+import { isExpired, type Parcel } from './parcel.ts'
+import { Queue } from './queue.ts'
+
+/** A sink keeps its own deadline; this one is for a sink that does not. Milliseconds. */
+const sendDeadlineMs = 60_000
+
+/** One call of the sink that is under way. */
+interface Send {
+  readonly number: number
+  readonly parcels: readonly Parcel[]
+  outcomes: readonly Outcome[] | undefined
+}
+
+/**
+ * Brings parcels to one sink. What has gathered leaves in one batch; while it is under way the next gathers.
+ *
+ * A parcel is in exactly one place: `urgent` or `ready` (to be sent), a lane (must wait), or a send (under way).
+ * ready -> send -> confirmed | failed | lane -> urgent -> send ...
+ * Outcomes are handled in the order of the sends, so that of a lane nothing overtakes what failed before it.
+ */
+export class Dispatcher {
+  readonly #sink: Sink
+  /** Told once per outage; the supervisor then opens the sink anew and calls `resume`. */
+  readonly #onOutage: (error: GatewayError) => void
+  readonly #ready = new Queue<Parcel>()
+  readonly #urgent = new Queue<Parcel>()
+  readonly #lanes = new Lanes()
+  readonly #sends: Send[] = []
+  #nextSeq = 1
+  #lastSend = 0
+  #lastFinishedSend = 0
+  #isOpen = false
+  #isStopped = false
+  #isScheduled = false
+  #abort = new AbortController()
+
+  constructor(sink: Sink, onOutage: (error: GatewayError) => void) {
+    this.#sink = sink
+    this.#onOutage = onOutage
+  }
+
+  /** Parcels not yet confirmed or given up. */
+  get size(): number {
+    let underway = 0
+    for (const send of this.#sends) underway += send.parcels.length
+    return this.#ready.size + this.#urgent.size + this.#lanes.size + underway
+  }
+
+  add(parcel: Parcel): void {
+    if (this.#isStopped) return parcel.owner.released(parcel)
+    parcel.seq = this.#nextSeq++
+    this.#ready.push(parcel)
+    this.#schedule()
+  }
+
+  /** The sink is open (again). */
+  resume(): void {
+    this.#isOpen = true
+    this.#abort = new AbortController()
+    this.#lanes.endOutage()
+    this.#freeLanes()
+    this.#schedule()
+  }
+
+  /** The sink is gone: send nothing until `resume`. */
+  suspend(): void {
+    this.#isOpen = false
+    this.#abort.abort()
+  }
+
+  /** The gateway stops: what is not under way goes back to its source. */
+  stop(): void {
+    this.#isStopped = true
+    for (const parcel of [...this.#lanes.takeAll(), ...this.#urgent.takeAll(), ...this.#ready.takeAll()]) {
+      parcel.owner.released(parcel)
+    }
+  }
+
+  /** Once per turn of the event loop, so that all a source has read in one go leaves in one batch. */
+  #schedule(): void {
+    if (this.#isScheduled || !this.#isOpen) return
+    this.#isScheduled = true
+    queueMicrotask(() => {
+      this.#isScheduled = false
+      this.#pump()
+    })
+  }
+
+  #pump(): void {
+    while (this.#isOpen && this.#sends.length < this.#sink.maxConcurrentSends) {
+      const parcels = this.#gather()
+      if (parcels.length === 0) return
+      this.#send(parcels)
+    }
+  }
+
+  #gather(): Parcel[] {
+    const parcels: Parcel[] = []
+    while (parcels.length < this.#sink.maxBatch) {
+      const parcel = this.#urgent.shift() ?? this.#ready.shift()
+      if (parcel === undefined) break
+      if (this.#mustWait(parcel)) continue
+      if (parcel.outbound.envelope.ttlMs !== undefined && isExpired(parcel, Date.now())) this.#expire(parcel)
+      else parcels.push(parcel)
+    }
+    return parcels
+  }
+
+  #mustWait(parcel: Parcel): boolean {
+    if (this.#sink.keepsOrder && this.#lanes.isEmpty) return false
+    if (!parcel.isKeyed) return false
+    const lane = this.#lanes.of(parcel)
+    if (lane !== undefined) lane.waiting.push(parcel)
+    else if (!this.#sink.keepsOrder) this.#lanes.hold(parcel, 'underway', this.#lastSend + 1)
+    return lane !== undefined
+  }
+
+  #expire(parcel: Parcel): void {
+    const { timestamp, ttlMs } = parcel.outbound.envelope
+    parcel.owner.failed(parcel, new PermanentError('MESSAGE_EXPIRED', `its ${ttlMs} ms from ${timestamp} are over`))
+    const lane = this.#lanes.isEmpty ? undefined : this.#lanes.of(parcel)
+    if (lane?.state === 'underway') this.#free(lane)
+  }
+
+  #send(parcels: readonly Parcel[]): void {
+    const send: Send = { number: ++this.#lastSend, parcels, outcomes: undefined }
+    this.#sends.push(send)
+    void this.#outcomes(parcels.map(outboundOf)).then((outcomes) => {
+      send.outcomes = outcomes
+      this.#finishSends()
+    })
+  }
+
+  async #outcomes(batch: readonly Outbound[]): Promise<readonly Outcome[]> {
+    try {
+      const outcomes = await withDeadline(this.#sink.send(batch, this.#abort.signal), sendDeadlineMs, 'a send')
+      if (outcomes.length === batch.length) return outcomes
+      throw new Error(`the sink gave ${outcomes.length} outcomes for ${batch.length} messages`)
+    } catch (cause) {
+      const error =
+        cause instanceof RetryableError ? cause : new RetryableError('PEER_LOST', messageOf(cause), { cause })
+      return batch.map(() => ({ kind: 'retryable', error }))
+    }
+  }
+
+  #finishSends(): void {
+    const nowMs = performance.now()
+    while (this.#sends[0]?.outcomes !== undefined) {
+      const { number, parcels, outcomes } = this.#sends.shift()!
+      for (let i = 0; i < parcels.length; i += 1) this.#finish(parcels[i]!, outcomes![i] ?? delivered, nowMs)
+      this.#lastFinishedSend = number
+    }
+    if (!this.#lanes.isEmpty) this.#freeLanes()
+    this.#pump()
+  }
+
+  #finish(parcel: Parcel, outcome: Outcome, nowMs: number): void {
+    const lane = this.#lanes.isEmpty ? undefined : this.#lanes.of(parcel)
+    // One before it in its lane failed: it is sent again behind that one, whatever became of it.
+    if (lane !== undefined && lane.state !== 'underway' && !this.#isStopped) return void lane.waiting.push(parcel)
+    if (outcome.kind === 'retryable') return this.#retry(parcel, outcome.error)
+    if (outcome.kind === 'delivered') parcel.owner.confirmed(parcel, nowMs)
+    else parcel.owner.failed(parcel, outcome.error)
+    if (lane !== undefined) this.#free(lane)
+  }
+
+  #retry(parcel: Parcel, error: RetryableError): void {
+    parcel.failures += 1
+    if (error.countsAsAttempt) parcel.attempts += 1
+    if (this.#isStopped) return parcel.owner.released(parcel)
+    if (error.countsAsAttempt && parcel.attempts >= parcel.owner.retry.attempts) {
+      parcel.owner.failed(parcel, error)
+      const lane = this.#lanes.of(parcel)
+      if (lane !== undefined) this.#free(lane)
+      return
+    }
+    parcel.owner.retried(parcel, error)
+    const lane = this.#lanes.hold(parcel, error.isOutage ? 'outage' : 'backoff', this.#lastSend)
+    lane.waiting.push(parcel)
+    if (error.isOutage) this.#breakOff(error)
+    else this.#backOff(lane, error.retryAfterMs ?? fullJitterMs(parcel.failures, parcel.owner.retry))
+  }
+
+  #backOff(lane: Lane, delayMs: number): void {
+    lane.timer = setTimeout(() => {
+      lane.isDue = true
+      this.#freeLanes()
+      this.#schedule()
+    }, delayMs)
+  }
+
+  #breakOff(error: GatewayError): void {
+    if (!this.#isOpen) return
+    this.suspend()
+    this.#onOutage(error)
+  }
+
+  #freeLanes(): void {
+    const lanes = [...this.#lanes.ready(this.#lastFinishedSend)]
+    if (lanes.length > 0) this.#free(...lanes)
+  }
+
+  /** Merged by first order: of a lane freed before, the rest may still be urgent, and must stay behind. */
+  #free(...lanes: readonly Lane[]): void {
+    const parcels = lanes.flatMap((lane) => this.#lanes.letGo(lane))
+    const merged = [...this.#urgent.takeAll(), ...parcels].sort((a, b) => a.seq - b.seq)
+    for (const parcel of merged) this.#urgent.push(parcel)
+  }
+}
+
+const outboundOf = (parcel: Parcel): Outbound => parcel.outbound

@@ -1,0 +1,70 @@
+import type { Parcel } from './parcel.ts'
+
+/** A lane whose messages must wait: behind one that failed, or behind one that is under way. */
+export interface Lane {
+  readonly name: string
+  readonly waiting: Parcel[]
+  /**
+   * underway: a sink that keeps no order has one of its messages; backoff: waits for its time;
+   * outage: waits until the target is back.
+   */
+  state: 'underway' | 'backoff' | 'outage'
+  /** The latest send that may still hold messages of this lane: it is not let go before that one is over. */
+  lastSend: number
+  timer?: NodeJS.Timeout | undefined
+  isDue: boolean
+}
+
+/** The lanes that wait. While none does, a message costs one look at `isEmpty`. */
+export class Lanes {
+  readonly #lanes = new Map<string, Lane>()
+
+  get isEmpty(): boolean {
+    return this.#lanes.size === 0
+  }
+
+  /** Messages that wait in lanes. */
+  get size(): number {
+    let size = 0
+    for (const lane of this.#lanes.values()) size += lane.waiting.length
+    return size
+  }
+
+  of(parcel: Parcel): Lane | undefined {
+    return this.#lanes.get(parcel.lane)
+  }
+
+  hold(parcel: Parcel, state: Lane['state'], lastSend: number): Lane {
+    const held = this.#lanes.get(parcel.lane)
+    const lane: Lane = held ?? { name: parcel.lane, waiting: [], state, lastSend, isDue: false }
+    lane.state = state
+    lane.lastSend = lastSend
+    if (held === undefined) this.#lanes.set(lane.name, lane)
+    return lane
+  }
+
+  /** Lets a lane go: its messages, in no particular order. */
+  letGo(lane: Lane): readonly Parcel[] {
+    this.#lanes.delete(lane.name)
+    clearTimeout(lane.timer)
+    return lane.waiting
+  }
+
+  /** Lanes that may go now: due or their target back, and none of their messages still under way. */
+  *ready(lastFinishedSend: number): Generator<Lane> {
+    for (const lane of this.#lanes.values()) {
+      if (lane.isDue && lane.lastSend <= lastFinishedSend) yield lane
+    }
+  }
+
+  /** The target is back: what waited for it is due. */
+  endOutage(): void {
+    for (const lane of this.#lanes.values()) if (lane.state === 'outage') lane.isDue = true
+  }
+
+  /** Everything that waits, in its first order; no lane remains. */
+  takeAll(): Parcel[] {
+    const all = [...this.#lanes.values()].flatMap((lane) => this.letGo(lane))
+    return all.sort((a, b) => a.seq - b.seq)
+  }
+}

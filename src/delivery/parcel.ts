@@ -1,0 +1,65 @@
+import type { Outbound } from '../adapter/contract.ts'
+import type { GatewayError } from '../errors.ts'
+
+/** Who a parcel belongs to: one target of one route, or the way of the dead letters. */
+export interface ParcelOwner {
+  /** Distinguishes its lanes from those of other owners on the same sink. */
+  readonly id: string
+  readonly order: 'key' | 'none'
+  readonly retry: { readonly attempts: number; readonly delayMs: number; readonly maxDelayMs: number }
+  /** The target confirmed it. */
+  confirmed(parcel: Parcel, nowMs: number): void
+  /** It will be sent again: counted here, decided by the dispatcher. */
+  retried(parcel: Parcel, error: GatewayError): void
+  /** It will not be sent again: refused for good, expired, or its attempts are used up. */
+  failed(parcel: Parcel, error: GatewayError): void
+  /** The gateway stops before it could be sent. */
+  released(parcel: Parcel): void
+}
+
+/** One message on its way to one target. */
+export class Parcel {
+  readonly owner: ParcelOwner
+  readonly outbound: Outbound
+  /** Of `performance.now()`, when the gateway received the message. */
+  readonly receivedMs: number
+  /** What the owner needs to find its message again. */
+  readonly context: unknown
+  /** Place in the dispatcher's order. */
+  seq = 0
+  /** Sends that the target answered: what `retry.attempts` limits. */
+  attempts = 0
+  /** Failed sends of any kind: what the back-off grows with. */
+  failures = 0
+  #lane: string | undefined
+
+  constructor(owner: ParcelOwner, outbound: Outbound, receivedMs: number, context: unknown) {
+    this.owner = owner
+    this.outbound = outbound
+    this.receivedMs = receivedMs
+    this.context = context
+  }
+
+  /** True when other messages share its lane. */
+  get isKeyed(): boolean {
+    return this.owner.order === 'key' && this.#key !== undefined
+  }
+
+  /** The lane's name, made only when a lane is held; without a key a message is its own lane. */
+  get lane(): string {
+    this.#lane ??= this.isKeyed ? `${this.owner.id} ${this.#key}` : `#${this.seq}`
+    return this.#lane
+  }
+
+  /** A target's own `key` (the same word in every protocol) comes before the message's. */
+  get #key(): string | undefined {
+    const key = (this.outbound.target as { key?: string | Uint8Array } | undefined)?.key ?? this.outbound.envelope.key
+    return key === undefined || typeof key === 'string' ? key : Buffer.from(key).toString('latin1')
+  }
+}
+
+/** True when the message's time to live is over at `nowEpochMs`. */
+export function isExpired(parcel: Parcel, nowEpochMs: number): boolean {
+  const { ttlMs, timestamp } = parcel.outbound.envelope
+  return ttlMs !== undefined && Date.parse(timestamp) + ttlMs <= nowEpochMs
+}

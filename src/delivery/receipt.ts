@@ -1,0 +1,35 @@
+import type { Delivery } from '../adapter/contract.ts'
+import type { LinkStats } from '../telemetry/stats.ts'
+
+/** What a route made of a message in the end. */
+export type RouteResult = 'delivered' | 'filtered' | 'dead_lettered' | 'released'
+
+/**
+ * A received message until every route that wanted it is done; only then its source hears of it. One release gives it
+ * back whole: its source will hand it over again, and a route that was done gets a duplicate rather than one a loss.
+ */
+export class Receipt {
+  readonly delivery: Delivery
+  /** Of `performance.now()`. */
+  readonly receivedMs: number
+  readonly #link: LinkStats
+  #routesLeft: number
+  #isReleased = false
+  #isWanted = false
+
+  constructor(delivery: Delivery, routes: number, receivedMs: number, link: LinkStats) {
+    this.delivery = delivery
+    this.receivedMs = receivedMs
+    this.#routesLeft = routes
+    this.#link = link
+  }
+
+  end(result: RouteResult): void {
+    if (result === 'released') this.#isReleased = true
+    else if (result !== 'dead_lettered') this.#isWanted = true
+    this.#routesLeft -= 1
+    if (this.#routesLeft > 0) return
+    this.#link.settled += 1
+    this.delivery.settle(this.#isReleased ? 'release' : this.#isWanted ? 'accept' : 'reject')
+  }
+}

@@ -1,0 +1,106 @@
+import { setTimeout } from 'node:timers/promises'
+import type { Component, Log, Sink, Source } from '../adapter/contract.ts'
+import { withDeadline } from '../adapter/deadline.ts'
+import { GatewayError, messageOf, PermanentError, RetryableError } from '../errors.ts'
+import type { LinkStats } from '../telemetry/stats.ts'
+import { fullJitterMs, reconnectLimits } from './backoff.ts'
+
+/** An adapter keeps shorter deadlines of its own; these end the wait for one that does not. Milliseconds. */
+const openDeadlineMs = 60_000
+const closeDeadlineMs = 10_000
+/** A connection that held this long starts its back-off anew. */
+const stableMs = 10_000
+
+/** What a link does while its connection is open; it ends when the connection is lost (rejects) or is no longer wanted. */
+type Session = (signal: AbortSignal) => Promise<void>
+
+/**
+ * Keeps one adapter connected: open, run, close, back off, again, until `stop` aborts. The state is logged once per
+ * change. A PermanentError from `open` cannot be waited out: `supervise` rejects with it.
+ */
+export async function supervise(
+  component: Component,
+  session: Session,
+  link: LinkStats,
+  log: Log,
+  stop: AbortSignal,
+): Promise<void> {
+  let attempt = 0
+  while (!stop.aborted) {
+    let upSinceMs: number | undefined
+    try {
+      await Promise.race([
+        withDeadline(component.open(stop), openDeadlineMs, `opening ${link.connection}`),
+        aborted(stop),
+      ])
+      if (stop.aborted) break
+      upSinceMs = performance.now()
+      changeState(link, 'up', undefined, log)
+      await session(stop)
+    } catch (error) {
+      if (stop.aborted) break
+      if (error instanceof PermanentError) throw error
+      changeState(link, 'down', messageOf(error), log, error)
+    }
+    await quietly(component.close())
+    if (stop.aborted) break
+    attempt = upSinceMs !== undefined && performance.now() - upSinceMs > stableMs ? 1 : attempt + 1
+    await pause(fullJitterMs(attempt, reconnectLimits), stop)
+    link.reconnects += 1
+  }
+  await quietly(component.close())
+  changeState(link, 'stopped', undefined, log)
+}
+
+/** The session of a source: it reads until told to stop or the connection is lost. */
+export function sourceSession(source: Source, deliver: Parameters<Source['consume']>[0]): Session {
+  return async (signal) => {
+    await source.consume(deliver, signal)
+    if (!signal.aborted) throw new RetryableError('PEER_LOST', 'the source ended by itself')
+  }
+}
+
+/** The session of a sink: it lasts until the connection is lost, a send met an outage, or the gateway stops. */
+export function sinkSession(
+  sink: Sink,
+  dispatcher: { resume(): void; suspend(): void },
+  outage: () => Promise<GatewayError>,
+): Session {
+  return async (signal) => {
+    const failed = outage()
+    dispatcher.resume()
+    const error = await Promise.race([sink.lost(), failed, aborted(signal)])
+    dispatcher.suspend()
+    if (error !== undefined) throw error
+  }
+}
+
+function changeState(link: LinkStats, state: LinkStats['state'], error: string | undefined, log: Log, cause?: unknown) {
+  const isNews = link.state !== state || (state === 'down' && link.error !== error)
+  link.state = state
+  link.error = error
+  if (!isNews) return
+  link.since = Date.now()
+  const fields = { connection: link.connection, role: link.role }
+  if (state === 'up') log.info(`${link.connection} is connected as ${link.role}`, fields)
+  if (state === 'down') {
+    const code = cause instanceof GatewayError ? { code: cause.code } : {}
+    log.warn(`${link.connection} is not available as ${link.role}: ${error}; trying again`, { ...fields, ...code })
+  }
+}
+
+async function quietly(closing: Promise<void>): Promise<void> {
+  await withDeadline(closing, closeDeadlineMs, 'closing').catch(() => {})
+}
+
+function aborted(signal: AbortSignal): Promise<undefined> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve(undefined)
+    else signal.addEventListener('abort', () => resolve(undefined), { once: true })
+  })
+}
+
+/** Waits, or less when `stop` aborts. */
+async function pause(ms: number, stop: AbortSignal): Promise<void> {
+  await setTimeout(ms, undefined, { signal: stop }).catch(() => {})
+}

@@ -1,0 +1,73 @@
+/** Plain counters that the message path adds to; metrics and the admin pages read them when somebody asks. */
+import type { DeadLetterReason } from '../store/dead-letters.ts'
+import { Histogram } from './histogram.ts'
+
+/** A connection's side as source or sink. */
+export type LinkState = 'connecting' | 'up' | 'down' | 'stopped'
+
+export class LinkStats {
+  readonly connection: string
+  readonly protocol: string
+  readonly role: 'source' | 'sink'
+  state: LinkState = 'connecting'
+  /** Milliseconds since the epoch of the last change of state. */
+  since = Date.now()
+  /** Why it is not up. */
+  error: string | undefined
+  reconnects = 0
+  received = 0
+  /** Received where no route wanted it: settled at once. */
+  unmatched = 0
+  settled = 0
+  /** What the adapter itself counts. */
+  readonly extra = new Map<string, number>()
+
+  constructor(connection: string, protocol: string, role: 'source' | 'sink') {
+    this.connection = connection
+    this.protocol = protocol
+    this.role = role
+  }
+}
+
+export class TargetStats {
+  readonly connection: string
+  readonly protocol: string
+  delivered = 0
+  attemptsOk = 0
+  attemptsRetry = 0
+  attemptsFail = 0
+  /** From the hand-over to the sink's queue until confirmed, in seconds. */
+  readonly duration = new Histogram()
+
+  constructor(connection: string, protocol: string) {
+    this.connection = connection
+    this.protocol = protocol
+  }
+}
+
+/** Invariant at every moment: matched = delivered + filtered + deadLettered + released + inFlight. */
+export class RouteStats {
+  readonly name: string
+  readonly targets: readonly TargetStats[]
+  matched = 0
+  delivered = 0
+  filtered = 0
+  released = 0
+  inFlight = 0
+  readonly deadLettered = new Map<DeadLetterReason, number>()
+  /** Conditions that were false because a field was not there. */
+  missingFields: () => number = () => 0
+  /** From receipt until every target confirmed, in seconds. */
+  readonly duration = new Histogram()
+
+  constructor(name: string, targets: readonly TargetStats[]) {
+    this.name = name
+    this.targets = targets
+  }
+
+  get deadLetteredTotal(): number {
+    let total = 0
+    for (const count of this.deadLettered.values()) total += count
+    return total
+  }
+}

@@ -1,0 +1,211 @@
+import { describe, expect, test } from '@jest/globals'
+import { delivered } from '../../../src/adapter/contract.ts'
+import { Dispatcher } from '../../../src/delivery/dispatcher.ts'
+import { busy, lost, notFound, parcel, RecordingOwner, refused, ScriptedSink } from './scripted.ts'
+
+function started(sink: ScriptedSink, onOutage: (dispatcher: Dispatcher) => void = () => {}): Dispatcher {
+  const dispatcher: Dispatcher = new Dispatcher(sink, () => onOutage(dispatcher))
+  dispatcher.resume()
+  return dispatcher
+}
+
+const nextTurn = () => new Promise((resolve) => setImmediate(resolve))
+
+describe('dispatcher', () => {
+  test('sends what one turn has gathered in one batch', async () => {
+    const sink = new ScriptedSink()
+    const owner = new RecordingOwner()
+    const dispatcher = started(sink)
+    for (const text of ['a', 'b', 'c']) dispatcher.add(parcel(owner, text))
+    await owner.ended(3)
+    expect(sink.batches).toEqual([['a', 'b', 'c']])
+  })
+
+  test('gathers the next batch while one is under way', async () => {
+    const sink = new ScriptedSink()
+    sink.isHolding = true
+    const owner = new RecordingOwner()
+    const dispatcher = started(sink)
+    dispatcher.add(parcel(owner, 'a'))
+    await nextTurn()
+    for (const text of ['b', 'c']) dispatcher.add(parcel(owner, text))
+    await nextTurn()
+    expect(sink.batches).toEqual([['a']])
+    sink.held[0]?.answer([delivered])
+    await nextTurn()
+    expect(sink.batches).toEqual([['a'], ['b', 'c']])
+  })
+
+  test('sends a failed message and all behind it in its lane again, in order, while other lanes go on', async () => {
+    const sink = new ScriptedSink()
+    sink.script.set('k1', [busy])
+    const owner = new RecordingOwner()
+    const dispatcher = started(sink)
+    for (const [text, key] of [
+      ['k1', 'k'],
+      ['x1', 'x'],
+      ['k2', 'k'],
+      ['k3', 'k'],
+    ] as const) {
+      dispatcher.add(parcel(owner, text, key))
+    }
+    await owner.ended(4)
+    expect(sink.batches).toEqual([
+      ['k1', 'x1', 'k2', 'k3'],
+      ['k1', 'k2', 'k3'],
+    ])
+    expect(owner.events).toEqual(['confirmed x1', 'confirmed k1', 'confirmed k2', 'confirmed k3'])
+  })
+
+  test('keeps later messages of a waiting lane behind it', async () => {
+    const sink = new ScriptedSink()
+    sink.script.set('k1', [busy])
+    const owner = new RecordingOwner()
+    const dispatcher = started(sink)
+    dispatcher.add(parcel(owner, 'k1', 'k'))
+    await nextTurn()
+    dispatcher.add(parcel(owner, 'k2', 'k'))
+    await owner.ended(2)
+    expect(owner.events).toEqual(['confirmed k1', 'confirmed k2'])
+  })
+
+  test('keeps the order of a lane over two sends under way, when the first fails after the second was confirmed', async () => {
+    const sink = new ScriptedSink({ maxConcurrentSends: 2 })
+    sink.isHolding = true
+    const owner = new RecordingOwner()
+    const dispatcher = started(sink)
+    dispatcher.add(parcel(owner, 'k1', 'k'))
+    await nextTurn()
+    dispatcher.add(parcel(owner, 'k2', 'k'))
+    await nextTurn()
+    sink.held[1]?.answer([delivered])
+    await nextTurn()
+    expect(owner.events).toEqual([])
+    sink.isHolding = false
+    sink.held[0]?.answer([busy])
+    await owner.ended(2)
+    expect(sink.batches).toEqual([['k1'], ['k2'], ['k1', 'k2']])
+    expect(owner.events).toEqual(['confirmed k1', 'confirmed k2'])
+  })
+
+  test('gives a message up after its attempts, and its lane goes on', async () => {
+    const sink = new ScriptedSink()
+    sink.script.set('k1', [busy, busy, busy, busy])
+    const owner = new RecordingOwner({ attempts: 3 })
+    const dispatcher = started(sink)
+    for (const text of ['k1', 'k2']) dispatcher.add(parcel(owner, text, 'k'))
+    await owner.ended(2)
+    expect(owner.events).toEqual(['failed k1 TARGET_BUSY', 'confirmed k2'])
+    expect(sink.sent.filter((text) => text === 'k1')).toHaveLength(3)
+  })
+
+  test('a refused message fails at once and its lane goes on', async () => {
+    const sink = new ScriptedSink()
+    sink.script.set('k1', [refused])
+    const owner = new RecordingOwner()
+    const dispatcher = started(sink)
+    for (const text of ['k1', 'k2']) dispatcher.add(parcel(owner, text, 'k'))
+    await owner.ended(2)
+    expect(owner.events).toEqual(['failed k1 MESSAGE_REFUSED', 'confirmed k2'])
+    expect(sink.batches).toHaveLength(1)
+  })
+
+  test('counts no attempt while the target is away, and resumes by itself when it is back', async () => {
+    const sink = new ScriptedSink()
+    sink.script.set(
+      'a',
+      Array.from({ length: 10 }, () => lost),
+    )
+    const owner = new RecordingOwner({ attempts: 2 })
+    let outages = 0
+    const dispatcher = started(sink, (self) => {
+      outages += 1
+      setImmediate(() => self.resume())
+    })
+    dispatcher.add(parcel(owner, 'a', 'k'))
+    dispatcher.add(parcel(owner, 'b', 'k'))
+    await owner.ended(2)
+    expect(owner.events).toEqual(['confirmed a', 'confirmed b'])
+    expect(outages).toBe(10)
+  })
+
+  test('counts no attempt while the destination does not exist', async () => {
+    const sink = new ScriptedSink()
+    sink.script.set('a', [notFound, notFound, notFound, notFound])
+    const owner = new RecordingOwner({ attempts: 2 })
+    const dispatcher = started(sink)
+    dispatcher.add(parcel(owner, 'a'))
+    await owner.ended(1)
+    expect(owner.events).toEqual(['confirmed a'])
+  })
+
+  test('a message whose time is over is not sent', async () => {
+    const sink = new ScriptedSink()
+    const owner = new RecordingOwner()
+    const dispatcher = started(sink)
+    dispatcher.add(parcel(owner, 'old', 'k', { ttlMs: 1_000, timestamp: '2020-01-01T00:00:00Z' }))
+    dispatcher.add(parcel(owner, 'new', 'k', { ttlMs: 60_000 }))
+    await owner.ended(2)
+    expect(owner.events).toEqual(['failed old MESSAGE_EXPIRED', 'confirmed new'])
+    expect(sink.sent).toEqual(['new'])
+  })
+
+  test('has one message of a lane under way where the sink keeps no order', async () => {
+    const sink = new ScriptedSink({ keepsOrder: false, maxConcurrentSends: 4 })
+    sink.isHolding = true
+    const owner = new RecordingOwner()
+    const dispatcher = started(sink)
+    for (const [text, key] of [
+      ['k1', 'k'],
+      ['k2', 'k'],
+      ['x1', 'x'],
+    ] as const)
+      dispatcher.add(parcel(owner, text, key))
+    await nextTurn()
+    expect(sink.batches).toEqual([['k1', 'x1']])
+    sink.held[0]?.answer([delivered, delivered])
+    await nextTurn()
+    expect(sink.batches[1]).toEqual(['k2'])
+  })
+
+  test('stop releases what is not under way, and what comes later', async () => {
+    const sink = new ScriptedSink()
+    sink.isHolding = true
+    const owner = new RecordingOwner()
+    const dispatcher = started(sink)
+    dispatcher.add(parcel(owner, 'a'))
+    await nextTurn()
+    dispatcher.add(parcel(owner, 'b'))
+    dispatcher.stop()
+    dispatcher.add(parcel(owner, 'c'))
+    expect(owner.events).toEqual(['released b', 'released c'])
+    sink.held[0]?.answer([delivered])
+    await owner.ended(3)
+    expect(owner.events).toEqual(['released b', 'released c', 'confirmed a'])
+  })
+
+  test('every message ends exactly once, in order of its key, whatever the sink answers', async () => {
+    let seed = 7
+    const random = () => {
+      seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648
+      return seed / 2_147_483_648
+    }
+    const sink = new ScriptedSink({ maxConcurrentSends: 3, maxBatch: 7 })
+    const owner = new RecordingOwner({ attempts: 1_000 })
+    const dispatcher = started(sink, (self) => setImmediate(() => self.resume()))
+    const total = 500
+    for (let n = 0; n < total; n += 1) {
+      const text = `${n % 10}-${String(n).padStart(4, '0')}`
+      sink.script.set(text, [random() < 0.1 ? busy : delivered, random() < 0.05 ? lost : delivered])
+      dispatcher.add(parcel(owner, text, String(n % 10)))
+    }
+    await owner.ended(total)
+    expect(new Set(owner.events).size).toBe(total)
+    for (let key = 0; key < 10; key += 1) {
+      const ofKey = owner.events.filter((event) => event.startsWith(`confirmed ${key}-`))
+      expect(ofKey).toEqual([...ofKey].sort())
+      expect(ofKey).toHaveLength(total / 10)
+    }
+    expect(dispatcher.size).toBe(0)
+  })
+})
