@@ -9,6 +9,7 @@ import { intake } from './delivery/intake.ts'
 import { Outlet } from './delivery/outlet.ts'
 import { RouteRun } from './delivery/route-run.ts'
 import { sinkSession, sourceSession, supervise } from './delivery/supervisor.ts'
+import type { Format } from './envelope/envelope.ts'
 import type { GatewayError } from './errors.ts'
 import { compileRoute, compileTarget, Router } from './routing/router.ts'
 import { DeadLetterJournal } from './store/dead-letter-journal.ts'
@@ -172,7 +173,12 @@ export class Gateway {
     const { connection, protocol } = routes[0]!.from
     const stats = this.#linkStats(connection, protocol, 'source')
     const froms = routes.map((route) => route.from.settings)
-    const source = this.#protocol(protocol).source!.create(this.#settingsOf(routes[0]!), froms, this.#context(stats))
+    const { format } = routes[0]!.from // the same for all of a group: the configuration is refused otherwise
+    const source = this.#protocol(protocol).source!.create(
+      this.#settingsOf(routes[0]!),
+      froms,
+      this.#context(stats, format),
+    )
     const session = sourceSession(source, intake(this.#lookupFor(runs), stats))
     await supervise(source, session, stats, this.#log, this.#stopSources.signal).catch(this.#fatal.resolve)
   }
@@ -190,8 +196,9 @@ export class Gateway {
     return stats
   }
 
-  #context(stats: LinkStats): Context {
+  #context(stats: LinkStats, format?: Format): Context {
     return {
+      format,
       connection: stats.connection,
       gatewayId: this.#config.gateway.id,
       log: this.#log,

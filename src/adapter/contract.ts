@@ -80,6 +80,8 @@ export interface Context {
   /** The connection's name in the configuration. */
   readonly connection: string
   readonly gatewayId: string
+  /** The format that the configuration says messages come in; undefined: it is detected. */
+  readonly format?: Format | undefined
   readonly log: Log
   /** The process's budget of unsettled messages; a source's own limit is its child. */
   readonly budget: Budget

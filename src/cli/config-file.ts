@@ -16,7 +16,7 @@ export function readConfig(named: string | undefined): GatewayConfig | number {
     return exitCodes.noInput
   }
   if (loaded.diagnostics.length > 0) {
-    console.error(renderDiagnostics(loaded.diagnostics, loaded.text, { colour: process.stderr.isTTY }))
+    console.error(renderDiagnostics(loaded.diagnostics, loaded.text, { color: process.stderr.isTTY }))
   }
   return loaded.config ?? exitCodes.config
 }

@@ -21,7 +21,7 @@ function validateFile(file: string, options: { json?: boolean; denyWarnings?: bo
   }
   const { diagnostics, config, text } = loaded
   if (options.json) console.log(JSON.stringify({ file, diagnostics }))
-  else if (diagnostics.length > 0) console.log(renderDiagnostics(diagnostics, text, { colour: process.stdout.isTTY }))
+  else if (diagnostics.length > 0) console.log(renderDiagnostics(diagnostics, text, { color: process.stdout.isTTY }))
   if (config === undefined) return exitCodes.config
   if (!options.json)
     console.log(`${file}: ${config.routes.length} route(s), ${config.connections.size} connection(s), valid`)

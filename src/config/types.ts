@@ -17,6 +17,8 @@ export interface GatewaySettings {
   readonly maxInFlightBytes: number
   /** Longest time from SIGTERM to the end, in milliseconds. */
   readonly drainMs: number
+  /** Lines for the log once the gateway runs. */
+  readonly notes: readonly string[]
 }
 
 export interface ConnectionConfig {

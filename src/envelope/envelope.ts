@@ -1,12 +1,17 @@
 import type { PermanentError } from '../errors.ts'
+import { parseJson } from './json.ts'
 
 /** A header's value. Repeated headers are an array; anything JSON can say is kept as it is. */
 export type HeaderValue = string | number | bigint | boolean | null | Uint8Array | readonly HeaderValue[] | HeaderTable
 export interface HeaderTable {
   readonly [name: string]: HeaderValue
 }
-/** Custom headers, without a prototype; names as the sender wrote them. */
+/** Custom headers, without Object's prototype (see `HeaderBag`); names as the sender wrote them. */
 export type CustomHeaders = Readonly<Record<string, HeaderValue>>
+
+/** An object to gather headers in: inherits nothing, so that any name is only a name; faster than `Object.create(null)`. */
+export const HeaderBag = function HeaderBag() {} as unknown as new () => Record<string, HeaderValue>
+HeaderBag.prototype = Object.freeze(Object.create(null))
 
 /** How a message travels: see docs/formats.md. */
 export const formats = ['binary', 'envelope', 'cloudevents', 'raw'] as const
@@ -90,7 +95,10 @@ export class Envelope implements Readonly<EnvelopeFields> {
     this.malformed = fields.malformed
   }
 
-  /** The payload as JSON, parsed at most once; undefined where it is absent or no JSON. Never throws. */
+  /**
+   * The payload as JSON, parsed at most once; undefined where it is absent or no JSON. Never throws. Whole numbers a
+   * double cannot hold are bigint: `stringifyJson` writes them.
+   */
   get json(): unknown {
     if (this.#json === notParsed) this.#json = parseJson(this.payload)
     return this.#json
@@ -103,22 +111,14 @@ export class Envelope implements Readonly<EnvelopeFields> {
 
   /** A copy with some fields replaced; the parsed payload is carried over unless the payload changes. */
   with(changes: Partial<EnvelopeFields>): Envelope {
-    const copy = new Envelope({ ...this, ...changes })
+    const copy = new Envelope(this)
+    Object.assign(copy, changes)
+    if (copy.headers === undefined) Object.assign(copy, { headers: noHeaders })
     if (!('payload' in changes)) copy.#json = this.#json
     return copy
   }
 }
 
 const notParsed = Symbol('not parsed')
-const noHeaders: CustomHeaders = Object.freeze(Object.create(null))
+const noHeaders: CustomHeaders = Object.freeze(new HeaderBag())
 const fieldsCostBytes = 512
-
-function parseJson(payload: Uint8Array | null): unknown {
-  if (payload === null || payload.byteLength === 0) return undefined
-  try {
-    const text = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString('utf8')
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
-}

@@ -1,0 +1,103 @@
+/**
+ * The yardstick: the same client libraries without a gateway. Parse, one condition, key, send in batches, acknowledge
+ * after the confirm; no formats, no retry, no reconnect, no metrics. Argument: JSON of `Task`.
+ */
+import amqplib from 'amqplib'
+import { Kafka, logLevel } from 'kafkajs'
+import mqtt from 'mqtt'
+import type { Task } from './task.ts'
+
+type Take = (bodies: readonly Buffer[]) => Promise<void>
+const { from, to, addresses } = JSON.parse(process.argv[2] ?? '') as Task
+const wanted = (body: Buffer) => {
+  const payload = JSON.parse(body.toString())
+  return { passes: payload.temperature > -300, key: payload.device as string, body }
+}
+
+/** Gathers what arrives while a batch is under way. */
+function gathering<T>(take: (items: T[]) => Promise<void>) {
+  const items: T[] = []
+  let isBusy = false
+  const work = async () => {
+    isBusy = true
+    while (items.length > 0) {
+      const batch = items.splice(0, 1000)
+      await take(batch)
+    }
+    isBusy = false
+  }
+  return (item: T) => {
+    items.push(item)
+    if (!isBusy && items.length === 1) setImmediate(work)
+  }
+}
+
+const sources = {
+  async mqtt(take: Take) {
+    const options = {
+      protocolVersion: 5,
+      clean: false,
+      clientId: `${from.name}-in`,
+      properties: { receiveMaximum: 1000 },
+    } as const
+    const client = mqtt.connect(addresses.mqtt, options)
+    const send = client as unknown as { _sendPacket(packet: object): void }
+    const add = gathering<{ payload: Buffer; messageId: number }>(async (packets) => {
+      await take(packets.map(({ payload }) => payload))
+      for (const { messageId } of packets) send._sendPacket({ cmd: 'puback', messageId })
+    })
+    client.handleMessage = (packet, done) => {
+      add(packet as unknown as { payload: Buffer; messageId: number })
+      done(new Error('acknowledged later'))
+    }
+  },
+  async amqp(take: Take) {
+    const channel = await (await amqplib.connect(addresses.amqp)).createChannel()
+    await channel.prefetch(1000)
+    const add = gathering<amqplib.ConsumeMessage>(async (messages) => {
+      await take(messages.map(({ content }) => content))
+      channel.ack(messages.at(-1)!, true)
+    })
+    await channel.consume(from.name, (message) => message && add(message))
+  },
+  async kafka(take: Take) {
+    const consumer = new Kafka({ brokers: addresses.kafka, logLevel: logLevel.NOTHING }).consumer({
+      groupId: from.name,
+    })
+    await consumer.connect()
+    await consumer.subscribe({ topic: from.name, fromBeginning: true })
+    await consumer.run({ eachBatch: ({ batch }) => take(batch.messages.map(({ value }) => value!)) })
+  },
+}
+
+const sinks = {
+  async mqtt(): Promise<Take> {
+    const client = await mqtt.connectAsync(addresses.mqtt, { protocolVersion: 5 })
+    return async (bodies) => {
+      const messages = bodies.map(wanted).filter(({ passes }) => passes)
+      await Promise.all(messages.map(({ key, body }) => client.publishAsync(`${to.name}/${key}`, body, { qos: 1 })))
+    }
+  },
+  async amqp(): Promise<Take> {
+    const channel = await (await amqplib.connect(addresses.amqp)).createConfirmChannel()
+    return async (bodies) => {
+      const messages = bodies.map(wanted).filter(({ passes }) => passes)
+      for (const { body } of messages) channel.sendToQueue(to.name, body, { persistent: true, mandatory: true })
+      await channel.waitForConfirms()
+    }
+  },
+  async kafka(): Promise<Take> {
+    const producer = new Kafka({ brokers: addresses.kafka, logLevel: logLevel.NOTHING }).producer({
+      idempotent: true,
+      maxInFlightRequests: 1,
+    })
+    await producer.connect()
+    return async (bodies) => {
+      const messages = bodies.map(wanted).filter(({ passes }) => passes)
+      await producer.send({ topic: to.name, messages: messages.map(({ key, body }) => ({ key, value: body })) })
+    }
+  },
+}
+
+process.env.KAFKAJS_NO_PARTITIONER_WARNING = '1'
+await sources[from.protocol](await sinks[to.protocol]())

@@ -1,0 +1,46 @@
+import type { Place, Task } from './task.ts'
+
+/** The configuration that does what the bare loop does; `routes - 1` further routes match nothing. */
+export function gatewayYaml({ from, to, addresses }: Task, routes = 1): string {
+  const others = Array.from({ length: routes - 1 }, (_, n) => route(`other-${n}`, otherFrom(from, n), to))
+  return `
+gateway: { id: bench, admin: false, dataDir: ./data }
+connections:
+  source: ${connection(from, addresses)}
+  target: ${connection(to, addresses)}
+routes:
+${[...others, route('road', fromOf(from), to)].join('\n')}
+`
+}
+
+function route(name: string, from: string, to: Place): string {
+  return `  - name: ${name}
+    from: { connection: source, ${from} }
+    when: payload.temperature > -300
+    to: [{ connection: target, ${targetOf(to)} }]
+    acknowledge: delivered`
+}
+
+function connection({ protocol, name }: Place, addresses: Task['addresses']): string {
+  if (protocol === 'mqtt') return `{ protocol: mqtt, url: "${addresses.mqtt}", clientId: ${name} }`
+  if (protocol === 'amqp') return `{ protocol: amqp, url: "${addresses.amqp}" }`
+  return `{ protocol: kafka, brokers: ${JSON.stringify(addresses.kafka)} }`
+}
+
+function fromOf({ protocol, name }: Place): string {
+  if (protocol === 'mqtt') return `topic: "${name}/{device}", qos: 1`
+  if (protocol === 'amqp') return `queue: ${name}`
+  return `topic: ${name}, group: ${name}`
+}
+
+/** Something on the same source that no message matches. */
+function otherFrom(from: Place, n: number): string {
+  if (from.protocol === 'mqtt') return `topic: "${from.name}/{device}/none/${n}", qos: 1`
+  return fromOf({ ...from, name: `${from.name}-none-${n}` })
+}
+
+function targetOf({ protocol, name }: Place): string {
+  if (protocol === 'mqtt') return `topic: "${name}/{payload.device}", qos: 1`
+  if (protocol === 'amqp') return `queue: ${name}`
+  return `topic: ${name}, key: "{payload.device}"`
+}

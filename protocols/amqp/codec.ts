@@ -1,0 +1,237 @@
+/** AMQP 0-9-1 messages and envelopes, by the names of the CloudEvents binding for AMQP 1.0: docs/formats.md. */
+import type { ConsumeMessage, Options } from 'amqplib'
+import type { Outbound } from '../../src/adapter/contract.ts'
+import {
+  attributesByName,
+  namesOf,
+  priorityOf,
+  rareAttributes,
+  setAttribute,
+  untyped,
+} from '../../src/envelope/attributes.ts'
+import { addHeader, Draft } from '../../src/envelope/draft.ts'
+import { type Envelope, type Format, HeaderBag, type HeaderValue } from '../../src/envelope/envelope.ts'
+import { remainingMs } from '../../src/envelope/expiry.ts'
+import { bytesKey, Extras, finish, tombstone } from '../../src/envelope/extras.ts'
+import {
+  decodeStructured,
+  encodeStructured,
+  isStructured,
+  mediaTypes,
+  type StructuredFormat,
+  structuredFormat,
+} from '../../src/envelope/formats.ts'
+import { epochMs, isoText } from '../../src/envelope/time.ts'
+import { bytesOf, isShallow } from '../../src/envelope/typed.ts'
+import { uuidv7 } from '../../src/envelope/uuid.ts'
+import { PermanentError } from '../../src/errors.ts'
+import { isReserved, maxTableBytes, tableBytes, writeHeader } from './table.ts'
+
+/** Where a message was read; `format` is the user's, undefined: detect. */
+export interface AmqpPlace {
+  readonly connection: string
+  readonly queue: string
+  readonly format?: Format | undefined
+}
+
+type Properties = ConsumeMessage['properties']
+type Table = Record<string, unknown>
+
+const attributeOf = attributesByName('cloudEvents_', 'cloudEvents:')
+const names = namesOf('cloudEvents_')
+const hopsName = 'trivium-hops'
+const maxShortBytes = 255
+const maxSeconds = 253_402_300_799
+
+/** Never throws: a body that breaks its claimed format gives an envelope with `malformed`. */
+export function decode(message: Pick<ConsumeMessage, 'content' | 'properties'>, at: AmqpPlace): Envelope {
+  const { properties } = message
+  const source = `amqp://${at.connection}/${at.queue}`
+  const time = isoText(millisecondsOf(properties.timestamp))
+  if (at.format === 'raw') return finish(new Draft(uuidv7(), time, source, message.content))
+  const draft = new Draft(properties.messageId || '', time, source, message.content)
+  readProperties(draft, properties)
+  if (properties.headers !== undefined) readHeaders(draft, properties.headers)
+  if (draft.messageId === '') draft.messageId = uuidv7()
+  const format = structuredFormat(at.format, draft.contentType)
+  if (format !== undefined) decodeStructured(draft, format)
+  return finish(draft)
+}
+
+/** AMQP counts seconds; some senders give milliseconds all the same. */
+function millisecondsOf(timestamp: unknown): number {
+  if (typeof timestamp !== 'number') return Date.now()
+  return timestamp > maxSeconds ? timestamp : timestamp * 1000
+}
+
+function readProperties(draft: Draft, properties: Properties): void {
+  const { contentType, correlationId, expiration, priority, replyTo, type } = properties
+  if (contentType !== undefined) draft.contentType = contentType
+  if (correlationId !== undefined) draft.correlationId = correlationId
+  if (type !== undefined && type !== untyped && type !== '') draft.eventType = type
+  if (priority !== undefined) draft.priority = priorityOf(priority)
+  if (replyTo !== undefined) draft.replyTo = `amqp:${replyTo}`
+  if (expiration !== undefined && /^\d+$/.test(expiration)) draft.ttlMs = Number(expiration)
+}
+
+function readHeaders(draft: Draft, headers: Table): void {
+  for (const name in headers) {
+    const value = headers[name]
+    const attribute = attributeOf.get(name)
+    if (attribute !== undefined) setAttribute(draft, attribute, attributeText(value))
+    else if (typeof value === 'string' && readText(draft, name, value)) continue
+    else readCustom(draft, name, value as HeaderValue)
+  }
+  draft.retryCount ??= deliveriesOf(headers)
+}
+
+/** The headers that stand for fields: ours, and those RabbitMQ writes when it converts from other protocols. */
+function readText(draft: Draft, name: string, value: string): boolean {
+  if (name === hopsName) draft.hops = value
+  else if (name === 'x-message-id') draft.messageId ||= value
+  else if (name === 'x-correlation-id') draft.correlationId ??= value
+  else if (name === 'x-reply-to-topic') draft.replyTo = `mqtt:${value}`
+  else return false
+  return true
+}
+
+function readCustom(draft: Draft, name: string, value: HeaderValue): void {
+  if (value === undefined) return
+  const isAttribute = name.startsWith('cloudEvents_') || name.startsWith('cloudEvents:')
+  if (isShallow(value)) return addHeader(draft, isAttribute ? name.slice('cloudEvents_'.length) : name, value)
+  draft.malformed = new PermanentError('MESSAGE_MALFORMED', `its header ${name} is nested too deep`)
+}
+
+/** Attributes may come in AMQP's own types; a timestamp is RFC 3339 in its canonical form. */
+function attributeText(value: unknown): string {
+  if (typeof value === 'string') return value
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value)
+  if (value instanceof Uint8Array) return bytesOf(value).toString('utf8')
+  const { '!': type, value: seconds } = (value ?? {}) as { '!'?: unknown; value?: unknown }
+  return type === 'timestamp' ? isoText(millisecondsOf(seconds)) : ''
+}
+
+/** What RabbitMQ counted: quorum queues by delivery, dead-letter exchanges by their own list. */
+function deliveriesOf(headers: Table): number | undefined {
+  const count = headers['x-delivery-count']
+  if (Number.isSafeInteger(count) && (count as number) > 0) return count as number
+  const deaths = headers['x-death']
+  if (!Array.isArray(deaths)) return undefined
+  const sum = deaths.reduce((total: number, death) => total + (Number(death?.count) || 0), 0)
+  return Number.isSafeInteger(sum) && sum > 0 ? sum : undefined
+}
+
+/**
+ * Throws a PermanentError and nothing else. The message is persistent; `mandatory` is the sink's to add.
+ * Headers too large for amqplib's table send the message in the `envelope` format.
+ */
+export function encode(outbound: Outbound, nowMs = Date.now()): { content: Buffer; options: Options.Publish } {
+  const { envelope, format } = outbound
+  const hops = outbound.hops ?? envelope.hops
+  const remaining = remainingMs(envelope, nowMs)
+  if (format === 'raw') return { content: contentOf(envelope), options: { persistent: true } }
+  if (isStructured(format)) return encodeBody(envelope, format, hops, remaining)
+  const headers = binaryHeaders(envelope, hops)
+  if (headers === undefined) return encodeBody(envelope, 'envelope', hops, remaining)
+  return { content: contentOf(envelope), options: optionsOf(envelope, short(envelope.contentType), headers, remaining) }
+}
+
+const nothing = Buffer.alloc(0)
+
+function contentOf({ payload }: Envelope): Buffer {
+  return payload === null ? nothing : bytesOf(payload)
+}
+
+function encodeBody(
+  envelope: Envelope,
+  format: StructuredFormat,
+  hops: string | undefined,
+  remaining: number | undefined,
+) {
+  const content = encodeStructured(envelope, format, hops)
+  return { content, options: optionsOf(envelope, mediaTypes[format], undefined, remaining) }
+}
+
+/** The native properties, each where its field fits; the headers have the exact fields. */
+function optionsOf(
+  envelope: Envelope,
+  contentType: string | undefined,
+  headers: Table | undefined,
+  remaining: number | undefined,
+): Options.Publish {
+  const ms = epochMs(envelope.timestamp)
+  return {
+    persistent: true,
+    contentType,
+    headers,
+    messageId: short(envelope.messageId),
+    correlationId: short(envelope.correlationId),
+    type: short(envelope.eventType),
+    timestamp: ms === undefined || ms < 0 ? undefined : Math.floor(ms / 1000),
+    priority: envelope.priority,
+    replyTo: envelope.replyTo === undefined ? undefined : queueOf(envelope.replyTo),
+    // RabbitMQ closes the channel for more than 32 bits
+    expiration: remaining === undefined ? undefined : String(Math.min(remaining, 0xffff_ffff)),
+  } as Options.Publish
+}
+
+/** A text that fits AMQP's short string, else undefined. */
+function short(text: string | undefined): string | undefined {
+  if (text === undefined || text.length <= maxShortBytes / 3) return text
+  return Buffer.byteLength(text) <= maxShortBytes ? text : undefined
+}
+
+/** The name in `amqp:name`. RabbitMQ closes the channel for its pseudo-queue of direct replies. */
+function queueOf(replyTo: string): string | undefined {
+  if (!replyTo.startsWith('amqp:') || replyTo === 'amqp:amq.rabbitmq.reply-to') return undefined
+  return short(replyTo.slice('amqp:'.length))
+}
+
+/** undefined: too large for a table. */
+function binaryHeaders(envelope: Envelope, hops: string | undefined): Table | undefined {
+  const headers = new HeaderBag() as Table
+  headers[names.specversion] = '1.0'
+  headers[names.id] = envelope.messageId
+  headers[names.time] = envelope.timestamp
+  headers[names.source] = envelope.source
+  headers[names.type] = envelope.eventType ?? untyped
+  if (hops !== undefined) headers[hopsName] = hops
+  writeLong(headers, envelope)
+  const rare = rareAttributes(envelope)
+  for (let i = 0; i < rare.length; i += 2) headers[`cloudEvents_${rare[i]}`] = rare[i + 1]
+  writeCustom(headers, envelope)
+  return tableBytes(headers) > maxTableBytes ? undefined : headers
+}
+
+/** What the native properties cannot hold. */
+function writeLong(headers: Table, { messageId, correlationId, contentType, replyTo }: Envelope): void {
+  if (short(messageId) === undefined) headers['x-message-id'] = messageId
+  if (correlationId !== undefined && short(correlationId) === undefined) headers['x-correlation-id'] = correlationId
+  if (contentType !== undefined && short(contentType) === undefined) headers[names.datacontenttype] = contentType
+  if (replyTo === undefined || queueOf(replyTo) !== undefined) return
+  if (replyTo.startsWith('mqtt:')) headers['x-reply-to-topic'] = replyTo.slice('mqtt:'.length)
+  else headers[names.trvreply] = replyTo
+}
+
+function writeCustom(headers: Table, envelope: Envelope): void {
+  const { key, payload } = envelope
+  const extras = new Extras()
+  if (payload === null) extras.tagField(tombstone)
+  if (typeof key === 'string') headers[names.partitionkey] = key
+  else if (key !== undefined) {
+    headers[names.partitionkey] = bytesOf(key).toString('base64')
+    extras.tagField(bytesKey)
+  }
+  for (const name in envelope.headers) {
+    const value = envelope.headers[name] as HeaderValue
+    if (typeof value === 'string' && !isReserved(name)) headers[nativeName(name)] = value
+    else if (value !== undefined) writeHeader(headers, extras, name, value)
+  }
+  if (extras.types !== '') headers[names.trvtypes] = extras.types
+  if (extras.spilled !== undefined) headers[names.trvheaders] = extras.spilled
+}
+
+/** Core attributes without a field of their own travel as such. */
+function nativeName(name: string): string {
+  return name === 'subject' || name === 'dataschema' ? `cloudEvents_${name}` : name
+}

@@ -1,0 +1,137 @@
+import { z } from 'zod'
+import type { SettingsProblem } from '../../src/adapter/protocol.ts'
+import { clientTls, duration, secret, size } from '../../src/adapter/schema.ts'
+
+const name = () => z.string().min(1)
+const tableArguments = () => z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]))
+const exchangeType = () => z.enum(['direct', 'fanout', 'topic', 'headers'])
+
+export const AmqpConnectionConfig = z.strictObject({
+  url: z.url({ protocol: /^amqps?$/, error: 'expected an address such as amqp://localhost:5672' }).meta({
+    description: 'Broker address, with the virtual host as its path: amqp://user:password@host:5672/vhost.',
+    examples: ['amqp://guest:guest@localhost:5672'],
+    secret: true,
+  }),
+  username: z.string().optional().meta({ description: 'User, instead of the one in `url`.' }),
+  password: secret()
+    .optional()
+    .meta({ description: 'Password, instead of the one in `url`; any characters, no %-encoding.', secret: true }),
+  heartbeat: duration()
+    .refine((ms) => ms >= 1_000 && ms <= 65_535_000, { error: 'expected 1s to 65535s' })
+    .prefault('10s')
+    .meta({ description: 'Interval of heartbeats, in whole seconds; after two silent ones the connection is lost.' }),
+  tls: clientTls()
+    .optional()
+    .meta({ description: 'TLS for `amqps://`; left out, the system authorities are trusted.' }),
+  maxMessageSize: size().prefault('16MiB').meta({
+    description: 'Larger messages are not sent (MESSAGE_TOO_LARGE); `max_message_size` of RabbitMQ 4 is 16 MiB too.',
+  }),
+})
+export type AmqpConnectionConfig = z.infer<typeof AmqpConnectionConfig>
+
+const QueueDeclaration = z.strictObject({
+  durable: z.boolean().default(true).meta({ description: 'Survives a restart of the broker.' }),
+  type: z.enum(['classic', 'quorum']).optional().meta({ description: "Queue type; default: the virtual host's." }),
+  arguments: tableArguments().optional().meta({ description: 'Further arguments, such as x-max-length.' }),
+})
+export type QueueDeclaration = z.infer<typeof QueueDeclaration>
+
+const declareQueue = () => z.union([z.boolean(), QueueDeclaration])
+
+const BindConfig = z.strictObject({
+  exchange: name().meta({ description: 'Exchange to bind the queue to.' }),
+  routingKey: z
+    .string()
+    .default('')
+    .meta({
+      description:
+        'Binding key: `*` is one word, `#` any number; `{name}` and `{name#}` match alike and give `params`.',
+      examples: ['order.{type}.#'],
+    }),
+  arguments: tableArguments().optional().meta({
+    description: 'Arguments of the binding; for a headers exchange the headers to match and `x-match`.',
+  }),
+  exchangeType: exchangeType().optional().meta({ description: 'Declares the exchange, durable, if it is missing.' }),
+})
+
+export const AmqpFromConfig = z.strictObject({
+  queue: name().meta({ description: 'Queue to consume.', examples: ['orders'] }),
+  declare: declareQueue().default(false).meta({
+    description: 'Declares the queue if it is missing: `true`, or how. An existing queue is used as it is.',
+  }),
+  bind: BindConfig.optional().meta({ description: 'Binding to make before consuming; it stays when the route goes.' }),
+  prefetch: z.int().min(1).max(65_535).default(500).meta({ description: 'Unsettled messages before reading stops.' }),
+})
+export type AmqpFromConfig = z.infer<typeof AmqpFromConfig>
+
+export const AmqpTargetConfig = z.strictObject({
+  exchange: name()
+    .optional()
+    .meta({ description: 'Exchange to publish to; this or `queue`.', examples: ['alarms'] }),
+  routingKey: z
+    .string()
+    .optional()
+    .meta({ description: 'Routing key for `exchange`.', examples: ['alarm.{site}'] }),
+  exchangeType: exchangeType().optional().meta({ description: 'Declares the exchange, durable, if it is missing.' }),
+  queue: name().optional().meta({ description: 'Queue to send to, by way of the default exchange.' }),
+  declare: declareQueue().default(true).meta({
+    description: 'Declares `queue` if it is missing: durable, or as said here; `false` never declares.',
+  }),
+  mandatory: z.boolean().default(true).meta({
+    description: 'A message that reaches no queue is dead-lettered; `false` lets the broker drop it.',
+  }),
+  persistent: z.boolean().default(true).meta({ description: 'Messages survive a restart of the broker.' }),
+})
+/** The settings of one target, templates filled in. */
+export type AmqpTarget = z.infer<typeof AmqpTargetConfig>
+
+export function checkConnection(connection: AmqpConnectionConfig): SettingsProblem[] {
+  if (connection.tls === undefined || connection.url.startsWith('amqps:')) return []
+  return [{ path: ['tls'], message: 'tls needs a url that starts with amqps://' }]
+}
+
+export function checkFrom(from: AmqpFromConfig): SettingsProblem[] {
+  const problems = quorumProblems(from.declare)
+  const levels = from.bind?.routingKey.split('.') ?? []
+  const path = ['bind', 'routingKey']
+  if (levels.some((level) => /[{}]/.test(level) && !capture.test(level))) {
+    problems.push({ path, message: 'a capture stands for whole words: order.{type}.{rest#}' })
+  }
+  const rest = levels.findIndex((level) => level === '#' || level.endsWith('#}'))
+  if (rest !== -1 && rest < levels.length - 1 && hasCapture(from)) {
+    problems.push({ path, message: 'beside captures, # may only be the last word' })
+  }
+  return problems
+}
+
+export function checkTarget(target: AmqpTarget): SettingsProblem[] {
+  const problems = quorumProblems(target.declare)
+  if ((target.exchange === undefined) === (target.queue === undefined)) {
+    problems.push({ path: [], message: 'a target has either exchange (and routingKey) or queue' })
+  }
+  if (target.queue !== undefined && target.routingKey !== undefined) {
+    problems.push({ path: ['routingKey'], message: 'routingKey belongs to exchange; a queue is reached by its name' })
+  }
+  if (target.queue !== undefined && target.exchangeType !== undefined) {
+    problems.push({ path: ['exchangeType'], message: 'exchangeType belongs to exchange' })
+  }
+  return problems
+}
+
+const capture = /^\{[A-Za-z_][A-Za-z0-9_]*#?\}$/
+
+/** True when the binding key names parts for `params`. */
+export function hasCapture(from: AmqpFromConfig): boolean {
+  return from.bind?.routingKey.split('.').some((level) => capture.test(level)) ?? false
+}
+
+/** The binding key as the broker understands it: captures become wildcards. */
+export function bindingKey(text: string): string {
+  const toWildcard = (level: string) => (capture.test(level) ? (level.endsWith('#}') ? '#' : '*') : level)
+  return text.split('.').map(toWildcard).join('.')
+}
+
+function quorumProblems(declare: boolean | QueueDeclaration): SettingsProblem[] {
+  if (typeof declare === 'boolean' || declare.type !== 'quorum' || declare.durable) return []
+  return [{ path: ['declare', 'durable'], message: 'a quorum queue is always durable' }]
+}

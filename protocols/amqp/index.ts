@@ -1,0 +1,57 @@
+import { type DestinationKind, defineProtocol } from '../../src/adapter/protocol.ts'
+import {
+  AmqpConnectionConfig,
+  AmqpFromConfig,
+  type AmqpTarget,
+  AmqpTargetConfig,
+  checkConnection,
+  checkFrom,
+  checkTarget,
+  hasCapture,
+} from './config.ts'
+import { encodeWord, shortStringProblem } from './destination.ts'
+import { AmqpSink } from './sink.ts'
+import { AmqpSource } from './source.ts'
+
+export type { AmqpConnectionConfig, AmqpFromConfig, AmqpTarget } from './config.ts'
+
+const routingKey: DestinationKind = { encode: encodeWord, check: (text) => shortStringProblem(text, 0) }
+const name: DestinationKind = { encode: encodeWord, check: (text) => shortStringProblem(text, 1) }
+
+export const amqp = defineProtocol<AmqpConnectionConfig, AmqpFromConfig, AmqpTarget>({
+  name: 'amqp',
+  summary: 'AMQP 0-9-1, as RabbitMQ speaks it: queues as sources, exchanges and queues as targets.',
+  connection: AmqpConnectionConfig,
+  defaultFormat: 'binary',
+  checkConnection,
+  source: {
+    schema: AmqpFromConfig,
+    check: checkFrom,
+    patterns: (from) => [{ text: from.queue, separator: undefined }],
+    subjectPattern: (from) =>
+      from.bind !== undefined && hasCapture(from)
+        ? { text: from.bind.routingKey, separator: '.', one: '*', rest: '#' }
+        : undefined,
+    group: (from) => from.queue,
+    create: (connection, froms, context) => new AmqpSource(connection, froms, context),
+    defaultAcknowledge: 'delivered',
+  },
+  sink: {
+    schema: AmqpTargetConfig,
+    check: checkTarget,
+    destinations: { exchange: name, routingKey, queue: name },
+    plainTemplates: [],
+    address: ({ exchange, routingKey = '', queue = '' }) =>
+      exchange === undefined ? queue : `${exchange}/${routingKey}`,
+    targetOf,
+    create: (connection, context) => new AmqpSink(connection, context),
+  },
+})
+
+/** `exchange/routing.key`, or the name of a queue; a key makes the destination an exchange. */
+function targetOf(destination: string, key: string | undefined): AmqpTarget {
+  if (key !== undefined) return AmqpTargetConfig.parse({ exchange: destination, routingKey: key })
+  const slash = destination.indexOf('/')
+  if (slash === -1) return AmqpTargetConfig.parse({ queue: destination })
+  return AmqpTargetConfig.parse({ exchange: destination.slice(0, slash), routingKey: destination.slice(slash + 1) })
+}

@@ -1,0 +1,206 @@
+import type { Context, Outbound, Outcome, Sink } from '../../src/adapter/contract.ts'
+import { type GatewayError, messageOf, PermanentError, RetryableError } from '../../src/errors.ts'
+import { encode } from './codec.ts'
+import type { AmqpConnectionConfig, AmqpTarget } from './config.ts'
+import { AmqpConnection } from './connection.ts'
+import { Destinations, nameOf } from './destinations.ts'
+import { isMissing, lost, refusalOf, sizeLimitOf, toGatewayError } from './errors.ts'
+import { Flight, failure } from './flight.ts'
+import { type Publication, Publisher } from './publisher.ts'
+
+/** Longest time from `send` to its last outcome, in milliseconds. */
+const sendDeadlineMs = 30_000
+
+/** Publishes over a connection and a confirm channel of its own; one `send` is written after the other. */
+export class AmqpSink implements Sink<AmqpTarget> {
+  readonly keepsOrder = true
+  readonly maxConcurrentSends = 2
+  readonly maxBatch = 500
+  readonly #settings: AmqpConnectionConfig
+  readonly #context: Context
+  readonly #destinations = new Destinations()
+  readonly #flights = new Set<Flight>()
+  /** Exchanges that ended a channel by refusing a message: theirs are published alone. */
+  readonly #suspects = new Set<string>()
+  #connection: AmqpConnection | undefined
+  #publisher: Publisher | undefined
+  #writing: Promise<void> = Promise.resolve()
+  #maxBytes: number
+  /** So many messages are published one at a time, to find which one ends the channel. */
+  #careful = 0
+
+  constructor(settings: AmqpConnectionConfig, context: Context) {
+    this.#settings = settings
+    this.#context = context
+    this.#maxBytes = settings.maxMessageSize
+  }
+
+  async open(signal: AbortSignal): Promise<void> {
+    await this.close()
+    const connection = await AmqpConnection.open(this.#settings, this.#context, 'sink', signal)
+    this.#destinations.forgetAll()
+    this.#connection = connection
+  }
+
+  lost(): Promise<GatewayError> {
+    return this.#connection?.lost ?? new Promise(() => {})
+  }
+
+  async send(batch: readonly Outbound<AmqpTarget>[], signal: AbortSignal): Promise<readonly Outcome[]> {
+    const connection = this.#connection
+    const flight = new Flight(batch.length)
+    if (connection === undefined || !connection.isOpen || signal.aborted) flight.fail(lost('not connected'))
+    else this.#writing = this.#writing.then(() => this.#write(flight, batch, connection))
+    const timer = setTimeout(() => this.#expire(flight, connection), sendDeadlineMs)
+    const onAbort = () => flight.fail(lost('the send was given up'))
+    signal.addEventListener('abort', onAbort, { once: true })
+    this.#flights.add(flight)
+    try {
+      return await flight.outcomes
+    } finally {
+      this.#flights.delete(flight)
+      signal.removeEventListener('abort', onAbort)
+      clearTimeout(timer)
+    }
+  }
+
+  async close(): Promise<void> {
+    const connection = this.#connection
+    this.#connection = undefined
+    this.#publisher?.abandon()
+    this.#publisher = undefined
+    for (const flight of this.#flights) flight.fail(lost('closed'))
+    await connection?.close()
+  }
+
+  /** Never rejects. While the broker is blocked nothing is written. */
+  async #write(flight: Flight, batch: readonly Outbound<AmqpTarget>[], connection: AmqpConnection): Promise<void> {
+    try {
+      if (connection.isBlocked) await connection.whenUnblocked()
+      if (flight.isDone) return
+      const publisher = await this.#publisherOn(connection)
+      for (let index = 0; index < batch.length && !flight.isDone && publisher.isOpen; index += 1) {
+        const outbound = batch[index]!
+        const isReady = this.#destinations.isKnown(outbound.target)
+        const problem = isReady ? undefined : await this.#destinations.learn(outbound.target, connection)
+        if (problem !== undefined) flight.settle(index, failure(problem))
+        else if (this.#mustGoAlone(outbound.target)) await this.#publishAlone(publisher, outbound, flight, index)
+        else this.#publish(publisher, outbound, flight, index)
+        if (!publisher.isWritable) await publisher.whenWritable()
+      }
+      if (!publisher.isOpen) flight.fail(lost('the channel was closed'))
+    } catch (error) {
+      const cause = toGatewayError(error, 'publishing')
+      flight.fail(cause instanceof RetryableError ? cause : lost('publishing', cause))
+    }
+  }
+
+  async #publisherOn(connection: AmqpConnection): Promise<Publisher> {
+    if (this.#publisher?.isOpen) return this.#publisher
+    const channel = await connection.openConfirmChannel()
+    const publisher = new Publisher(channel, {
+      closed: (cause, unconfirmed) => this.#channelClosed(cause, unconfirmed),
+      returned: (publication, replyText) => this.#returned(publication, replyText),
+    })
+    if (connection === this.#connection) this.#publisher = publisher
+    return publisher
+  }
+
+  #publish(publisher: Publisher, outbound: Outbound<AmqpTarget>, flight: Flight, index: number): void {
+    const { target } = outbound
+    try {
+      const { content, options } = encode(outbound)
+      if (content.byteLength > this.#maxBytes) throw tooLarge(content.byteLength, this.#maxBytes)
+      options.mandatory = target.mandatory
+      options.persistent = target.persistent
+      const { exchange = '', routingKey = target.queue ?? '' } = target
+      publisher.publish({ exchange, routingKey, content, options, flight, index, target })
+    } catch (error) {
+      flight.settle(index, failure(publisher.isOpen ? unsendable(error) : lost('the channel was closed', error)))
+    }
+  }
+
+  #mustGoAlone({ exchange }: AmqpTarget): boolean {
+    return this.#careful > 0 || (exchange !== undefined && this.#suspects.size > 0 && this.#suspects.has(exchange))
+  }
+
+  /** With nothing else unconfirmed, so that an end of the channel is this message's answer. */
+  async #publishAlone(publisher: Publisher, outbound: Outbound<AmqpTarget>, flight: Flight, index: number) {
+    await publisher.whenIdle()
+    if (!publisher.isOpen || flight.isDone) return
+    this.#careful = Math.max(0, this.#careful - 1)
+    this.#publish(publisher, outbound, flight, index)
+    await publisher.whenIdle()
+    if (publisher.isOpen && outbound.target.exchange !== undefined) this.#suspects.delete(outbound.target.exchange)
+  }
+
+  /** The broker, or the connection, ended the channel; what one message caused must not come back on the others for ever. */
+  #channelClosed(cause: unknown, unconfirmed: readonly Publication[]): void {
+    this.#publisher = undefined
+    const [only] = unconfirmed
+    const limit = cause === undefined ? undefined : sizeLimitOf(cause)
+    if (limit !== undefined) {
+      this.#maxBytes = Math.min(this.#maxBytes, limit)
+      this.#failTooLarge(unconfirmed)
+    } else if (isMissing(cause)) {
+      this.#destinations.forgetAll()
+    } else if (cause !== undefined && unconfirmed.length === 1 && only !== undefined) {
+      this.#refused(only, cause)
+    } else if (cause !== undefined) {
+      this.#careful = unconfirmed.length
+    }
+    const error = lost('the channel was closed', cause)
+    for (const { flight, index } of unconfirmed) flight.settle(index, failure(error))
+  }
+
+  #failTooLarge(unconfirmed: readonly Publication[]): void {
+    for (const { content, flight, index } of unconfirmed) {
+      if (content.byteLength <= this.#maxBytes) continue
+      flight.settle(index, failure(tooLarge(content.byteLength, this.#maxBytes)))
+    }
+  }
+
+  #refused({ target, flight, index }: Publication, cause: unknown): void {
+    const error = refusalOf(cause, `publishing to ${nameOf(target)}`)
+    if (error instanceof RetryableError) this.#destinations.distrust(target, error)
+    if (target.exchange !== undefined) this.#suspects.add(target.exchange)
+    flight.settle(index, failure(error))
+  }
+
+  /** A queue we declare was deleted behind our back: the next attempt declares it again. */
+  #returned({ target }: Publication, replyText: string): Outcome {
+    if (target.exchange === undefined && target.declare !== false) {
+      this.#destinations.forget(target)
+      return failure(new RetryableError('NOT_FOUND', `${nameOf(target)} is gone: ${replyText}`))
+    }
+    const where = target.exchange === undefined ? '' : ` with routing key '${target.routingKey ?? ''}'`
+    return failure(
+      new PermanentError('MESSAGE_UNROUTABLE', `${nameOf(target)}${where} leads to no queue: ${replyText}`),
+    )
+  }
+
+  /** Without an answer in time: the outcome is unknown, and the channel's bookkeeping too. */
+  #expire(flight: Flight, connection: AmqpConnection | undefined): void {
+    const isBlocked = connection?.isBlocked ?? false
+    const why = isBlocked ? 'the broker has blocked publishers' : `no confirm within ${sendDeadlineMs} ms`
+    const error = new RetryableError('PEER_TIMEOUT', why)
+    flight.fail(error)
+    if (connection === undefined || connection !== this.#connection) return
+    // A blocked broker reads what is in the socket when it wakes: only one message is to be sent again by then.
+    if (isBlocked) this.#careful = Math.max(this.#careful, 1)
+    const publisher = this.#publisher
+    this.#publisher = undefined
+    for (const { flight: other, index } of publisher?.abandon() ?? []) other.settle(index, failure(error))
+    publisher?.close()
+  }
+}
+
+function tooLarge(bytes: number, maxBytes: number): PermanentError {
+  return new PermanentError('MESSAGE_TOO_LARGE', `${bytes} bytes are more than the broker's ${maxBytes}`)
+}
+
+/** What the codec or the driver found in a message before a byte of it was written. */
+function unsendable(error: unknown): PermanentError {
+  if (error instanceof PermanentError) return error
+  return new PermanentError('MESSAGE_REFUSED', `not fit for AMQP: ${messageOf(error)}`, { cause: error })
+}

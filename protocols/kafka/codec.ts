@@ -1,0 +1,208 @@
+/** Kafka records and envelopes, by the CloudEvents binding for Kafka: docs/formats.md. */
+import { isUtf8 } from 'node:buffer'
+import type { Outbound } from '../../src/adapter/contract.ts'
+import { attributesByName, namesOf, rareAttributes, setAttribute } from '../../src/envelope/attributes.ts'
+import { addHeader, Draft } from '../../src/envelope/draft.ts'
+import type { Envelope, Format, HeaderValue } from '../../src/envelope/envelope.ts'
+import { remainingMs } from '../../src/envelope/expiry.ts'
+import { Extras, finish } from '../../src/envelope/extras.ts'
+import {
+  decodeStructured,
+  encodeStructured,
+  isStructured,
+  mediaTypes,
+  structuredFormat,
+} from '../../src/envelope/formats.ts'
+import { epochMs, isoText } from '../../src/envelope/time.ts'
+import { bytesOf, toText } from '../../src/envelope/typed.ts'
+import type { OutRecord } from './record-batch.ts'
+
+type HeaderIn = Buffer | string | null | undefined
+type Entry = OutRecord['headers'][number]
+
+/** The parts of a kafkajs message, or of an `InRecord`, that a codec reads. */
+export interface KafkaMessage {
+  readonly key: Buffer | null
+  readonly value: Buffer | null
+  readonly headers?: Readonly<Record<string, HeaderIn | readonly HeaderIn[]>> | undefined
+  /** Milliseconds since 1970, as text. */
+  readonly timestamp: string
+  readonly offset: string
+}
+
+/** Where a record was read; `format` is the user's, undefined: detect. */
+export interface KafkaPlace {
+  readonly connection: string
+  readonly topic: string
+  readonly partition: number
+  readonly format?: Format | undefined
+}
+
+const prefix = 'ce_'
+const contentTypeName = 'content-type'
+const hopsName = 'trivium-hops'
+const attributeOf = attributesByName(prefix)
+const names = namesOf(prefix)
+/** Core attributes without a field of their own travel as such. */
+const coreNames: ReadonlyMap<string, string> = new Map([
+  ['subject', 'ce_subject'],
+  ['dataschema', 'ce_dataschema'],
+])
+
+/** The texts of the place read last: a batch comes from one partition. */
+let place: KafkaPlace | undefined
+let sourceText = ''
+let idStart = ''
+
+/** Never throws: a body that breaks its claimed format gives an envelope with `malformed`. */
+export function decode(message: KafkaMessage, at: KafkaPlace): Envelope {
+  if (at !== place) remember(at)
+  const draft = new Draft(idStart + message.offset, isoText(Number(message.timestamp)), sourceText, message.value)
+  if (message.key !== null) draft.key = textOrBytes(message.key)
+  if (at.format === 'raw') return finish(draft)
+  if (message.headers !== undefined) readHeaders(draft, message.headers)
+  const format = structuredFormat(at.format, draft.contentType)
+  if (format !== undefined) decodeStructured(draft, format)
+  return finish(draft)
+}
+
+function remember(at: KafkaPlace): void {
+  place = at
+  sourceText = `kafka://${at.connection}/${at.topic}`
+  idStart = `${at.topic}/${at.partition}/`
+}
+
+function readHeaders(draft: Draft, headers: NonNullable<KafkaMessage['headers']>): void {
+  for (const name in headers) {
+    const value = headers[name]
+    const attribute = attributeOf.get(name)
+    if (attribute === 'specversion') continue
+    if (attribute !== undefined) setAttribute(draft, attribute, textOf(value))
+    else if (name === contentTypeName) draft.contentType = textOf(value)
+    else if (name === hopsName) draft.hops = textOf(value)
+    else if (value !== undefined) readCustom(draft, name.startsWith(prefix) ? name.slice(prefix.length) : name, value)
+  }
+}
+
+function readCustom(draft: Draft, name: string, value: NonNullable<KafkaMessage['headers']>[string]): void {
+  if (Buffer.isBuffer(value)) return addHeader(draft, name, textOrBytes(value))
+  if (!Array.isArray(value)) return addHeader(draft, name, value as string | null)
+  const values: HeaderValue[] = []
+  for (const each of value) {
+    // kafkajs puts an inherited property in front of a header called `constructor`
+    if (each === null || typeof each === 'string') values.push(each)
+    else if (Buffer.isBuffer(each)) values.push(textOrBytes(each))
+  }
+  if (values.length > 0) addHeader(draft, name, values.length === 1 ? (values[0] as HeaderValue) : values)
+}
+
+/** Of a repeated attribute the first counts. */
+function textOf(value: HeaderIn | readonly HeaderIn[]): string {
+  const first = Array.isArray(value) ? value[0] : value
+  return typeof first === 'string' ? first : Buffer.isBuffer(first) ? first.toString('utf8') : ''
+}
+
+function textOrBytes(bytes: Buffer): string | Buffer {
+  const text = bytes.toString('utf8')
+  return text.includes('\ufffd') && !isUtf8(bytes) ? bytes : text
+}
+
+const specversion: Entry = [names.specversion, Buffer.from('1.0')]
+const untypedEntry: Entry = [names.type, Buffer.from('trivium.raw')]
+const noEntries: readonly Entry[] = []
+const structuredEntries = {
+  envelope: [[contentTypeName, Buffer.from(mediaTypes.envelope)]] as const,
+  cloudevents: [[contentTypeName, Buffer.from(mediaTypes.cloudevents)]] as const,
+}
+
+/**
+ * Throws a PermanentError and nothing else. `target.key` is the record's key where given, else the envelope's.
+ * A structured body keeps its null payload inside: only `binary` and `raw` write a tombstone that Kafka compacts by.
+ */
+export function encode(outbound: Outbound<{ readonly key?: string | undefined }>, nowMs = Date.now()): OutRecord {
+  const { envelope, target, format } = outbound
+  const hops = outbound.hops ?? envelope.hops
+  remainingMs(envelope, nowMs)
+  const key = target.key ?? envelope.key
+  const record = {
+    key: key === undefined ? null : typeof key === 'string' ? Buffer.from(key) : key,
+    value: envelope.payload,
+    headers: noEntries,
+    timestampMs: recordTime(epochMs(envelope.timestamp), nowMs),
+  }
+  if (isStructured(format)) {
+    record.value = encodeStructured(envelope, format, hops)
+    record.headers = structuredEntries[format]
+  } else if (format !== 'raw') {
+    record.headers = binaryEntries(envelope, key, hops)
+  }
+  return record
+}
+
+/** A sender's clock far off must not make Kafka refuse a record or drop it by age: `ce_time` has the exact text. */
+function recordTime(ms: number | undefined, nowMs: number): number {
+  return ms !== undefined && ms > nowMs - 86_400_000 && ms < nowMs + 60_000 ? ms : nowMs
+}
+
+function binaryEntries(envelope: Envelope, key: Envelope['key'], hops: string | undefined): Entry[] {
+  const { contentType, eventType, replyTo } = envelope
+  const entries: Entry[] = [
+    specversion,
+    [names.id, envelope.messageId],
+    [names.time, envelope.timestamp],
+    [names.source, envelope.source],
+    eventType === undefined ? untypedEntry : [names.type, eventType],
+  ]
+  if (contentType !== undefined) entries.push([contentTypeName, contentType])
+  if (hops !== undefined) entries.push([hopsName, hops])
+  if (replyTo !== undefined) entries.push([names.trvreply, replyTo])
+  const rare = rareAttributes(envelope)
+  for (let i = 0; i < rare.length; i += 2) entries.push([prefix + rare[i], rare[i + 1] as string])
+  if (typeof envelope.key === 'string' && key !== envelope.key) entries.push([names.partitionkey, envelope.key])
+  writeHeaders(entries, envelope.headers)
+  return entries
+}
+
+function writeHeaders(entries: Entry[], headers: Envelope['headers']): void {
+  let extras: Extras | undefined
+  for (const name in headers) {
+    const value = headers[name] as HeaderValue
+    if (isReserved(name) || (typeof value !== 'string' && !isNative(value))) {
+      extras ??= new Extras()
+      writeOther(entries, extras, name, value)
+    } else if (typeof value === 'string') entries.push([coreNames.get(name) ?? name, value])
+    else if (Array.isArray(value)) for (const each of value) entries.push([name, each])
+    else entries.push([name, value as Uint8Array | null])
+  }
+  if (extras === undefined) return
+  if (extras.types !== '') entries.push([names.trvtypes, extras.types])
+  if (extras.spilled !== undefined) entries.push([names.trvheaders, extras.spilled])
+}
+
+function isReserved(name: string): boolean {
+  return name === contentTypeName || name === hopsName || name.startsWith(prefix)
+}
+
+/** True for what a record gives back as it is: null, bytes that cannot be taken for text, and two or more of such. */
+function isNative(value: HeaderValue): boolean {
+  if (value === null) return true
+  if (value instanceof Uint8Array) return !isUtf8(value)
+  return (
+    Array.isArray(value) &&
+    value.length > 1 &&
+    value.every((each) => typeof each === 'string' || (!Array.isArray(each) && isNative(each)))
+  )
+}
+
+function writeOther(entries: Entry[], extras: Extras, name: string, value: HeaderValue): void {
+  if (value === undefined) return
+  if (isReserved(name)) return extras.spill(name, value)
+  if (value instanceof Uint8Array) {
+    extras.tag(name, 'b')
+    entries.push([name, bytesOf(value).toString('base64')])
+    return
+  }
+  const { text, tag } = toText(value)
+  extras.tag(name, tag)
+  entries.push([name, text])
+}

@@ -1,0 +1,36 @@
+import { defineProtocol } from '../../src/adapter/protocol.ts'
+import { KafkaConnection, KafkaFrom, KafkaTarget, topicsOf } from './config.ts'
+import { topicDestination } from './destination.ts'
+import { KafkaSink } from './sink.ts'
+import { KafkaSource } from './source.ts'
+
+export const kafka = defineProtocol<KafkaConnection, KafkaFrom, KafkaTarget>({
+  name: 'kafka',
+  summary: 'Apache Kafka 2.4 and later, and what speaks its protocol.',
+  connection: KafkaConnection,
+  defaultFormat: 'binary',
+  checkConnection: (connection) => {
+    if (connection.sasl?.mechanism !== 'plain' || connection.tls || connection.brokers.every(isLoopback)) return []
+    const message = 'plain sends the password readable by anyone on the way: add tls, or use scram-sha-512'
+    return [{ path: ['sasl', 'mechanism'], message }]
+  },
+  source: {
+    schema: KafkaFrom,
+    patterns: (from) => topicsOf(from).map((text) => ({ text, separator: '.' })),
+    group: (from) => from.group ?? '',
+    create: (connection, froms, context) => new KafkaSource(connection, froms, context),
+    defaultAcknowledge: 'delivered',
+  },
+  sink: {
+    schema: KafkaTarget,
+    destinations: { topic: topicDestination },
+    plainTemplates: ['key'],
+    address: (target) => target.topic,
+    targetOf: (destination, key) => (key === undefined ? { topic: destination } : { topic: destination, key }),
+    create: (connection, context) => new KafkaSink(connection, context),
+  },
+})
+
+function isLoopback(broker: string): boolean {
+  return /^(localhost|127\.\d+\.\d+\.\d+|\[::1\]):/.test(broker)
+}

@@ -1,0 +1,97 @@
+/** One partition that is ours: what was fetched and not yet handed over, and how far the confirmed prefix reaches. */
+import { OrderedPrefix } from '../../src/adapter/ordered.ts'
+import { RetryableError } from '../../src/errors.ts'
+import { committedBatches, decodeBatches, type InRecord, readRecords } from './record-batch.ts'
+import type { FetchedPartition } from './requests.ts'
+
+const stallMs = 30_000
+
+export class OwnedPartition {
+  readonly topic: string
+  readonly partition: number
+  /** Where the next fetch begins. */
+  fetchOffset: number
+  /** What the group has on record; -1: nothing. */
+  committed: number
+  /** False once it may belong to another member: what is settled then changes nothing. */
+  isOurs = true
+  readonly #prefix: OrderedPrefix<number>
+  #confirmed: number
+  #waiting: Iterator<{ offset: number; record: InRecord }>[] = []
+  #next: { offset: number; record: InRecord } | undefined
+  #movedAt = Date.now()
+
+  constructor(position: { topic: string; partition: number; offset: number }, committed: number) {
+    this.topic = position.topic
+    this.partition = position.partition
+    this.fetchOffset = position.offset
+    this.#confirmed = position.offset
+    this.committed = committed
+    this.#prefix = new OrderedPrefix((offset) => {
+      this.#confirmed = offset + 1
+    })
+  }
+
+  get hasWaiting(): boolean {
+    return this.#next !== undefined
+  }
+
+  /** The offset to commit: all before it is confirmed, and nothing after it counts. */
+  get committable(): number {
+    if (this.#prefix.size > 0) return this.#confirmed
+    return this.#next?.offset ?? this.fetchOffset
+  }
+
+  /** Takes in what a fetch from `requested` gave, unless it is about another place by now. Throws when nothing moved for 30 s although there is something. */
+  async receive(fetched: FetchedPartition, requested: number): Promise<void> {
+    const batches = await decodeBatches(fetched.records)
+    if (!this.isOurs || this.fetchOffset !== requested) return
+    const last = batches.at(-1)
+    if (last !== undefined && last.lastOffset >= this.fetchOffset) {
+      this.#waiting = committedBatches(batches, fetched.aborted).map((batch) => readRecords(batch, requested))
+      this.fetchOffset = last.lastOffset + 1
+      this.#pull()
+    }
+    this.#watch(fetched.lastStableOffset > this.fetchOffset && last === undefined)
+  }
+
+  /** Time spent waiting for room is no stall. */
+  touch(): void {
+    this.#movedAt = Date.now()
+  }
+
+  /** Goes on elsewhere, e.g. because the log no longer has the position. */
+  moveTo(offset: number): void {
+    this.fetchOffset = offset
+    this.#waiting = []
+    this.#next = undefined
+  }
+
+  /** The next record, and the function that confirms it. */
+  shift(): { record: InRecord; confirm: () => void } | undefined {
+    const next = this.#next
+    if (next === undefined) return undefined
+    this.#pull()
+    return { record: next.record, confirm: this.#prefix.add(next.offset) }
+  }
+
+  #pull(): void {
+    this.#next = undefined
+    while (this.#waiting[0] !== undefined) {
+      const { done, value } = this.#waiting[0].next()
+      if (!done) {
+        this.#next = value
+        return
+      }
+      this.#waiting.shift()
+    }
+  }
+
+  #watch(isStalled: boolean): void {
+    if (!isStalled) this.touch()
+    else if (Date.now() - this.#movedAt > stallMs) {
+      const where = `${this.topic}/${this.partition} at offset ${this.fetchOffset}`
+      throw new RetryableError('PEER_LOST', `nothing arrives from ${where} though there is more`)
+    }
+  }
+}

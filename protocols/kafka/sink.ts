@@ -1,0 +1,182 @@
+import type { Context, Outbound, Outcome, Sink } from '../../src/adapter/contract.ts'
+import { withDeadline } from '../../src/adapter/deadline.ts'
+import { type GatewayError, messageOf, PermanentError, RetryableError } from '../../src/errors.ts'
+import { encode } from './codec.ts'
+import type { KafkaConnection, KafkaTarget } from './config.ts'
+import { Cluster } from './connection.ts'
+import { brokerError, errorType, toGatewayError } from './errors.ts'
+import { partitionOfKey, Sticky } from './partitioner.ts'
+import { Producer, type Routed } from './producer.ts'
+import type { TopicMetadata } from './requests.ts'
+
+type KafkaOutbound = Outbound<KafkaTarget>
+interface Generation {
+  readonly cluster: Cluster
+  readonly producer: Producer
+}
+
+/** A topic that was not there is looked up again after this long. */
+const absentMs = 1000
+const slackMs = 2000
+const unknownTopic = 3
+
+/** One idempotent producer; confirmed by every replica in sync; one send under way. */
+export class KafkaSink implements Sink<KafkaTarget> {
+  readonly keepsOrder = true
+  readonly maxConcurrentSends = 1
+  readonly maxBatch = 2000
+  readonly #settings: KafkaConnection
+  readonly #context: Context
+  readonly #sticky = new Sticky()
+  readonly #absentUntil = new Map<string, number>()
+  #generation: Generation | undefined
+
+  constructor(settings: KafkaConnection, context: Context) {
+    this.#settings = settings
+    this.#context = context
+  }
+
+  async open(signal: AbortSignal): Promise<void> {
+    await this.close()
+    const cluster = new Cluster(this.#settings, this.#context)
+    const producer = new Producer(cluster, this.#settings.compression)
+    try {
+      await cluster.open(signal)
+      await producer.renew()
+      signal.throwIfAborted()
+    } catch (error) {
+      cluster.close()
+      throw toGatewayError(error, 'opening the Kafka producer')
+    }
+    this.#generation = { cluster, producer }
+  }
+
+  async close(): Promise<void> {
+    this.#generation?.cluster.close()
+    this.#generation = undefined
+  }
+
+  lost(): Promise<GatewayError> {
+    return this.#generation?.cluster.lost() ?? new Promise(() => {})
+  }
+
+  async send(batch: readonly KafkaOutbound[], signal: AbortSignal): Promise<readonly Outcome[]> {
+    const generation = this.#generation
+    if (generation === undefined) return batch.map(() => retryable(new RetryableError('PEER_LOST', 'not connected')))
+    const outcomes: Outcome[] = new Array(batch.length)
+    try {
+      const sending = this.#sendAll(generation, batch, outcomes, signal)
+      await withDeadline(sending, this.#settings.requestTimeout + slackMs, 'confirmation by the brokers')
+    } catch (error) {
+      const failure = toGatewayError(error, 'sending')
+      generation.cluster.fail(failure) // what still runs must not meet the next send: the gateway opens anew
+      for (let i = 0; i < batch.length; i++) outcomes[i] ??= retryable(failure)
+    }
+    return [...outcomes]
+  }
+
+  async #sendAll(
+    { cluster, producer }: Generation,
+    batch: readonly KafkaOutbound[],
+    outcomes: Outcome[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const absent = await this.#lookUp(cluster, batch)
+    const route = new Router(cluster, this.#sticky, absent)
+    const routed: Routed[] = []
+    const indexes: number[] = []
+    batch.forEach((outbound, index) => {
+      try {
+        routed.push(route.of(outbound))
+        indexes.push(index)
+      } catch (error) {
+        outcomes[index] = failed(error)
+      }
+    })
+    const results = await producer.send(routed, signal)
+    results.forEach((outcome, i) => {
+      outcomes[indexes[i] as number] = outcome
+    })
+  }
+
+  /** Learns who leads the topics of a batch; gives the errors of those that cannot be used. */
+  async #lookUp(cluster: Cluster, batch: readonly KafkaOutbound[]): Promise<ReadonlyMap<string, GatewayError>> {
+    const topics = new Set<string>()
+    for (const { target } of batch) topics.add(target.topic)
+    const unknown = [...topics].filter((topic) => !isUsable(cluster.topic(topic)))
+    const now = Date.now()
+    const asked = unknown.filter((topic) => (this.#absentUntil.get(topic) ?? 0) <= now)
+    if (asked.length > 0) await cluster.refresh(asked)
+    const absent = new Map<string, GatewayError>()
+    for (const topic of unknown) {
+      const metadata = cluster.topic(topic)
+      if (isUsable(metadata)) {
+        this.#absentUntil.delete(topic)
+        continue
+      }
+      if (asked.includes(topic)) this.#absentUntil.set(topic, now + absentMs)
+      absent.set(topic, topicError(topic, metadata))
+    }
+    return absent
+  }
+}
+
+function isUsable(metadata: TopicMetadata | undefined): boolean {
+  return metadata !== undefined && metadata.partitions.length > 0
+}
+
+/** Finds the place of each message of one batch. */
+class Router {
+  readonly #cluster: Cluster
+  readonly #sticky: Sticky
+  readonly #absent: ReadonlyMap<string, GatewayError>
+  readonly #chosen = new Map<string, number>()
+
+  constructor(cluster: Cluster, sticky: Sticky, absent: ReadonlyMap<string, GatewayError>) {
+    this.#cluster = cluster
+    this.#sticky = sticky
+    this.#absent = absent
+  }
+
+  /** Throws a GatewayError for a message that has no place. */
+  of(outbound: KafkaOutbound): Routed {
+    const { topic, partition } = outbound.target
+    const error = this.#absent.get(topic)
+    if (error !== undefined) throw error
+    const record = encode(outbound)
+    const { partitions } = this.#cluster.topic(topic) as TopicMetadata
+    if (partition !== undefined) {
+      if (partition < partitions.length) return { topic, partition, record }
+      throw new RetryableError('NOT_FOUND', `topic ${topic} has ${partitions.length} partitions, none is ${partition}`)
+    }
+    if (record.key !== null) return { topic, partition: partitionOfKey(record.key, partitions.length), record }
+    return { topic, partition: this.#withoutKey(topic, partitions), record }
+  }
+
+  #withoutKey(topic: string, partitions: TopicMetadata['partitions']): number {
+    const known = this.#chosen.get(topic)
+    if (known !== undefined) return known
+    const usable = partitions.filter(({ leader }) => leader >= 0).map(({ id }) => id)
+    const partition = this.#sticky.choose(topic, usable) ?? 0
+    this.#chosen.set(topic, partition)
+    return partition
+  }
+}
+
+function topicError(topic: string, metadata: TopicMetadata | undefined): GatewayError {
+  const code = metadata?.errorCode ?? unknownTopic
+  if (code === unknownTopic) return new RetryableError('NOT_FOUND', `topic ${topic} does not exist`)
+  return brokerError(errorType(code), `topic ${topic}`)
+}
+
+function retryable(error: GatewayError): Outcome {
+  const asRetryable =
+    error instanceof RetryableError ? error : new RetryableError('PEER_FAILED', error.message, { cause: error })
+  return { kind: 'retryable', error: asRetryable }
+}
+
+function failed(error: unknown): Outcome {
+  if (error instanceof PermanentError) return { kind: 'rejected', error }
+  if (error instanceof RetryableError) return { kind: 'retryable', error }
+  return { kind: 'rejected', error: new PermanentError('INTERNAL', messageOf(error), { cause: error }) }
+}

@@ -1,0 +1,97 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Budget } from '../../src/adapter/budget.ts'
+import type { Context, Delivery, Source } from '../../src/adapter/contract.ts'
+import { RetryableError } from '../../src/errors.ts'
+import { type KafkaConnection, type KafkaFrom, topicsOf } from './config.ts'
+import { Cluster } from './connection.ts'
+import { Consumer, type ConsumerSettings, type Past } from './consumer.ts'
+import { toGatewayError } from './errors.ts'
+import { findTopics, isExact, topicRegExp } from './topics.ts'
+
+const closeMs = 3000
+const maxFetchBytes = 8 * 1024 * 1024
+
+/** A member of a consumer group; commits only the unbroken confirmed prefix of each partition. */
+export class KafkaSource implements Source {
+  readonly #connection: KafkaConnection
+  readonly #context: Context
+  readonly #budget: Budget
+  readonly #settings: ConsumerSettings
+  readonly #past: Past = { ghost: '' }
+  #cluster: Cluster | undefined
+  #reading: { consumer: Consumer; ended: Promise<void> } | undefined
+
+  constructor(connection: KafkaConnection, froms: readonly KafkaFrom[], context: Context) {
+    this.#connection = connection
+    this.#context = context
+    const maxBytes = Math.min(...froms.map((from) => from.maxBytes))
+    const maxCount = Math.min(...froms.map((from) => from.maxInFlight))
+    this.#budget = new Budget({ maxCount, maxBytes, parent: context.budget })
+    this.#settings = {
+      group: froms[0]?.group ?? context.gatewayId,
+      patterns: [...new Set(froms.flatMap(topicsOf))],
+      startFrom: startFromOf(froms),
+      maxFetchBytes: Math.min(maxBytes, maxFetchBytes),
+    }
+  }
+
+  async open(signal: AbortSignal): Promise<void> {
+    await this.close()
+    const cluster = new Cluster(this.#connection, this.#context)
+    try {
+      await cluster.open(signal)
+      await findTopics(cluster, this.#settings.patterns, signal)
+      signal.throwIfAborted()
+    } catch (error) {
+      cluster.close()
+      throw toGatewayError(error, 'opening the Kafka consumer')
+    }
+    this.#cluster = cluster
+  }
+
+  async consume(deliver: (batch: readonly Delivery[]) => void, signal: AbortSignal): Promise<void> {
+    const cluster = this.#cluster
+    if (cluster === undefined) throw new RetryableError('PEER_LOST', 'not connected')
+    const consumer = new Consumer({
+      cluster,
+      context: this.#context,
+      budget: this.#budget,
+      settings: this.#settings,
+      past: this.#past,
+      deliver,
+      signal,
+    })
+    const ended = consumer.run()
+    this.#reading = { consumer, ended }
+    try {
+      await ended
+    } catch (error) {
+      if (signal.aborted) return
+      throw toGatewayError(error, 'reading')
+    }
+  }
+
+  async close(): Promise<void> {
+    const reading = this.#reading
+    this.#reading = undefined
+    reading?.consumer.abandon()
+    if (reading) await Promise.race([reading.ended.catch(() => {}), sleep(closeMs, undefined, { ref: false })])
+    this.#cluster?.close()
+    this.#cluster = undefined
+  }
+}
+
+/** With several routes on one topic the earliest wish wins: nobody misses a message. */
+function startFromOf(froms: readonly KafkaFrom[]): (topic: string) => 'earliest' | 'latest' {
+  const wishes = froms.flatMap((from) =>
+    topicsOf(from).map((text) => ({
+      matches: isExact(text) ? undefined : topicRegExp(text),
+      text,
+      startFrom: from.startFrom,
+    })),
+  )
+  return (topic) => {
+    const of = wishes.filter(({ matches, text }) => matches?.test(topic) ?? text === topic)
+    return of.some(({ startFrom }) => startFrom === 'earliest') ? 'earliest' : 'latest'
+  }
+}

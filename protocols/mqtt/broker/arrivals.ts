@@ -1,0 +1,133 @@
+/**
+ * Turns what a device publishes into arrivals at the intakes, and their settlement into its acknowledgement. A QoS 2
+ * message that is sent again before its PUBREL is not a second one. [MQTT-4.3.3-2]
+ */
+import type { Settlement } from '../../../src/adapter/contract.ts'
+import type { Answer, Device } from './device.ts'
+import type { PublishPacket } from './driver.ts'
+import type { Arrival, Intake } from './intake.ts'
+
+/** Unsettled QoS 2 messages: client id, packet id. */
+type OpenHandshakes = Map<string, Map<number, DeviceArrival>>
+
+const released = () => new Error('the message could not be taken')
+
+export class Arrivals {
+  readonly #open: OpenHandshakes = new Map()
+  readonly #hasIncoming: (clientId: string, messageId: number) => boolean
+
+  /** `hasIncoming` tells of messages taken whose PUBREL is awaited. */
+  constructor(hasIncoming: (clientId: string, messageId: number) => boolean) {
+    this.#hasIncoming = hasIncoming
+  }
+
+  /** `answer` is called when all of `intakes` have accepted the message, in its turn among those of the device. */
+  publish(device: Device, packet: PublishPacket, intakes: readonly Intake[], answer: Answer): void {
+    if (packet.qos === 0) {
+      this.#offer(new UnheldArrival(packet, intakes.length, device.waitForRoom(answer)), intakes)
+      return
+    }
+    const inTurn = device.hold(answer)
+    if (packet.qos === 2) this.#publishOnce(device, packet, intakes, inTurn)
+    else this.#offer(new DeviceArrival(device, packet, intakes.length, inTurn), intakes)
+  }
+
+  /** Forgets the handshakes of a session that is over: its packet ids start afresh. */
+  endSession(clientId: string): void {
+    this.#open.delete(clientId)
+  }
+
+  #publishOnce(device: Device, packet: PublishPacket, intakes: readonly Intake[], answer: Answer): void {
+    const id = packet.messageId ?? 0
+    if (this.#hasIncoming(device.clientId, id)) {
+      answer()
+      return
+    }
+    const ofClient = this.#open.get(device.clientId) ?? new Map<number, DeviceArrival>()
+    const earlier = ofClient.get(id)
+    if (earlier !== undefined) {
+      earlier.join(device, answer)
+      return
+    }
+    const arrival = new DeviceArrival(device, packet, intakes.length, (error) => {
+      if (ofClient.get(id) === arrival) ofClient.delete(id)
+      if (ofClient.size === 0 && this.#open.get(device.clientId) === ofClient) this.#open.delete(device.clientId)
+      answer(error)
+    })
+    ofClient.set(id, arrival)
+    this.#open.set(device.clientId, ofClient)
+    this.#offer(arrival, intakes)
+  }
+
+  #offer(arrival: Arrival, intakes: readonly Intake[]): void {
+    for (const intake of intakes) intake.offer(arrival)
+  }
+}
+
+/** QoS 0: its device goes on as soon as it is taken; what becomes of it then, nobody can be told. */
+class UnheldArrival implements Arrival {
+  readonly packet: PublishPacket
+  readonly #answer: Answer
+  #waitingFor: number
+
+  constructor(packet: PublishPacket, intakes: number, answer: Answer) {
+    this.packet = packet
+    this.#waitingFor = intakes
+    this.#answer = answer
+  }
+
+  isAbandoned(): boolean {
+    return false
+  }
+
+  onTaken(): void {
+    this.#waitingFor -= 1
+    if (this.#waitingFor === 0) this.#answer()
+  }
+
+  onSettled(): void {}
+}
+
+/** QoS 1 and 2: acknowledged when every source has accepted it, never when one has released it. */
+class DeviceArrival implements Arrival {
+  readonly packet: PublishPacket
+  readonly #device: Device
+  readonly #answer: Answer
+  #joined: { device: Device; answer: Answer }[] | undefined
+  #waitingFor: number
+  #isReleased = false
+
+  constructor(device: Device, packet: PublishPacket, intakes: number, answer: Answer) {
+    this.#device = device
+    this.packet = packet
+    this.#waitingFor = intakes
+    this.#answer = answer
+  }
+
+  isAbandoned(): boolean {
+    return this.#device.isClosed && (this.#joined?.every(({ device }) => device.isClosed) ?? true)
+  }
+
+  /** The same QoS 2 message came again before this one was settled. */
+  join(device: Device, answer: Answer): void {
+    this.#joined ??= []
+    this.#joined.push({ device, answer })
+  }
+
+  onTaken(): void {}
+
+  onSettled(settlement: Settlement): void {
+    if (settlement === 'release') this.#isReleased = true
+    this.#waitingFor -= 1
+    if (this.#waitingFor > 0) return
+    const joined = this.#joined ?? []
+    if (this.#isReleased) for (const { device } of [{ device: this.#device }, ...joined]) device.close()
+    const error = this.#isReleased ? released() : undefined
+    this.#answer(error)
+    if (joined.length === 0) return
+    // the broker notes the packet id a moment after the first answer; only then are the others duplicates for it
+    setImmediate(() => {
+      for (const { answer } of joined) answer(error)
+    })
+  }
+}

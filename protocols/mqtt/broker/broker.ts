@@ -1,0 +1,345 @@
+/**
+ * One running embedded broker: aedes between our listeners, gate and sessions. What a device publishes to the topics of a
+ * source is settled by the gateway before it is acknowledged, then goes to the broker's own subscribers like any message.
+ */
+import { randomUUID } from 'node:crypto'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { Aedes, type AedesOptions } from 'aedes'
+import type { Context } from '../../../src/adapter/contract.ts'
+import { withDeadline } from '../../../src/adapter/deadline.ts'
+import { messageOf, RetryableError } from '../../../src/errors.ts'
+import { Admission } from './admission.ts'
+import { Arrivals } from './arrivals.ts'
+import { type EmbeddedConnection, type Limits, limitsOf, listenAddresses } from './config.ts'
+import { type Answer, Device } from './device.ts'
+import type { AedesPublishPacket, Client, OpenAedes, PublishPacket, StoredPacket, Subscription } from './driver.ts'
+import { guardReads } from './gate.ts'
+import { Hub } from './hub.ts'
+import type { Intake } from './intake.ts'
+import { type Incoming, Listeners } from './listeners.ts'
+import { connectProblem, publishProblem, subscribeProblem, type Warnings, warnings } from './rules.ts'
+import { brief } from './seldom.ts'
+import { Sessions } from './sessions.ts'
+import { createUsers } from './users.ts'
+
+const drainTimeoutMs = 10_000
+const sweepMs = 1_000
+const canaryMs = 5_000
+const closeWithinMs = 3_000
+const willRetryMs = 1_000
+const canaryTopic = '$canary' // one level, whatever maxTopicLevels says
+/** Above the bytes of a kept session's queue, which is written at once when its device is back. */
+const outboundBytes = 8 * 1024 ** 2
+
+export class EmbeddedBroker {
+  readonly #connection: EmbeddedConnection
+  readonly #limits: Limits
+  readonly #intakes: readonly Intake[]
+  readonly #context: Context
+  readonly #aedes: OpenAedes
+  readonly #listeners: Listeners
+  readonly #admission: Admission
+  readonly #devices = new Set<Device>()
+  readonly #deviceOf = new WeakMap<Client, Device>()
+  readonly #failure = Promise.withResolvers<RetryableError>()
+  readonly #timers: NodeJS.Timeout[] = []
+  readonly #warn: Warnings
+  #sessions: Sessions | undefined
+  #arrivals = new Arrivals(() => false)
+  #isClosing = false
+  #canarySeen = true
+
+  /** `intakes` holds those of all sources of the connection, open or not; more may come. */
+  constructor(connection: EmbeddedConnection, intakes: readonly Intake[], context: Context) {
+    this.#connection = connection
+    this.#limits = limitsOf(connection)
+    this.#intakes = intakes
+    this.#context = context
+    this.#warn = warnings(context)
+    this.#aedes = new Aedes(this.#aedesOptions()) as OpenAedes
+    this.#admission = new Admission({
+      users: createUsers(connection.users ?? []),
+      maxAway: this.#limits.maxConnections,
+      onRefused: (device, reason) => this.#onRefused(device, reason),
+      endSession: (clientId) => void this.#sessions?.end(clientId),
+    })
+    this.#listeners = new Listeners({
+      tls: connection.tls,
+      limits: this.#limits,
+      onIncoming: (incoming) => this.#onIncoming(incoming),
+      onTooMany: () => this.#onTooMany(),
+    })
+  }
+
+  /** Resolves when the broker does its work no more. */
+  get failed(): Promise<RetryableError> {
+    return this.#failure.promise
+  }
+
+  /** Sockets there are, before and after CONNECT. */
+  get connections(): number {
+    return this.#listeners.connections
+  }
+
+  /** Devices known to the broker. */
+  get devices(): number {
+    return this.#devices.size
+  }
+
+  /** Clients aedes holds; the same in the long run. */
+  get registered(): number {
+    return Object.keys(this.#aedes.clients).length
+  }
+
+  get ports(): readonly number[] {
+    return this.#listeners.ports
+  }
+
+  /** Rejects with PORT_IN_USE, ACCESS_DENIED, CONFIG_INVALID or FILE_MISSING, which are permanent, or PEER_UNREACHABLE. */
+  async start(): Promise<void> {
+    await this.#startAedes()
+    try {
+      await this.#listeners.open(listenAddresses(this.#connection))
+    } catch (error) {
+      await this.close()
+      throw error
+    }
+    this.#every(sweepMs, () => this.#sweep())
+    this.#every(canaryMs, () => this.#checkCanary())
+    this.#context.log.info('The embedded broker listens.', {
+      addresses: listenAddresses(this.#connection).map((a) => a.text),
+    })
+  }
+
+  /** Resolves when the message is in the queues and sockets of its subscribers. */
+  async publish(packet: PublishPacket): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    this.#aedes.publish(packet, (error) => (error ? reject(error) : resolve()))
+    await promise
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosing) return
+    this.#isClosing = true
+    for (const timer of this.#timers) clearInterval(timer)
+    this.#listeners.stop()
+    await nextTurn() // acknowledgements written just now leave with the end of this turn
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#aedes.close(resolve)
+    await withDeadline(promise, closeWithinMs, 'closing the broker').catch(() => {})
+    this.#listeners.close()
+  }
+
+  async #startAedes(): Promise<void> {
+    const aedes = this.#aedes
+    aedes.mq = new Hub(aedes.mq)
+    await aedes.listen()
+    const sessions = new Sessions(aedes.persistence, {
+      mayKeep: (clientId, filter) => this.#admission.deviceOf(clientId)?.rights.maySubscribe(filter) ?? false,
+      onEnd: (clientId) => this.#arrivals.endSession(clientId),
+      onDropped: (what) => this.#onDropped(what),
+    })
+    aedes.persistence = sessions
+    this.#sessions = sessions
+    this.#arrivals = new Arrivals((clientId, messageId) => sessions.hasIncoming(clientId, messageId))
+    aedes.on('client', (client) => this.#onClient(client))
+    aedes.on('clientDisconnect', (client) => this.#onDisconnect(client))
+    aedes.on('unsubscribe', (filters, client) => {
+      for (const filter of filters) this.#deviceOf.get(client)?.filters.delete(filter)
+    })
+    aedes.on('clientError', (client, error) => this.#onClientError(client, error))
+    aedes.on('connectionError', (client, error) => this.#onClientError(client, error))
+    aedes.on('error' as 'closed', (...args: unknown[]) => {
+      this.#context.log.error('The embedded broker met an error.', { error: messageOf(args[0]) })
+    })
+    aedes.subscribe(
+      canaryTopic,
+      (_packet, done) => this.#onCanary(done),
+      () => {},
+    )
+  }
+
+  #aedesOptions(): AedesOptions {
+    return {
+      id: randomUUID(),
+      concurrency: 0, // no limit: with one, a missed callback of a subscriber stops the broker (aedes #88)
+      connectTimeout: this.#limits.connectTimeoutMs,
+      drainTimeout: drainTimeoutMs,
+      maxTopicLevels: this.#limits.maxTopicLevels,
+      maxClientsIdLength: 65_535, // 3.1's limit of 23 helps nobody
+      queueLimit: 1_000, // packets sent on before CONNACK, in the chunk of the CONNECT
+      preConnect: (client, packet, done) => {
+        this.#onConnect(client, packet)
+        done(null, true)
+      },
+      authenticate: (client, username, password, done) => {
+        const device = this.#deviceOf.get(client)
+        if (device === undefined) return done(null, false)
+        device.clientId = client.id
+        void this.#admission
+          .admit(device, { username, password })
+          .then((error) => done(error ?? null, error === undefined))
+      },
+      authorizePublish: (client, packet, done) => this.#onPublish(client, packet, done),
+      authorizeSubscribe: (client, subscription, done) =>
+        done(null, this.#maySubscribe(client, subscription) ? subscription : null),
+      authorizeForward: (client, packet) => this.#forward(client, packet),
+    }
+  }
+
+  #onIncoming(incoming: Incoming): void {
+    const { conn, address } = incoming
+    const device = new Device(incoming)
+    conn.on('error', () => {})
+    guardReads(conn, {
+      maxPacketBytes: this.#limits.maxPacketBytes,
+      isHeld: () => device.isHeld,
+      isBusy: () => device.isBusy,
+      onBytes: () => device.onBytes(),
+      onRefused: (problem) => this.#warn.gate({ problem, address, clientId: brief(device.clientId) }),
+    })
+    const client = this.#aedes.handle(conn)
+    this.#deviceOf.set(client, device)
+    this.#devices.add(device)
+    conn.once('close', () => {
+      this.#devices.delete(device)
+      if (!device.isRegistered) this.#admission.leave(device, true)
+    })
+  }
+
+  #onConnect(client: Client, packet: Parameters<NonNullable<AedesOptions['preConnect']>>[1]): void {
+    const device = this.#deviceOf.get(client)
+    if (device === undefined) return
+    device.onConnect()
+    device.keepaliveMs = (packet.keepalive ?? 0) * 1000
+    packet.keepalive = 0 // kept here: aedes forgets a device's pings while it waits for us
+    device.connectProblem = connectProblem(packet, this.#limits)
+  }
+
+  #onClient(client: Client): void {
+    const device = this.#deviceOf.get(client)
+    if (device !== undefined && !device.isClosed && !client.closed) {
+      device.isRegistered = true
+      return
+    }
+    // it left between its login and here; aedes would keep it for ever (aedes #928)
+    void this.#sessions?.delWill(client)
+    this.#aedes.unregisterClient(client)
+  }
+
+  #onDisconnect(client: Client): void {
+    const device = this.#deviceOf.get(client)
+    if (device !== undefined) this.#admission.leave(device, !client.clean)
+  }
+
+  #onClientError(client: Client, error: Error): void {
+    this.#context.log.debug('A device was disconnected.', { clientId: brief(client.id), error: messageOf(error) })
+  }
+
+  #onPublish(client: Client | null, packet: PublishPacket, done: Answer): void {
+    if (this.#isClosing) return done(new Error('the broker is closing'))
+    const device = client === null ? undefined : this.#deviceOf.get(client)
+    const problem = publishProblem(device, packet.topic, this.#limits)
+    if (problem !== undefined) {
+      this.#onDenied(client, packet.topic, problem)
+      return done(new Error(problem))
+    }
+    const intakes = this.#intakes.filter((intake) => intake.matches(packet.topic))
+    if (packet.cmd === undefined || device === undefined) this.#publishWill(packet, intakes, done)
+    else if (intakes.length > 0) this.#arrivals.publish(device, packet, intakes, done)
+    else if (packet.qos > 0 && device.isBusy) device.hold(done)()
+    else done()
+  }
+
+  /** A will has no device to send it again: what is released is offered again here. */
+  #publishWill(packet: PublishPacket, intakes: readonly Intake[], done: Answer): void {
+    let waitingFor = intakes.length
+    if (waitingFor === 0) return done()
+    const offer = (intake: Intake) =>
+      intake.offer({
+        packet,
+        isAbandoned: () => false,
+        onTaken: () => {},
+        onSettled: (settlement) => {
+          if (settlement === 'release' && !this.#isClosing) {
+            setTimeout(() => offer(intake), willRetryMs).unref()
+            return
+          }
+          waitingFor -= 1
+          if (waitingFor === 0) done()
+        },
+      })
+    for (const intake of intakes) offer(intake)
+  }
+
+  #maySubscribe(client: Client, { topic }: Subscription): boolean {
+    const device = this.#deviceOf.get(client)
+    if (device === undefined) return false
+    const problem = subscribeProblem(device, topic, this.#limits)
+    if (problem === undefined) device.filters.add(topic)
+    else this.#onDenied(client, topic, problem)
+    return problem === undefined
+  }
+
+  /** A device that does not read what it subscribed to is cut off before it fills the memory. */
+  #forward(client: Client, packet: AedesPublishPacket): AedesPublishPacket | null {
+    if (client.conn.writableLength <= outboundBytes + this.#limits.maxPacketBytes) return packet
+    if (!client.conn.destroyed) {
+      this.#context.count('mqtt_slow_disconnects')
+      this.#warn.slow({ clientId: brief(client.id) })
+      client.conn.destroy()
+    }
+    return null
+  }
+
+  #onRefused(device: Device, reason: string): void {
+    this.#context.count('mqtt_refused_logins')
+    this.#warn.refused({ reason, address: device.address, clientId: brief(device.clientId) })
+  }
+
+  #onDenied(client: Client | null, topic: string, problem: string): void {
+    this.#context.count('mqtt_denied')
+    this.#warn.denied({ topic: brief(topic), clientId: brief(client?.id), problem })
+  }
+
+  #onTooMany(): void {
+    this.#context.count('mqtt_refused_connections')
+    this.#warn.tooMany({ maxConnections: this.#limits.maxConnections })
+  }
+
+  #onDropped(what: string): void {
+    this.#context.count(`mqtt_${what}_dropped`)
+    this.#warn.dropped({ what })
+  }
+
+  #every(ms: number, action: () => void): void {
+    this.#timers.push(setInterval(action, ms).unref())
+  }
+
+  #sweep(): void {
+    for (const device of this.#devices) if (device.isSilent(sweepMs)) device.close()
+  }
+
+  #checkCanary(): void {
+    if (!this.#canarySeen) {
+      this.#context.log.error('The embedded broker stopped passing messages; it is started anew.')
+      this.#failure.resolve(new RetryableError('PEER_LOST', 'the embedded broker stopped passing messages'))
+      return
+    }
+    this.#canarySeen = false
+    const canary: StoredPacket = {
+      cmd: 'publish',
+      topic: canaryTopic,
+      payload: Buffer.alloc(0),
+      qos: 0,
+      retain: false,
+      dup: false,
+    }
+    this.publish(canary as PublishPacket).catch(() => {})
+  }
+
+  #onCanary(done: () => void): void {
+    this.#canarySeen = true
+    done()
+  }
+}

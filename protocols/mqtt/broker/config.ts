@@ -1,0 +1,132 @@
+/** Settings of an mqtt connection that listens: the embedded broker. The shape is a part of the connection's schema. */
+import { z } from 'zod'
+import { duration, secret, size } from '../../../src/adapter/schema.ts'
+import type { Format } from '../../../src/envelope/envelope.ts'
+import { filterProblem } from './filter.ts'
+
+const listenUrl = () =>
+  z.string().refine((text) => parseListenUrl(text) !== undefined, {
+    error: 'expected mqtt://, mqtts://, ws:// or wss:// with host and port, e.g. mqtt://127.0.0.1:1883',
+  })
+
+const filter = () =>
+  z.string().superRefine((text, context) => {
+    const problem = filterProblem(text)
+    if (problem !== undefined) context.addIssue({ code: 'custom', message: problem })
+  })
+
+const user = z.strictObject({
+  username: z.string().min(1).meta({ description: 'Name the device logs in with.' }),
+  password: secret(),
+  publish: z.array(filter()).optional().meta({ description: 'Topic filters this user may publish to.' }),
+  subscribe: z
+    .array(filter())
+    .optional()
+    .meta({ description: 'Topic filters this user may subscribe to, or to any narrower filter.' }),
+})
+
+/** Every field is optional, as a connection with `url` has none of them; `embeddedDefaults` fills the gaps. */
+export const embeddedShape = {
+  listen: z
+    .union([listenUrl(), z.array(listenUrl()).min(1)])
+    .optional()
+    .meta({
+      description: 'Addresses the embedded broker listens on, by mqtt, mqtts, ws or wss.',
+      examples: ['mqtt://127.0.0.1:1883'],
+    }),
+  users: z.array(user).refine(hasNoDouble, { error: 'a user is named twice' }).optional().meta({
+    description:
+      'Who may connect. Without `publish` and `subscribe` a user may use every topic; with one of them nothing else. No users: anybody may connect.',
+  }),
+  maxPacketSize: size().optional().meta({ description: 'Largest packet a device may send; default 1MiB.' }),
+  maxConnections: z.int().min(1).optional().meta({ description: 'Most devices at once; default 10000.' }),
+  connectTimeout: duration()
+    .optional()
+    .meta({ description: 'Time a device has from opening the connection to its CONNECT; default 5s.' }),
+  maxTopicLevels: z
+    .int()
+    .min(1)
+    .max(100)
+    .optional()
+    .meta({ description: 'Most levels of a topic or filter; default 32.' }),
+  maxSubscriptions: z.int().min(1).optional().meta({ description: 'Most subscriptions of one device; default 100.' }),
+  insecure: z
+    .boolean()
+    .optional()
+    .meta({ description: 'Allows a listener that others can reach without users or client certificates.' }),
+} as const
+
+/** An embedded connection as the schema gives it; fields of the client side are not looked at. */
+export interface EmbeddedConnection {
+  readonly listen?: string | readonly string[] | undefined
+  readonly users?: readonly EmbeddedUser[] | undefined
+  readonly tls?: ListenerTls | undefined
+  readonly maxPacketSize?: number | undefined
+  readonly maxConnections?: number | undefined
+  readonly connectTimeout?: number | undefined
+  readonly maxTopicLevels?: number | undefined
+  readonly maxSubscriptions?: number | undefined
+  readonly insecure?: boolean | undefined
+  readonly maxInFlight?: number | undefined
+  readonly format?: Format | undefined
+}
+export interface EmbeddedUser {
+  readonly username: string
+  readonly password: string
+  readonly publish?: readonly string[] | undefined
+  readonly subscribe?: readonly string[] | undefined
+}
+/** Files of the listeners' certificate and key (PEM), and of the authority of client certificates, which are then demanded. */
+export interface ListenerTls {
+  readonly cert?: string | undefined
+  readonly key?: string | undefined
+  readonly ca?: string | undefined
+}
+
+export interface ListenAddress {
+  readonly scheme: 'mqtt' | 'mqtts' | 'ws' | 'wss'
+  readonly host: string
+  /** 0 lets the system choose. */
+  readonly port: number
+  readonly text: string
+}
+
+const defaultPorts = { mqtt: 1883, mqtts: 8883, ws: 80, wss: 443 } as const
+const listenPattern = /^(mqtts?|wss?):\/\/(\[[0-9A-Fa-f:.]+\]|[^\s/:@?#[\]]+)(?::(\d{1,5}))?\/?$/
+
+/** The parts of `mqtt://host:port`, or undefined where it is none. The port may be left out. */
+export function parseListenUrl(text: string): ListenAddress | undefined {
+  const found = listenPattern.exec(text)
+  if (found === null) return undefined
+  const scheme = found[1] as ListenAddress['scheme']
+  const host = (found[2] as string).replaceAll(/[[\]]/g, '')
+  const port = found[3] === undefined ? defaultPorts[scheme] : Number(found[3])
+  return port > 65_535 ? undefined : { scheme, host, port, text }
+}
+
+/** The addresses of an embedded connection; the schema has checked them. */
+export function listenAddresses(connection: EmbeddedConnection): readonly ListenAddress[] {
+  const texts = typeof connection.listen === 'string' ? [connection.listen] : (connection.listen ?? [])
+  return texts.map(parseListenUrl).filter((address) => address !== undefined)
+}
+
+/** True for an address only this machine can reach. */
+export function isLoopback({ host }: ListenAddress): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
+}
+
+/** A connection's limits with the defaults in place; times in milliseconds, sizes in bytes. */
+export function limitsOf(connection: EmbeddedConnection) {
+  return {
+    maxPacketBytes: connection.maxPacketSize ?? 1024 ** 2,
+    maxConnections: connection.maxConnections ?? 10_000,
+    connectTimeoutMs: connection.connectTimeout ?? 5_000,
+    maxTopicLevels: connection.maxTopicLevels ?? 32,
+    maxSubscriptions: connection.maxSubscriptions ?? 100,
+  }
+}
+export type Limits = ReturnType<typeof limitsOf>
+
+function hasNoDouble(users: readonly { readonly username: string }[]): boolean {
+  return new Set(users.map((user) => user.username)).size === users.length
+}

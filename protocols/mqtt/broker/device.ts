@@ -1,0 +1,97 @@
+/** One connected device: its rights, its unsettled messages, its keep-alive. */
+import type { Duplex } from 'node:stream'
+import { OrderedPrefix } from '../../../src/adapter/ordered.ts'
+import type { Incoming } from './listeners.ts'
+import type { Rights } from './users.ts'
+
+/** Unsettled messages of one device before its socket is read no further. */
+const maxUnsettled = 128
+
+export type Answer = (error?: Error) => void
+
+interface Held {
+  readonly answer: Answer
+  error: Error | undefined
+}
+
+const unknown: Rights = { username: undefined, mayPublish: () => false, maySubscribe: () => false }
+
+export class Device {
+  readonly conn: Duplex
+  readonly address: string
+  readonly filters = new Set<string>()
+  clientId = ''
+  rights: Rights = unknown
+  /** Why its CONNECT is refused, found before it is answered. */
+  connectProblem: string | undefined
+  /** 0: none. */
+  keepaliveMs = 0
+  isRegistered = false
+  /** Ends when the one before it with the same client id has left. */
+  arrived: Promise<void> = Promise.resolve()
+  /** Resolves when nothing of it is left in the broker. */
+  readonly gone: Promise<void>
+  readonly leave: () => void
+  #silentMs = 0
+  #waiting = 0
+  // [MQTT-4.6.0-2]: acknowledgements leave in the order of the messages
+  readonly #held = new OrderedPrefix<Held>(({ answer, error }) => answer(error))
+
+  /** To be called when its CONNECT came. */
+  readonly onConnect: () => void
+
+  constructor({ conn, address, onConnect }: Incoming) {
+    this.conn = conn
+    this.address = address
+    this.onConnect = onConnect
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.gone = promise
+    this.leave = resolve
+  }
+
+  get isClosed(): boolean {
+    return this.conn.destroyed
+  }
+
+  get isBusy(): boolean {
+    return this.#held.size + this.#waiting > 0
+  }
+
+  get isHeld(): boolean {
+    return this.#held.size + this.#waiting >= maxUnsettled
+  }
+
+  /** For a message that has no acknowledgement: its device only waits until there is room for it. */
+  waitForRoom(answer: Answer): Answer {
+    this.#waiting += 1
+    return (error) => {
+      this.#waiting -= 1
+      answer(error)
+    }
+  }
+
+  /** Holds an acknowledgement back; the function given lets it go, in its turn. */
+  hold(answer: Answer): Answer {
+    const held: Held = { answer, error: undefined }
+    const finish = this.#held.add(held)
+    return (error) => {
+      held.error = error
+      finish()
+    }
+  }
+
+  onBytes(): void {
+    this.#silentMs = 0
+  }
+
+  /** True when it was silent for one and a half times its keep-alive [MQTT-3.1.2-24]; a device we hold may be silent. */
+  isSilent(passedMs: number): boolean {
+    if (this.keepaliveMs === 0 || this.isBusy) return false
+    this.#silentMs += passedMs
+    return this.#silentMs > this.keepaliveMs * 1.5 + passedMs
+  }
+
+  close(): void {
+    this.conn.destroy()
+  }
+}

@@ -1,0 +1,69 @@
+/** The parts of aedes that its own types leave out, named here so that an update shows at one place what it moved. */
+import type { Aedes, AedesPublishPacket, Client, PublishPacket, Subscription } from 'aedes'
+
+export type { Aedes, AedesPublishPacket, Client, PublishPacket, Subscription }
+
+/** A packet as aedes stores it: `brokerCounter` is unique in one broker. */
+export interface StoredPacket {
+  cmd: 'publish' | 'pubrel'
+  topic: string
+  payload: Uint8Array
+  qos: 0 | 1 | 2
+  retain: boolean
+  dup: boolean
+  brokerId?: string
+  brokerCounter?: number
+  messageId?: number | undefined
+}
+
+/** The emitter behind aedes: mqemitter's interface. */
+export interface Emitter {
+  on(topic: string, listener: Listener, done?: () => void): unknown
+  removeListener(topic: string, listener: Listener, done?: () => void): unknown
+  emit(packet: StoredPacket, done?: (error?: Error) => void): unknown
+  close(done: () => void): unknown
+}
+export type Listener = (packet: StoredPacket, done: () => void) => void
+
+export interface PersistedSubscription {
+  topic: string
+  qos: number
+}
+export interface SessionOwner {
+  readonly id: string
+  readonly clean?: boolean
+  readonly closed?: boolean
+}
+
+/** What aedes 1.2 asks of its persistence, in promises. */
+export interface Persistence {
+  setup(broker: unknown): Promise<void>
+  storeRetained(packet: StoredPacket): Promise<void>
+  createRetainedStreamCombi(filters: readonly string[]): NodeJS.ReadableStream
+  addSubscriptions(client: SessionOwner, subscriptions: readonly PersistedSubscription[]): Promise<void>
+  removeSubscriptions(client: SessionOwner, filters: readonly string[]): Promise<void>
+  subscriptionsByClient(client: SessionOwner): Promise<PersistedSubscription[]>
+  subscriptionsByTopic(topic: string): Promise<{ clientId: string; topic: string; qos: number }[]>
+  cleanSubscriptions(client: SessionOwner): Promise<void>
+  outgoingEnqueue(subscription: { clientId: string }, packet: StoredPacket): Promise<void>
+  outgoingEnqueueCombi(subscriptions: readonly { clientId: string }[], packet: StoredPacket): Promise<void>
+  outgoingUpdate(client: SessionOwner, packet: StoredPacket): Promise<void>
+  outgoingClearMessageId(client: SessionOwner, packet: { messageId?: number | undefined }): Promise<unknown>
+  outgoingStream(client: SessionOwner): NodeJS.ReadableStream
+  incomingStorePacket(client: SessionOwner, packet: StoredPacket): Promise<void>
+  incomingGetPacket(client: SessionOwner, packet: { messageId?: number | undefined }): Promise<unknown>
+  incomingDelPacket(client: SessionOwner, packet: { messageId?: number | undefined }): Promise<void>
+  cleanIncoming(client: SessionOwner): Promise<void>
+  putWill(client: SessionOwner, packet: unknown): Promise<void>
+  delWill(client: SessionOwner): Promise<unknown>
+  streamWill(brokers?: unknown): NodeJS.ReadableStream
+}
+
+/** aedes with what is exchanged in it before `listen`, and after it. */
+export interface OpenAedes extends Aedes {
+  mq: Emitter
+  persistence: Persistence
+  /** By client id. */
+  readonly clients: Readonly<Record<string, Client>>
+  unregisterClient(client: Client): void
+}

@@ -1,0 +1,149 @@
+/** Where messages of devices wait for a source, and leave the broker as deliveries of the gateway. */
+import type { Budget } from '../../../src/adapter/budget.ts'
+import type { Delivery, Log, Settlement } from '../../../src/adapter/contract.ts'
+import type { Envelope } from '../../../src/envelope/envelope.ts'
+import { messageOf } from '../../../src/errors.ts'
+import type { PublishPacket } from './driver.ts'
+import { compileFilter } from './filter.ts'
+
+/** A PUBLISH that at least one source wants. */
+export interface Arrival {
+  readonly packet: PublishPacket
+  /** True where its device left before it was taken: it was never acknowledged and will come again. */
+  isAbandoned(): boolean
+  /** Called once by each intake that was offered it. */
+  onTaken(): void
+  onSettled(settlement: Settlement): void
+}
+
+/** The running `consume` of a source. */
+export interface Consumer {
+  readonly budget: Budget
+  readonly log: Log
+  decode(packet: PublishPacket): Envelope
+  deliver(batch: readonly Delivery[]): void
+  /** Called when the last message in flight is settled. */
+  onIdle(): void
+}
+
+/** The messages of one source's topics. Without a consumer they wait, unacknowledged. */
+export class Intake {
+  readonly #matchers: readonly ((topic: string) => boolean)[]
+  #waiting: Arrival[] = []
+  #consumer: Consumer | undefined
+  #isScheduled = false
+  #isWaitingForRoom = false
+
+  constructor(filters: readonly string[]) {
+    this.#matchers = filters.map(compileFilter)
+  }
+
+  matches(topic: string): boolean {
+    return this.#matchers.some((matches) => matches(topic))
+  }
+
+  offer(arrival: Arrival): void {
+    this.#waiting.push(arrival)
+    this.#schedule()
+  }
+
+  /** From now on all goes to `consumer`; a former one gets no more. */
+  attach(consumer: Consumer): void {
+    this.#consumer = consumer
+    this.#isWaitingForRoom = false
+    this.#schedule()
+  }
+
+  detach(consumer: Consumer): void {
+    if (this.#consumer === consumer) this.#consumer = undefined
+  }
+
+  /** Ends the waiting: nothing of it was taken. */
+  clear(): void {
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const arrival of waiting) arrival.onSettled('release')
+  }
+
+  // what all sockets brought in one turn of the event loop becomes one batch
+  #schedule(): void {
+    if (this.#isScheduled || this.#isWaitingForRoom || this.#consumer === undefined) return
+    this.#isScheduled = true
+    setImmediate(() => {
+      this.#isScheduled = false
+      this.#flush()
+    })
+  }
+
+  #flush(): void {
+    const consumer = this.#consumer
+    if (consumer === undefined || this.#isWaitingForRoom) return
+    const batch: Delivery[] = []
+    let taken = 0
+    while (taken < this.#waiting.length && !consumer.budget.isFull) {
+      const arrival = this.#waiting[taken] as Arrival
+      taken += 1
+      const delivery = take(arrival, consumer)
+      if (delivery !== undefined) batch.push(delivery)
+    }
+    this.#waiting = taken === this.#waiting.length ? [] : this.#waiting.slice(taken)
+    if (batch.length > 0) consumer.deliver(batch)
+    for (const delivery of batch) (delivery as Taken).announce()
+    if (this.#waiting.length > 0) this.#waitForRoom(consumer)
+  }
+
+  #waitForRoom(consumer: Consumer): void {
+    this.#isWaitingForRoom = true
+    void consumer.budget.whenRoom().then(() => {
+      if (this.#consumer !== consumer) return
+      this.#isWaitingForRoom = false
+      this.#flush()
+    })
+  }
+}
+
+function take(arrival: Arrival, consumer: Consumer): Taken | undefined {
+  if (arrival.isAbandoned()) {
+    arrival.onSettled('release')
+    return undefined
+  }
+  try {
+    const taken = new Taken(arrival, consumer, consumer.decode(arrival.packet))
+    consumer.budget.take(taken.envelope.sizeBytes)
+    return taken
+  } catch (error) {
+    consumer.log.error('A message could not be decoded; its device is disconnected.', { error: messageOf(error) })
+    arrival.onSettled('release')
+    return undefined
+  }
+}
+
+class Taken implements Delivery {
+  readonly envelope: Envelope
+  readonly #arrival: Arrival
+  readonly #consumer: Consumer
+  #isSettled = false
+
+  constructor(arrival: Arrival, consumer: Consumer, envelope: Envelope) {
+    this.envelope = envelope
+    this.#arrival = arrival
+    this.#consumer = consumer
+  }
+
+  get address(): string {
+    return this.#arrival.packet.topic
+  }
+
+  announce(): void {
+    this.#arrival.onTaken()
+  }
+
+  settle(settlement: Settlement): void {
+    if (this.#isSettled) return
+    this.#isSettled = true
+    const { budget } = this.#consumer
+    budget.give(this.envelope.sizeBytes)
+    this.#arrival.onSettled(settlement)
+    if (budget.count === 0) this.#consumer.onIdle()
+  }
+}

@@ -1,0 +1,75 @@
+import { type Context, delivered, type Outbound, type Outcome, type Sink } from '../../../src/adapter/contract.ts'
+import { withDeadline } from '../../../src/adapter/deadline.ts'
+import { type GatewayError, messageOf, PermanentError, RetryableError } from '../../../src/errors.ts'
+import { encode } from '../codec.ts'
+import type { MqttTarget } from '../config.ts'
+import type { EmbeddedBroker } from './broker.ts'
+import { type EmbeddedConnection, limitsOf } from './config.ts'
+import { topicProblem } from './filter.ts'
+import { type House, houseOf, type Lease } from './house.ts'
+
+const sendWithinMs = 10_000
+
+/**
+ * Publishes to the broker's own subscribers. Delivered means: in the queue of every kept session that subscribes, and in
+ * the sockets of those connected; that there is none is no failure. It never reaches the gateway's own source.
+ */
+export function createBrokerSink(connection: EmbeddedConnection, context: Context): Sink<MqttTarget> {
+  return new BrokerSink(connection, context)
+}
+
+class BrokerSink implements Sink<MqttTarget> {
+  readonly keepsOrder = true
+  readonly maxConcurrentSends = 4
+  readonly maxBatch = 500
+  readonly #house: House
+  readonly #context: Context
+  readonly #maxTopicLevels: number
+  #lease: Lease | undefined
+
+  constructor(connection: EmbeddedConnection, context: Context) {
+    this.#house = houseOf(connection)
+    this.#context = context
+    this.#maxTopicLevels = limitsOf(connection).maxTopicLevels
+  }
+
+  async open(): Promise<void> {
+    this.#lease ??= await this.#house.enter(this.#context)
+  }
+
+  async send(batch: readonly Outbound<MqttTarget>[]): Promise<readonly Outcome[]> {
+    const broker = this.#lease?.broker
+    return await Promise.all(batch.map((outbound) => this.#publish(broker, outbound)))
+  }
+
+  async lost(): Promise<GatewayError> {
+    return (await this.#lease?.broker.failed) ?? new RetryableError('PEER_LOST', 'the embedded broker is not open')
+  }
+
+  async close(): Promise<void> {
+    const lease = this.#lease
+    this.#lease = undefined
+    await lease?.release()
+  }
+
+  async #publish(broker: EmbeddedBroker | undefined, outbound: Outbound<MqttTarget>): Promise<Outcome> {
+    try {
+      if (broker === undefined) throw new RetryableError('PEER_LOST', 'the embedded broker is not open')
+      await withDeadline(broker.publish(this.#packetOf(outbound)), sendWithinMs, 'publishing to the embedded broker')
+      return delivered
+    } catch (error) {
+      if (error instanceof PermanentError) return { kind: 'rejected', error }
+      if (error instanceof RetryableError) return { kind: 'retryable', error }
+      const lost = new RetryableError('PEER_LOST', `the embedded broker failed: ${messageOf(error)}`, { cause: error })
+      return { kind: 'retryable', error: lost }
+    }
+  }
+
+  #packetOf(outbound: Outbound<MqttTarget>) {
+    const { topic, qos, retain } = outbound.target
+    const problem = topic.startsWith('$') ? 'topics with $ are closed' : topicProblem(topic, this.#maxTopicLevels)
+    if (problem !== undefined) throw new PermanentError('DESTINATION_INVALID', `${topic}: ${problem}`)
+    const { payload } = encode(outbound, 4)
+    return { cmd: 'publish', topic, payload, qos, retain, dup: false } as const
+  }
+}

@@ -1,0 +1,96 @@
+import { Budget } from '../../../src/adapter/budget.ts'
+import type { Context, Delivery, Source } from '../../../src/adapter/contract.ts'
+import { RetryableError } from '../../../src/errors.ts'
+import { decode } from '../codec.ts'
+import { filterOf } from '../topic.ts'
+import type { EmbeddedConnection } from './config.ts'
+import { type House, houseOf, type Lease } from './house.ts'
+import type { Consumer, Intake } from './intake.ts'
+
+const defaultMaxInFlight = 1024
+
+/**
+ * What devices publish to the topics of `froms`. QoS 1 and 2 are acknowledged after `accept` or `reject`; `release`
+ * disconnects the device unacknowledged, as MQTT 3.1.1 has no other way to say so. QoS 0 is never held.
+ */
+export function createBrokerSource(
+  connection: EmbeddedConnection,
+  froms: readonly { readonly topic: string }[],
+  context: Context,
+): Source {
+  return new BrokerSource(connection, froms, context)
+}
+
+class BrokerSource implements Source {
+  readonly #house: House
+  readonly #intake: Intake
+  readonly #context: Context
+  readonly #maxInFlight: number
+  #lease: Lease | undefined
+  #onClose: (() => void) | undefined
+
+  constructor(connection: EmbeddedConnection, froms: readonly { readonly topic: string }[], context: Context) {
+    this.#house = houseOf(connection)
+    this.#intake = this.#house.intakeOf([...new Set(froms.map(({ topic }) => filterOf(topic)))])
+    this.#context = context
+    this.#maxInFlight = connection.maxInFlight ?? defaultMaxInFlight
+  }
+
+  async open(): Promise<void> {
+    this.#lease ??= await this.#house.enter(this.#context)
+  }
+
+  async consume(deliver: (batch: readonly Delivery[]) => void, signal: AbortSignal): Promise<void> {
+    const lease = this.#lease
+    if (lease === undefined) throw new RetryableError('PEER_LOST', 'the embedded broker is not open')
+    const ended = Promise.withResolvers<void>()
+    const consumer = this.#consumer(deliver, () => signal.aborted && ended.resolve())
+    const drain = () => {
+      this.#intake.detach(consumer)
+      if (consumer.budget.count === 0) ended.resolve()
+    }
+    this.#onClose = () => ended.reject(new RetryableError('PEER_LOST', 'the embedded broker was closed'))
+    void lease.broker.failed.then(ended.reject)
+    signal.addEventListener('abort', drain, { once: true })
+    this.#intake.attach(consumer)
+    if (signal.aborted) drain()
+    try {
+      await ended.promise
+    } finally {
+      this.#intake.detach(consumer)
+      signal.removeEventListener('abort', drain)
+    }
+  }
+
+  async close(): Promise<void> {
+    const lease = this.#lease
+    this.#lease = undefined
+    this.#onClose?.()
+    this.#onClose = undefined
+    await lease?.release()
+  }
+
+  #consumer(deliver: (batch: readonly Delivery[]) => void, onIdle: () => void): Consumer {
+    const { connection, budget, log } = this.#context
+    const at = { connection, version: 4, format: this.#context.format } as const
+    return {
+      budget: new Budget({ maxCount: this.#maxInFlight, maxBytes: Number.POSITIVE_INFINITY, parent: budget }),
+      log,
+      decode: (packet) => {
+        if (packet.qos === 0) this.#context.count('mqtt_qos0_received')
+        return decode(
+          {
+            topic: packet.topic,
+            payload: packet.payload as Buffer,
+            qos: packet.qos,
+            retain: packet.retain ?? false,
+            dup: packet.dup ?? false,
+          },
+          at,
+        )
+      },
+      deliver,
+      onIdle,
+    }
+  }
+}

@@ -1,0 +1,76 @@
+/** What mqtt.js is told: where to, as whom, and that it leaves reconnecting, pinging and queueing to the gateway. */
+import { readFile } from 'node:fs/promises'
+import type { IClientOptions, Packet } from 'mqtt'
+import type { ClientSettings } from './config.ts'
+
+const connectMs = 10_000
+
+export type MqttVersion = 4 | 5
+
+export interface LinkOptions {
+  readonly settings: ClientSettings
+  readonly clientId: string
+  /** Forget the session at the end. */
+  readonly clean: boolean
+  /** MQTT 5: most QoS 1 and 2 messages the broker may send unacknowledged. */
+  readonly receiveMaximum: number
+  /** Sees every packet before mqtt.js; true: taken, mqtt.js shall pass over it. Called from before CONNACK on. */
+  readonly take: (packet: Packet) => boolean
+}
+
+/** Rejects where a file of `tls` cannot be read. */
+export async function clientOptions(version: MqttVersion, options: LinkOptions): Promise<IClientOptions> {
+  const { settings, clean } = options
+  const url = new URL(settings.url)
+  const username = settings.username ?? (decodeURIComponent(url.username) || undefined)
+  const password = settings.password ?? (decodeURIComponent(url.password) || undefined)
+  return {
+    protocol: url.protocol.slice(0, -1) as 'mqtt' | 'mqtts' | 'ws' | 'wss',
+    host: url.hostname.replaceAll(/[[\]]/g, ''),
+    hostname: url.protocol.startsWith('ws') ? url.hostname : url.hostname.replaceAll(/[[\]]/g, ''),
+    ...(url.port !== '' && { port: Number(url.port) }),
+    ...(url.protocol.startsWith('ws') && { path: `${url.pathname}${url.search}` }),
+    ...(await tlsOptions(settings.tls)),
+    protocolVersion: version,
+    clientId: options.clientId,
+    clean,
+    keepalive: Math.round(settings.keepaliveMs / 1000),
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password }),
+    ...willOptions(options),
+    ...(version === 5 && { properties: connectProperties(options) }),
+    reconnectPeriod: 0, // the gateway's supervisor reconnects (#1778, #295, #636)
+    connectTimeout: connectMs,
+    resubscribe: false,
+    queueQoSZero: false,
+    timerVariant: { set: () => 0, clear: () => {} }, // its pings: see Liveness
+    log: () => {},
+  } as IClientOptions
+}
+
+/** Who holds a will: a connection has one, its clients may be several. The first to open keeps it. */
+const willHolders = new WeakMap<object, string>()
+
+function willOptions({ settings: { will }, clientId }: LinkOptions) {
+  if (will === undefined) return {}
+  const holder = willHolders.get(will) ?? clientId
+  willHolders.set(will, holder)
+  if (holder !== clientId) return {}
+  return { will: { topic: will.topic, payload: Buffer.from(will.payload), qos: will.qos, retain: will.retain } }
+}
+
+function connectProperties(options: LinkOptions) {
+  const expirySecs = options.clean ? 0 : Math.ceil(options.settings.sessionExpiryMs / 1000)
+  return { receiveMaximum: options.receiveMaximum, sessionExpiryInterval: Math.min(expirySecs, 0xffff_ffff) }
+}
+
+async function tlsOptions(tls: ClientSettings['tls']) {
+  if (tls === undefined) return {}
+  const { ca, cert, key, serverName } = tls
+  return {
+    ...(ca !== undefined && { ca: await readFile(ca) }),
+    ...(cert !== undefined && { cert: await readFile(cert) }),
+    ...(key !== undefined && { key: await readFile(key) }),
+    ...(serverName !== undefined && { servername: serverName, wsOptions: { servername: serverName } }),
+  }
+}

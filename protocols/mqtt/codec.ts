@@ -1,0 +1,157 @@
+/** MQTT packets and envelopes, by the CloudEvents binding for MQTT: docs/formats.md. */
+import { isUtf8 } from 'node:buffer'
+import type { IPublishPacket } from 'mqtt'
+import type { Outbound } from '../../src/adapter/contract.ts'
+import { Draft } from '../../src/envelope/draft.ts'
+import type { Envelope, Format } from '../../src/envelope/envelope.ts'
+import { remainingMs } from '../../src/envelope/expiry.ts'
+import { finish } from '../../src/envelope/extras.ts'
+import {
+  decodeStructured,
+  encodeStructured,
+  isStructured,
+  mediaTypes,
+  type StructuredFormat,
+  structuredFormat,
+} from '../../src/envelope/formats.ts'
+import { epochMs, isoText } from '../../src/envelope/time.ts'
+import { bytesOf } from '../../src/envelope/typed.ts'
+import { uuidv7 } from '../../src/envelope/uuid.ts'
+import { readUserProperties, responseTopicOf, type UserProperties, writeUserProperties } from './user-properties.ts'
+
+export type MqttProperties = NonNullable<IPublishPacket['properties']>
+/** The parts of a PUBLISH that a codec reads; `properties` only with MQTT 5. */
+export interface MqttPacket {
+  readonly topic: string
+  readonly payload: Buffer | string
+  readonly properties?: MqttProperties | undefined
+  readonly qos: 0 | 1 | 2
+  readonly retain: boolean
+  readonly dup: boolean
+}
+
+/** Where a packet was read; `format` is the user's, undefined: detect, which MQTT 3.1.1 cannot. */
+export interface MqttPlace {
+  readonly connection: string
+  readonly version: 4 | 5
+  readonly format?: Format | undefined
+}
+
+/** Never throws: a body that breaks its claimed format gives an envelope with `malformed`. */
+export function decode(packet: MqttPacket, at: MqttPlace): Envelope {
+  const { properties } = packet
+  const payload = typeof packet.payload === 'string' ? Buffer.from(packet.payload) : packet.payload
+  const nowMs = Date.now()
+  const draft = new Draft(uuidv7(nowMs), isoText(nowMs), `mqtt://${at.connection}/${packet.topic}`, payload)
+  if (at.format === 'raw') return finish(draft)
+  if (properties !== undefined) readProperties(draft, properties, nowMs)
+  const format = structuredFormat(at.format, draft.contentType)
+  if (format !== undefined) decodeStructured(draft, format)
+  return finish(draft)
+}
+
+function readProperties(draft: Draft, properties: MqttProperties, nowMs: number): void {
+  const { contentType, correlationData, messageExpiryInterval, responseTopic, userProperties } = properties
+  if (typeof contentType === 'string') draft.contentType = contentType
+  if (correlationData) draft.correlationId = correlationText(correlationData)
+  if (typeof responseTopic === 'string') draft.replyTo = `mqtt:${responseTopic}`
+  if (userProperties) readUserProperties(draft, userProperties as UserProperties)
+  if (typeof messageExpiryInterval !== 'number' || draft.ttlMs !== undefined || draft.expires !== undefined) return
+  // brokers subtract the time a message waited: the interval counts from now, the field from the timestamp
+  draft.ttlMs = messageExpiryInterval * 1000 + Math.max(0, nowMs - (epochMs(draft.timestamp) ?? nowMs))
+}
+
+const bytesMark = 'base64:'
+
+/** Correlation data that is no text keeps its bytes behind a mark, so that an answer can carry them back. */
+function correlationText(data: Buffer | string): string {
+  if (typeof data === 'string') return data
+  return isUtf8(data) ? data.toString('utf8') : bytesMark + data.toString('base64url')
+}
+
+function correlationBytes(text: string): Buffer {
+  const bytes = text.startsWith(bytesMark) ? Buffer.from(text.slice(bytesMark.length), 'base64url') : undefined
+  return bytes !== undefined && correlationText(bytes) === text ? bytes : Buffer.from(text)
+}
+
+/**
+ * Throws a PermanentError and nothing else. Version 4 carries the payload alone unless a structured format is asked for.
+ * With version 5, what its properties cannot hold sends the message in the `envelope` format.
+ */
+export function encode(
+  outbound: Outbound,
+  version: 4 | 5,
+  nowMs = Date.now(),
+): { payload: Buffer; properties?: MqttProperties } {
+  const { envelope, format } = outbound
+  const hops = outbound.hops ?? envelope.hops
+  const remaining = remainingMs(envelope, nowMs)
+  if (version === 4)
+    return { payload: isStructured(format) ? encodeStructured(envelope, format, hops) : payloadOf(envelope) }
+  if (format === 'raw') return { payload: payloadOf(envelope) }
+  if (isStructured(format)) return encodeBody(envelope, format, hops, remaining)
+  const userProperties = writeUserProperties(envelope, hops)
+  if (userProperties === undefined) return encodeBody(envelope, 'envelope', hops, remaining)
+  const isTextual = envelope.contentType !== undefined && isTextType(envelope.contentType)
+  return {
+    payload: payloadOf(envelope),
+    properties: propertiesOf(envelope, {
+      contentType: envelope.contentType,
+      payloadFormatIndicator: isTextual && envelope.payload !== null && isUtf8(envelope.payload) ? true : undefined,
+      remaining,
+      userProperties,
+    }),
+  }
+}
+
+const nothing = Buffer.alloc(0)
+
+function payloadOf({ payload }: Envelope): Buffer {
+  return payload === null ? nothing : bytesOf(payload)
+}
+
+function isTextType(contentType: string): boolean {
+  return contentType.startsWith('text/') || /^[^;]*[/+](json|xml)\s*(;|$)/i.test(contentType)
+}
+
+function encodeBody(
+  envelope: Envelope,
+  format: StructuredFormat,
+  hops: string | undefined,
+  remaining: number | undefined,
+) {
+  return {
+    payload: encodeStructured(envelope, format, hops),
+    properties: propertiesOf(envelope, {
+      contentType: mediaTypes[format],
+      payloadFormatIndicator: true,
+      remaining,
+      userProperties: undefined,
+    }),
+  }
+}
+
+function propertiesOf(
+  { correlationId, replyTo }: Envelope,
+  parts: {
+    contentType: string | undefined
+    payloadFormatIndicator: true | undefined
+    remaining: number | undefined
+    userProperties: UserProperties | undefined
+  },
+): MqttProperties {
+  const { contentType, payloadFormatIndicator, remaining, userProperties } = parts
+  return {
+    payloadFormatIndicator,
+    messageExpiryInterval: remaining === undefined ? undefined : Math.min(Math.ceil(remaining / 1000), 0xffff_ffff),
+    contentType,
+    responseTopic: replyTo === undefined ? undefined : responseTopicOf(replyTo),
+    correlationData: correlationId === undefined ? undefined : correlationDataOf(correlationId),
+    userProperties,
+  } as MqttProperties
+}
+
+function correlationDataOf(correlationId: string): Buffer | undefined {
+  const data = correlationBytes(correlationId)
+  return data.length <= 65_535 ? data : undefined
+}

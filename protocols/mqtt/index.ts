@@ -1,0 +1,60 @@
+/** MQTT 5 and 3.1.1: a client of an external broker (`url`), or the embedded broker (`listen`). */
+import { defineProtocol } from '../../src/adapter/protocol.ts'
+import { listenAddresses } from './broker/config.ts'
+import { createBrokerSink, createBrokerSource } from './broker/index.ts'
+import { checkConnection, clientSettings, MqttConnection, MqttFrom, MqttTarget } from './config.ts'
+import { MqttSink } from './sink.ts'
+import { MqttSource } from './source.ts'
+import { topicDestination, topicPattern } from './topic.ts'
+
+export const mqtt = defineProtocol<MqttConnection, MqttFrom, MqttTarget>({
+  name: 'mqtt',
+  summary: 'MQTT 5 and 3.1.1, as a client of a broker or as the broker itself.',
+  connection: MqttConnection,
+  defaultFormat: 'binary',
+  checkConnection,
+  source: {
+    schema: MqttFrom,
+    check: checkFrom,
+    patterns: (from) => [topicPattern(from.topic)],
+    group: (from) => from.share ?? '',
+    create: (connection, froms, context) =>
+      connection.listen === undefined
+        ? new MqttSource(clientSettings(connection), froms, context)
+        : createBrokerSource(connection, froms, context),
+    defaultAcknowledge: 'stored',
+  },
+  sink: {
+    schema: MqttTarget,
+    destinations: { topic: topicDestination },
+    plainTemplates: [],
+    address: (target) => target.topic,
+    outside,
+    targetOf: (topic) => ({ topic, qos: 1, retain: false }),
+    create: (connection, context) =>
+      connection.listen === undefined
+        ? new MqttSink(clientSettings(connection), context)
+        : createBrokerSink(connection, context),
+  },
+})
+
+function checkFrom(from: MqttFrom, connection: MqttConnection) {
+  if (from.share === undefined || connection.listen === undefined) return []
+  return [{ path: ['share'], message: 'the embedded broker has one reader: this gateway; leave `share` out' }]
+}
+
+/** The same broker as an ordinary client reaches it, with the name of the first user. */
+function outside(connection: MqttConnection): MqttConnection {
+  const [address] = listenAddresses(connection)
+  if (address === undefined) return connection
+  const host = address.host === '0.0.0.0' || address.host === '::' ? 'localhost' : address.host
+  const url = `${address.scheme}://${host.includes(':') ? `[${host}]` : host}:${address.port}`
+  const [user] = connection.users ?? []
+  const secured = address.scheme === 'mqtts' || address.scheme === 'wss'
+  return {
+    url,
+    clean: true,
+    ...(user && { username: user.username, password: user.password }),
+    ...(secured && { tls: { ca: connection.tls?.cert } }),
+  }
+}

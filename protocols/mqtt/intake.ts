@@ -1,0 +1,270 @@
+/**
+ * What arrives on one connection: decoded, handed over in batches, acknowledged in the order of receipt once settled.
+ *
+ * QoS 1: PUBACK is held back. QoS 2: PUBREC is held back, not PUBCOMP: at PUBREC the broker discards the message, so it
+ * must be safe by then [MQTT-4.3.3-4]. PUBREL is answered at once, since nothing but the packet id is left.
+ */
+
+import type { IPublishPacket, Packet } from 'mqtt'
+import { Budget } from '../../src/adapter/budget.ts'
+import type { Context, Delivery, Settlement } from '../../src/adapter/contract.ts'
+import { OrderedPrefix } from '../../src/adapter/ordered.ts'
+import type { Envelope } from '../../src/envelope/envelope.ts'
+import type { GatewayError } from '../../src/errors.ts'
+import { decode } from './codec.ts'
+import type { Link } from './connection.ts'
+import { AckWriter, ackHeader } from './wire.ts'
+
+/** How long a released message waits before it is handed over again. */
+const redeliverMs = 100
+
+/** What outlives a connection: the session's QoS 2 state, and the budget that late settlements still give back to. */
+export interface Session {
+  /** Packet ids of QoS 2 messages that were accepted and whose PUBREL is still to come: a repetition is not handed over. */
+  readonly accepted: Set<number>
+  readonly budget: Budget
+}
+
+export function createSession(context: Context, maxInFlight: number): Session {
+  const limits = { maxCount: maxInFlight, maxBytes: Number.POSITIVE_INFINITY, parent: context.budget }
+  return { accepted: new Set(), budget: new Budget(limits) }
+}
+
+/** A QoS 1 or 2 message on its way to its acknowledgement. */
+interface Receipt {
+  readonly packetId: number
+  readonly qos: 1 | 2
+  /** Released while draining: left to the broker, which delivers it again. */
+  isSkipped: boolean
+}
+
+export class Intake {
+  readonly #session: Session
+  readonly #context: Context
+  readonly #acks = new AckWriter()
+  readonly #order = new OrderedPrefix<Receipt>((receipt) => this.#acknowledge(receipt))
+  readonly #end = Promise.withResolvers<void>()
+  #link: Link | undefined
+  #deliver: ((batch: readonly Delivery[]) => void) | undefined
+  #arrived: IPublishPacket[] = []
+  #again: MqttDelivery[] = []
+  #inFlight = 0
+  #isDraining = false
+  #isOver = false
+  #isHandOverDue = false
+  #isAckDue = false
+  #isWaiting = false
+
+  constructor(session: Session, context: Context) {
+    this.#session = session
+    this.#context = context
+  }
+
+  /** Messages in flight of this connection. */
+  get inFlight(): number {
+    return this.#inFlight
+  }
+
+  /** The hook for `LinkOptions.take`. */
+  take(packet: Packet): boolean {
+    if (packet.cmd === 'publish') this.#receive(packet)
+    else if (packet.cmd === 'pubrel') this.#complete(packet.messageId ?? 0)
+    else return false
+    return true
+  }
+
+  /** The connection stands: what its session left behind counts, or not. */
+  start(link: Link): void {
+    this.#link = link
+    if (!link.sessionPresent) this.#session.accepted.clear()
+    if (!this.#acks.isEmpty) this.#ackSoon()
+    if (this.#arrived.length > 0) this.#handOverSoon()
+  }
+
+  /** Hands messages over until `signal` aborts; resolves when all are settled, rejects when the connection is lost. */
+  async consume(deliver: (batch: readonly Delivery[]) => void, signal: AbortSignal): Promise<void> {
+    this.#deliver = deliver
+    const drain = () => this.#drain()
+    signal.addEventListener('abort', drain, { once: true })
+    if (signal.aborted) drain()
+    else this.#handOverSoon()
+    try {
+      await this.#end.promise
+    } finally {
+      signal.removeEventListener('abort', drain)
+    }
+  }
+
+  /** The connection is gone: nothing of it is acknowledged any more. [MQTT-4.4.0-1] lets the broker send it again. */
+  stop(error: GatewayError): void {
+    if (this.#isOver) return
+    this.#writeAcks() // what is settled already, where the connection still stands
+    this.#isOver = true
+    this.#arrived = []
+    this.#end.promise.catch(() => {}) // nobody may be consuming
+    this.#end.reject(error)
+    for (const delivery of this.#again.splice(0)) this.finish(delivery)
+  }
+
+  #receive(packet: IPublishPacket): void {
+    if (this.#isOver || this.#isDraining) return
+    if (packet.topic === '') {
+      this.#link?.fail(new Error('the broker uses a topic alias, which it was not offered')) // [MQTT-3.3.2-9]
+      return
+    }
+    if (packet.qos === 2 && this.#session.accepted.has(packet.messageId ?? 0)) {
+      this.#order.add({ packetId: packet.messageId ?? 0, qos: 2, isSkipped: false })()
+      return
+    }
+    this.#arrived.push(packet)
+    if (!this.#isHandOverDue) this.#handOverSoon()
+  }
+
+  #complete(packetId: number): void {
+    this.#session.accepted.delete(packetId)
+    this.#acks.add(ackHeader.pubcomp, packetId)
+    this.#ackSoon()
+  }
+
+  /** mqtt.js works through the packets of one read in ticks; microtasks run after the last of them. */
+  #handOverSoon(): void {
+    if (this.#deliver === undefined || this.#isHandOverDue) return
+    this.#isHandOverDue = true
+    queueMicrotask(() => {
+      this.#isHandOverDue = false
+      this.#handOver()
+    })
+  }
+
+  #handOver(): void {
+    if (this.#isOver || this.#isDraining || this.#link === undefined) return
+    const { budget } = this.#session
+    const batch: Delivery[] = []
+    for (const packet of this.#arrived) {
+      if (budget.isFull) break
+      batch.push(this.#deliveryOf(packet, this.#link))
+    }
+    this.#arrived = this.#arrived.slice(batch.length)
+    if (batch.length > 0) this.#deliver?.(batch)
+    if (budget.isFull || this.#arrived.length > 0) void this.#pauseUntilRoom(this.#link)
+    else this.#link.resume()
+  }
+
+  async #pauseUntilRoom(link: Link): Promise<void> {
+    if (this.#isWaiting) return
+    this.#isWaiting = true
+    link.pause()
+    await this.#session.budget.whenRoom()
+    this.#isWaiting = false
+    this.#handOver()
+  }
+
+  #deliveryOf(packet: IPublishPacket, link: Link): Delivery {
+    const envelope = decode(packet, { connection: this.#context.connection, version: link.version, format: this.#context.format })
+    const receipt = receiptOf(packet)
+    const done = receipt === undefined ? undefined : this.#order.add(receipt)
+    this.#session.budget.take(envelope.sizeBytes)
+    this.#inFlight += 1
+    return new MqttDelivery(this, envelope, packet.topic, receipt, done)
+  }
+
+  /** A delivery was settled; called once per delivery. */
+  settled(delivery: MqttDelivery, settlement: Settlement): void {
+    if (settlement !== 'release' || this.#isOver) this.finish(delivery)
+    else if (this.#isDraining) this.#leaveToBroker(delivery)
+    else this.#redeliver(delivery)
+  }
+
+  /** Accepted, rejected or of a connection that is gone: it is not in flight any more. */
+  finish(delivery: MqttDelivery): void {
+    this.#session.budget.give(delivery.envelope.sizeBytes)
+    this.#inFlight -= 1
+    delivery.done?.()
+    if (this.#isDraining && this.#inFlight === 0) this.#finishDrain()
+  }
+
+  #leaveToBroker(delivery: MqttDelivery): void {
+    if (delivery.receipt !== undefined) delivery.receipt.isSkipped = true
+    this.finish(delivery)
+  }
+
+  #redeliver(delivery: MqttDelivery): void {
+    this.#again.push(delivery)
+    if (this.#again.length > 1) return
+    setTimeout(() => {
+      const batch = this.#again.splice(0).map((each) => each.anew())
+      if (batch.length > 0) this.#deliver?.(batch)
+    }, redeliverMs)
+  }
+
+  #drain(): void {
+    if (this.#isOver || this.#isDraining) return
+    this.#isDraining = true
+    this.#arrived = []
+    this.#link?.pause()
+    for (const delivery of this.#again.splice(0)) this.#leaveToBroker(delivery)
+    if (this.#inFlight === 0) this.#finishDrain()
+  }
+
+  #finishDrain(): void {
+    this.#writeAcks()
+    this.#end.resolve()
+  }
+
+  #acknowledge({ packetId, qos, isSkipped }: Receipt): void {
+    if (isSkipped || this.#isOver) return
+    if (qos === 2) this.#session.accepted.add(packetId)
+    this.#acks.add(qos === 2 ? ackHeader.pubrec : ackHeader.puback, packetId)
+    if (!this.#isAckDue) this.#ackSoon()
+  }
+
+  /** One write for all that is settled in this turn of the event loop. */
+  #ackSoon(): void {
+    if (this.#isAckDue || this.#link === undefined) return
+    this.#isAckDue = true
+    setImmediate(() => this.#writeAcks())
+  }
+
+  #writeAcks(): void {
+    this.#isAckDue = false
+    if (!this.#acks.isEmpty && !this.#isOver) this.#link?.write(this.#acks.take())
+  }
+}
+
+class MqttDelivery implements Delivery {
+  readonly envelope: Envelope
+  readonly address: string
+  readonly receipt: Receipt | undefined
+  readonly done: (() => void) | undefined
+  readonly #intake: Intake
+  #isSettled = false
+
+  constructor(
+    intake: Intake,
+    envelope: Envelope,
+    address: string,
+    receipt: Receipt | undefined,
+    done: (() => void) | undefined,
+  ) {
+    this.#intake = intake
+    this.envelope = envelope
+    this.address = address
+    this.receipt = receipt
+    this.done = done
+  }
+
+  settle(settlement: Settlement): void {
+    if (this.#isSettled) return
+    this.#isSettled = true
+    this.#intake.settled(this, settlement)
+  }
+
+  /** The same message, to be settled once more. */
+  anew(): MqttDelivery {
+    return new MqttDelivery(this.#intake, this.envelope, this.address, this.receipt, this.done)
+  }
+}
+
+function receiptOf({ qos, messageId = 0 }: IPublishPacket): Receipt | undefined {
+  return qos === 0 ? undefined : { packetId: messageId, qos, isSkipped: false }
+}

@@ -1,0 +1,243 @@
+/**
+ * What leaves on one connection: publishes within a window, and the confirmation of each.
+ *
+ * A message is confirmed by PUBACK (QoS 1) or PUBCOMP (QoS 2), or when the system has taken its bytes (QoS 0). Publishes
+ * leave in the order of `send`, also across two sends under way at once.
+ */
+import type { Packet } from 'mqtt'
+import { delivered, type Outbound, type Outcome } from '../../src/adapter/contract.ts'
+import { messageOf, PermanentError, RetryableError } from '../../src/errors.ts'
+import { encode } from './codec.ts'
+import type { MqttTarget } from './config.ts'
+import type { Link, PeerLimits } from './connection.ts'
+import { outcomeOf, rejected, retryable } from './errors.ts'
+import { topicProblem } from './topic.ts'
+import { AckWriter, ackHeader, PublishWriter } from './wire.ts'
+
+/** After this time what is not confirmed is reported as unknown. */
+const sendMs = 30_000
+
+/** One `send` under way. */
+interface Flight {
+  readonly outcomes: (Outcome | undefined)[]
+  readonly batch: readonly Outbound<MqttTarget>[]
+  open: number
+  readonly land: (outcomes: readonly Outcome[]) => void
+}
+
+/** One message of a flight. */
+interface Slot {
+  readonly flight: Flight
+  readonly index: number
+}
+
+export class Outflow {
+  readonly #flights = new Set<Flight>()
+  readonly #unconfirmed = new Map<number, Slot>()
+  readonly #acks = new AckWriter()
+  #link: Link | undefined
+  #writer = new PublishWriter(4, 0)
+  #limits: PeerLimits | undefined
+  #window = 0
+  #queue: Flight[] = []
+  /** Next message of the first flight in the queue. */
+  #next = 0
+  #lastId = 0
+  #isPumpDue = false
+  #over: RetryableError | undefined
+  #lastTopic = ''
+  #heardAt = performance.now()
+
+  start(link: Link, maxInFlight: number): void {
+    this.#link = link
+    this.#limits = link.limits
+    this.#window = Math.min(link.limits.receiveMaximum, maxInFlight)
+    this.#writer = new PublishWriter(link.version, link.limits.maximumPacketSize)
+    link.onDrain(() => this.#pumpSoon())
+  }
+
+  send(batch: readonly Outbound<MqttTarget>[], signal: AbortSignal): Promise<readonly Outcome[]> {
+    const over = this.#over
+    if (over !== undefined) return Promise.resolve(batch.map(() => retryable(over)))
+    if (batch.length === 0) return Promise.resolve([])
+    return new Promise((resolve) => this.#depart(batch, signal, resolve))
+  }
+
+  /** The hook for `LinkOptions.take`. */
+  take(packet: Packet): boolean {
+    if (packet.cmd === 'puback' || packet.cmd === 'pubcomp')
+      this.#confirm(packet.messageId ?? 0, packet.reasonCode ?? 0)
+    else if (packet.cmd === 'pubrec') this.#release(packet.messageId ?? 0, packet.reasonCode ?? 0)
+    else return false
+    return true
+  }
+
+  /** The connection is gone: what is not confirmed is unknown, and is to be sent again. */
+  stop(error: RetryableError): void {
+    this.#over ??= error
+    this.#queue = []
+    this.#unconfirmed.clear()
+    for (const flight of [...this.#flights]) this.#endFlight(flight, error)
+  }
+
+  #depart(
+    batch: readonly Outbound<MqttTarget>[],
+    signal: AbortSignal,
+    resolve: (outcomes: readonly Outcome[]) => void,
+  ): void {
+    const flight: Flight = { batch, outcomes: batch.map(() => undefined), open: batch.length, land }
+    const timer = setTimeout(() => this.#expire(flight), sendMs)
+    const abort = () => this.#endFlight(flight, new RetryableError('PEER_TIMEOUT', 'sending was given up'))
+    function land(outcomes: readonly Outcome[]): void {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', abort)
+      resolve(outcomes)
+    }
+    signal.addEventListener('abort', abort, { once: true })
+    this.#flights.add(flight)
+    this.#queue.push(flight)
+    if (signal.aborted) abort()
+    else this.#pumpSoon()
+  }
+
+  /** A broker that confirms nothing at all in that time is given up; a slow one keeps its connection. */
+  #expire(flight: Flight): void {
+    const error = new RetryableError('PEER_TIMEOUT', `the broker did not confirm within ${sendMs} ms`)
+    const isStalled = performance.now() - this.#heardAt >= sendMs
+    this.#endFlight(flight, error)
+    if (isStalled) this.#link?.fail(error)
+  }
+
+  #endFlight(flight: Flight, error: RetryableError): void {
+    const outcome = retryable(error)
+    for (const [i, known] of flight.outcomes.entries()) if (known === undefined) this.#settle(flight, i, outcome)
+  }
+
+  /** Idempotent: a confirmation after the deadline finds its outcome written. */
+  #settle(flight: Flight, index: number, outcome: Outcome): void {
+    if (flight.outcomes[index] !== undefined) return
+    flight.outcomes[index] = outcome
+    flight.open -= 1
+    if (flight.open > 0) return
+    this.#flights.delete(flight)
+    flight.land(flight.outcomes as Outcome[])
+  }
+
+  #confirm(packetId: number, reasonCode: number): void {
+    const slot = this.#unconfirmed.get(packetId)
+    if (slot === undefined) return
+    this.#unconfirmed.delete(packetId)
+    this.#heardAt = performance.now()
+    const { flight, index } = slot
+    this.#settle(flight, index, reasonCode < 128 ? delivered : outcomeOf(reasonCode, topicOf(slot)))
+    if (this.#queue.length > 0) this.#pumpSoon()
+  }
+
+  /** PUBREC: QoS 2's message has arrived; a refusal ends it, else PUBREL asks for the end. [MQTT-4.3.3-4] */
+  #release(packetId: number, reasonCode: number): void {
+    if (reasonCode >= 128) {
+      this.#confirm(packetId, reasonCode)
+      return
+    }
+    this.#heardAt = performance.now()
+    this.#acks.add(ackHeader.pubrel, packetId)
+    this.#pumpSoon()
+  }
+
+  /** Once for all that arrives in one read or is sent in one turn. */
+  #pumpSoon(): void {
+    if (this.#isPumpDue) return
+    this.#isPumpDue = true
+    queueMicrotask(() => {
+      this.#isPumpDue = false
+      this.#pump()
+    })
+  }
+
+  #pump(): void {
+    const link = this.#link
+    if (link === undefined || this.#over !== undefined) return
+    if (!this.#acks.isEmpty) link.write(this.#acks.take())
+    const sent: Slot[] = []
+    while (this.#unconfirmed.size < this.#window && link.isWritable) {
+      const slot = this.#nextSlot()
+      if (slot === undefined) break
+      this.#publish(slot, link, sent)
+    }
+    this.#flush(link, sent)
+  }
+
+  #nextSlot(): Slot | undefined {
+    for (let flight = this.#queue[0]; flight !== undefined; flight = this.#queue[0]) {
+      const index = this.#next
+      if (index < flight.batch.length && flight.open > 0) {
+        this.#next += 1
+        if (flight.outcomes[index] === undefined) return { flight, index }
+      } else {
+        this.#queue.shift()
+        this.#next = 0
+      }
+    }
+    return undefined
+  }
+
+  #publish(slot: Slot, link: Link, sent: Slot[]): void {
+    const outbound = slot.flight.batch[slot.index] as Outbound<MqttTarget>
+    const { topic, qos, retain } = outbound.target
+    const packetId = qos === 0 ? 0 : this.#nextId()
+    try {
+      this.#check(outbound.target)
+      const { payload, properties } = encode(outbound, link.version)
+      this.#writer.add({ topic, payload, qos, retain, properties }, packetId)
+    } catch (error) {
+      this.#settle(slot.flight, slot.index, rejected(asPermanent(error)))
+      return
+    }
+    if (qos === 0) sent.push(slot)
+    else this.#unconfirmed.set(packetId, slot)
+  }
+
+  /** What would make the broker end the connection is refused here: the message would come again and again. */
+  #check({ topic, qos, retain }: MqttTarget): void {
+    const { maximumQos = 2, canRetain = true } = this.#limits ?? {}
+    if (topic !== this.#lastTopic) {
+      const problem = topicProblem(topic)
+      if (problem !== undefined) throw new PermanentError('DESTINATION_INVALID', problem)
+      this.#lastTopic = topic
+    }
+    if (qos > maximumQos) {
+      throw new PermanentError('MESSAGE_REFUSED', `the broker takes QoS ${maximumQos} at most; set qos`)
+    }
+    if (retain && !canRetain) throw new PermanentError('MESSAGE_REFUSED', 'the broker retains nothing')
+  }
+
+  /** A packet id not in use; the window is smaller than their number. [MQTT-2.2.1-3] */
+  #nextId(): number {
+    do this.#lastId = (this.#lastId % 65_535) + 1
+    while (this.#unconfirmed.has(this.#lastId))
+    return this.#lastId
+  }
+
+  #flush(link: Link, sent: readonly Slot[]): void {
+    const chunks = this.#writer.take()
+    for (const [i, chunk] of chunks.entries()) {
+      const isLast = i === chunks.length - 1
+      if (isLast && sent.length > 0) link.write(chunk, (error) => this.#handedOver(sent, error))
+      else link.write(chunk)
+    }
+  }
+
+  #handedOver(sent: readonly Slot[], error: Error | null | undefined): void {
+    if (error) return // the connection is lost and tells its own reason
+    for (const { flight, index } of sent) this.#settle(flight, index, delivered)
+  }
+}
+
+function topicOf({ flight, index }: Slot): string {
+  return flight.batch[index]?.target.topic ?? ''
+}
+
+function asPermanent(error: unknown): PermanentError {
+  if (error instanceof PermanentError) return error
+  return new PermanentError('INTERNAL', `the message could not be encoded: ${messageOf(error)}`, { cause: error })
+}

@@ -1,0 +1,89 @@
+/** Reads topics from an external broker: one client per connection and share group. */
+import type { Context, Delivery, Source } from '../../src/adapter/contract.ts'
+import { RetryableError } from '../../src/errors.ts'
+import type { ClientSettings, MqttFrom } from './config.ts'
+import { type Link, openLink } from './connection.ts'
+import { createSession, Intake, type Session } from './intake.ts'
+import { coveringFilters, type Qos } from './subscription.ts'
+import { filterOf } from './topic.ts'
+
+export class MqttSource implements Source {
+  readonly #settings: ClientSettings
+  readonly #context: Context
+  readonly #filters: ReadonlyMap<string, Qos>
+  readonly #clientId: string
+  readonly #session: Session
+  #link: Link | undefined
+  #intake: Intake | undefined
+  /** True once this process's filters stand in the broker's session. */
+  #isSubscribed = false
+
+  /** `froms` are of one group: they have the same `share`. */
+  constructor(settings: ClientSettings, froms: readonly MqttFrom[], context: Context) {
+    const share = froms[0]?.share
+    this.#settings = settings
+    this.#context = context
+    this.#filters = filtersOf(froms, share)
+    this.#clientId = `${settings.clientId ?? `${context.gatewayId}-${context.connection}`}-in${share === undefined ? '' : `-${share}`}`
+    this.#session = createSession(context, settings.maxInFlight)
+  }
+
+  async open(signal: AbortSignal): Promise<void> {
+    await this.close()
+    const intake = new Intake(this.#session, this.#context)
+    const link = await openLink(
+      {
+        settings: this.#settings,
+        clientId: this.#clientId,
+        clean: this.#settings.clean,
+        receiveMaximum: this.#settings.maxInFlight,
+        take: (packet) => intake.take(packet),
+      },
+      signal,
+    )
+    this.#link = link
+    this.#intake = intake
+    intake.start(link)
+    void link.lost().then((error) => intake.stop(error))
+    await this.#subscribe(link)
+  }
+
+  async consume(deliver: (batch: readonly Delivery[]) => void, signal: AbortSignal): Promise<void> {
+    if (this.#intake === undefined) throw new RetryableError('PEER_LOST', 'the source is not open')
+    await this.#intake.consume(deliver, signal)
+  }
+
+  async close(): Promise<void> {
+    const [link, intake] = [this.#link, this.#intake]
+    this.#link = undefined
+    this.#intake = undefined
+    intake?.stop(new RetryableError('PEER_LOST', 'the source was closed'))
+    await link?.close()
+  }
+
+  /** A session the broker has kept holds our filters already: to subscribe again would repeat MQTT 3.1.1's retained messages. */
+  async #subscribe(link: Link): Promise<void> {
+    if (this.#isSubscribed && link.sessionPresent) return
+    this.#isSubscribed = false
+    try {
+      const granted = await link.subscribe(this.#filters)
+      this.#isSubscribed = true
+      for (const [filter, qos] of granted) this.#warnIfWeaker(filter, qos)
+    } catch (error) {
+      await this.close()
+      throw error
+    }
+  }
+
+  #warnIfWeaker(filter: string, granted: number): void {
+    const asked = this.#filters.get(filter) ?? 0
+    if (granted >= asked) return
+    this.#context.log.warn('the broker grants less than was asked for', { filter, asked, granted })
+  }
+}
+
+function filtersOf(froms: readonly MqttFrom[], share: string | undefined): Map<string, Qos> {
+  const covering = coveringFilters(froms.map(({ topic, qos }) => ({ filter: filterOf(topic), qos })))
+  if (share === undefined) return covering
+  return new Map([...covering].map(([filter, qos]) => [`$share/${share}/${filter}`, qos]))
+}

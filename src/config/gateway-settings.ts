@@ -1,0 +1,55 @@
+import type { z } from 'zod'
+import type { Scene } from './scene.ts'
+import { gatewaySection, listenAddress, listenRule } from './schema.ts'
+import type { GatewaySettings } from './types.ts'
+
+type Env = Readonly<Record<string, string | undefined>>
+
+/** Reads `gateway`; TRIVIUM_DATA_DIR, TRIVIUM_ADMIN_LISTEN and TRIVIUM_ADMIN_TOKEN win over the file. */
+export function readGateway(scene: Scene, env: Env): GatewaySettings | undefined {
+  const section = scene.report.parse(gatewaySection, scene.root.gateway ?? {}, { path: ['gateway'], root: scene.root })
+  const listen = listenOf(scene, section, env)
+  const declared = section?.admin || undefined
+  const token = env.TRIVIUM_ADMIN_TOKEN || declared?.token || undefined
+  if (section === undefined || listen === undefined) return undefined
+  const admin = listen === 'off' ? undefined : { ...addressOf(listen), token }
+  if (admin !== undefined && token === undefined && !isLoopback(admin.host)) warnOfOpenAdmin(scene, listen, env)
+  return {
+    id: section.id,
+    dataDir: env.TRIVIUM_DATA_DIR || section.dataDir,
+    admin,
+    maxInFlight: section.maxInFlight,
+    maxInFlightBytes: section.maxInFlightBytes,
+    drainMs: section.drain,
+    notes: section.notes,
+  }
+}
+
+/** `off`, or an address and port; undefined when neither the file nor the variable is right. */
+function listenOf(scene: Scene, section: z.infer<typeof gatewaySection> | undefined, env: Env): string | undefined {
+  const fromEnv = env.TRIVIUM_ADMIN_LISTEN
+  if (fromEnv && !listenAddress().safeParse(fromEnv).success) {
+    scene.report.addWithoutPlace('TRV2005', `TRIVIUM_ADMIN_LISTEN: ${listenRule}`, {}, 'environment')
+    return undefined
+  }
+  if (fromEnv) return fromEnv
+  if (section === undefined) return undefined
+  const declared = section.admin || undefined
+  return declared?.listen || 'off'
+}
+
+function addressOf(listen: string): { host: string; port: number } {
+  const colon = listen.lastIndexOf(':')
+  return { host: listen.slice(0, colon).replace(/^\[(.*)\]$/, '$1'), port: Number(listen.slice(colon + 1)) }
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127\./.test(host)
+}
+
+function warnOfOpenAdmin({ report }: Scene, listen: string, env: Env): void {
+  const message = `the admin interface on ${listen} can be reached from other machines without a token`
+  if (env.TRIVIUM_ADMIN_LISTEN) return report.addWithoutPlace('TRV4005', message, {}, 'environment')
+  const help = 'add `token: "${env:TRIVIUM_ADMIN_TOKEN}"`, or listen on 127.0.0.1'
+  report.add('TRV4005', message, { path: ['gateway', 'admin', 'listen'], on: 'value' }, { help })
+}

@@ -1,0 +1,83 @@
+/** A mapping that two schemas share: the keys every such mapping has, and those of the protocol it names. */
+import type { z } from 'zod'
+import type { Path } from './diagnostic.ts'
+import { isMapping, type Scene } from './scene.ts'
+import { suggestKey } from './schema-problems.ts'
+import { keysOf } from './schema-walk.ts'
+import { describePlace, describeValue } from './where.ts'
+
+export interface Part<Common> {
+  readonly common: z.ZodType<Common>
+  /** The protocol's schema; undefined when the protocol is not known. */
+  readonly own: z.ZodType | undefined
+  /** Every schema `own` could have been: a typo is found even where the protocol is not known. Empty: nothing is said. */
+  readonly possible: readonly z.ZodType[]
+}
+
+/** Each half of the mapping, as far as it is right. Reports what is wrong. */
+export function parsePart<Common>(scene: Scene, path: Path, raw: Record<string, unknown>, part: Part<Common>) {
+  const { root, report } = scene
+  const commonKeys = keysOf(part.common)
+  const [shared, rest] = split(raw, commonKeys)
+  if (part.own !== undefined) {
+    const own = report.parse(part.own, rest, { path, root, siblings: commonKeys })
+    return { common: report.parse(part.common, shared, { path, root }), own }
+  }
+  if (part.possible.length === 0) return { common: report.parse(part.common, shared, { path, root }), own: undefined }
+  const allowed = [...new Set([...commonKeys, ...part.possible.flatMap(keysOf)])]
+  const misspelt = reportUnknownKeys(scene, path, raw, allowed, commonKeys)
+  const isExcused = commonKeys.some((key) => !Object.hasOwn(raw, key) && misspelt.has(key))
+  return { common: isExcused ? undefined : report.parse(part.common, shared, { path, root }), own: undefined }
+}
+
+/** Reports keys that are not allowed, naming `told`; returns the names that were probably meant. */
+export function reportUnknownKeys(
+  { report, root }: Scene,
+  path: Path,
+  raw: Record<string, unknown>,
+  allowed: readonly string[],
+  told = allowed,
+): Set<string> {
+  const meant = new Set<string>()
+  for (const key of Object.keys(raw).filter((name) => !allowed.includes(name))) {
+    const suggestion = suggestKey(key, allowed, raw)
+    if (suggestion !== undefined) meant.add(suggestion)
+    const message = `unknown key \`${key}\` in ${describePlace(path, root)}`
+    report.add('TRV2001', message, { path: [...path, key], on: 'key' }, { suggestion, allowed: told })
+  }
+  return meant
+}
+
+/** The value when it is a mapping; reports it when it is not. */
+export function asMapping({ report, root }: Scene, path: Path, value: unknown): Record<string, unknown> | undefined {
+  if (isMapping(value)) return value
+  const found = Array.isArray(value) ? 'a list' : value === null || value === undefined ? 'nothing' : 'a single value'
+  const message = `${describeValue(path, root)}: expected a mapping (\`key: value\`), found ${found}`
+  report.add('TRV2003', message, { path, on: 'value' })
+  return undefined
+}
+
+/** Reports what a protocol itself has against settings that fit its schema. */
+export function reportSettings(
+  { report, root }: Scene,
+  path: Path,
+  problems: readonly { path: readonly (string | number)[]; message: string }[],
+): boolean {
+  for (const problem of problems) {
+    const full = [...path, ...problem.path]
+    report.add('TRV2012', `${describeValue(full, root)}: ${problem.message}`, {
+      path: full,
+      on: problem.path.length === 0 ? 'key' : 'value',
+    })
+  }
+  return problems.length === 0
+}
+
+function split(raw: Record<string, unknown>, keys: readonly string[]) {
+  const entries = Object.entries(raw)
+  const isShared = ([key]: [string, unknown]) => keys.includes(key)
+  return [
+    Object.fromEntries(entries.filter(isShared)),
+    Object.fromEntries(entries.filter((entry) => !isShared(entry))),
+  ] as const
+}

@@ -1,0 +1,79 @@
+/** Questions about a schema as a value: which keys stand where, what is secret. The only file that looks inside zod. */
+import type { z } from 'zod'
+
+type Schema = z.core.$ZodType
+
+/** The schemas a value may meet here: wrappers taken off, unions opened. */
+export function alternatives(schema: Schema): Schema[] {
+  const { def } = (schema as z.core.$ZodTypes)._zod
+  switch (def.type) {
+    case 'optional':
+    case 'nullable':
+    case 'default':
+    case 'prefault':
+    case 'nonoptional':
+    case 'readonly':
+    case 'catch':
+      return alternatives(def.innerType)
+    case 'pipe':
+      return alternatives(isTransform(def.in) ? def.out : def.in)
+    case 'lazy':
+      return alternatives(def.getter())
+    case 'union':
+      return def.options.flatMap(alternatives)
+    case 'intersection':
+      return [...alternatives(def.left), ...alternatives(def.right)]
+    default:
+      return [schema]
+  }
+}
+
+/** Options of the union at this place, wrappers taken off but nothing else opened. */
+export function unionOptions(schema: Schema): readonly Schema[] {
+  const { def } = (schema as z.core.$ZodTypes)._zod
+  if (def.type === 'union') return def.options
+  if ('innerType' in def) return unionOptions(def.innerType as Schema)
+  if (def.type === 'pipe') return unionOptions(isTransform(def.in) ? def.out : def.in)
+  if (def.type === 'lazy') return unionOptions(def.getter())
+  return []
+}
+
+/** Schemas of the value one key or index further in; empty where none is declared. */
+export function childSchemas(schema: Schema, key: PropertyKey): Schema[] {
+  return alternatives(schema).flatMap((one) => {
+    const { def } = (one as z.core.$ZodTypes)._zod
+    if (def.type === 'object') return def.shape[String(key)] ?? def.catchall ?? []
+    if (def.type === 'array') return [def.element]
+    if (def.type === 'record') return [def.valueType]
+    if (def.type === 'tuple') return def.items[Number(key)] ?? []
+    return []
+  })
+}
+
+/** Schemas at the end of a path. */
+export function schemasAt(schema: Schema, path: readonly PropertyKey[]): Schema[] {
+  return path.reduce<Schema[]>((found, key) => found.flatMap((one) => childSchemas(one, key)), [schema])
+}
+
+/** Names an object here may have, over all alternatives. */
+export function keysOf(schema: Schema): string[] {
+  const keys = alternatives(schema).flatMap((one) => {
+    const { def } = (one as z.core.$ZodTypes)._zod
+    return def.type === 'object' ? Object.keys(def.shape) : []
+  })
+  return [...new Set(keys)]
+}
+
+/** True when any layer of the schema carries `secret: true`. */
+export function isSecret(schema: Schema): boolean {
+  if ((schema as z.ZodType).meta?.()?.secret === true) return true
+  const { def } = (schema as z.core.$ZodTypes)._zod
+  if ('innerType' in def) return isSecret(def.innerType as Schema)
+  if (def.type === 'pipe') return isSecret(def.in) || isSecret(def.out)
+  if (def.type === 'union') return def.options.some(isSecret)
+  return false
+}
+
+function isTransform(schema: Schema): boolean {
+  return schema._zod.def.type === 'transform'
+}

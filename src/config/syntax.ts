@@ -1,0 +1,119 @@
+import { type Document, isCollection, isNode, isScalar, visit, type YAMLParseError } from 'yaml'
+import type { DiagnosticCode } from './codes.ts'
+
+/** A mistake in the YAML itself. */
+export interface SyntaxProblem {
+  readonly code: DiagnosticCode
+  readonly message: string
+  readonly help?: string
+  readonly offset: number
+  readonly length: number
+}
+
+/**
+ * What the YAML parser found, in the words of someone who writes configurations. Every double key is told; of the other
+ * mistakes only the first, for those after it are mostly its echo.
+ */
+export function syntaxProblems(document: Document.Parsed, text: string): SyntaxProblem[] {
+  const doubleKeys = document.errors.filter((error) => error.code === 'DUPLICATE_KEY')
+  const first = document.errors.find((error) => error.code !== 'DUPLICATE_KEY')
+  if (first !== undefined) return [describe(first, document, text)]
+  return doubleKeys.map((error) => describeDoubleKey(error, text))
+}
+
+function describeDoubleKey(error: YAMLParseError, text: string): SyntaxProblem {
+  const offset = error.pos[0]
+  const key = /^[^\s:]+/.exec(text.slice(offset))?.[0] ?? ''
+  return { code: 'TRV1003', message: `key \`${key}\` appears twice`, offset, length: Math.max(1, key.length) }
+}
+
+function describe(error: YAMLParseError, document: Document.Parsed, text: string): SyntaxProblem {
+  const [reported, end] = error.pos
+  const start = reported + (/^ *(?=\S)/.exec(text.slice(reported, lineEndAfter(text, reported)))?.[0].length ?? 0)
+  const place = { offset: start, length: Math.max(1, Math.min(end, lineEndAfter(text, start)) - start) }
+  if (error.code === 'TAB_AS_INDENT') {
+    const help = 'YAML does not allow tabs at the start of a line; use spaces'
+    return { code: 'TRV1002', message: 'a tab is used for indentation', help, ...place }
+  }
+  const open = openingOf(error, document, text)
+  if (open !== undefined) {
+    const character = text[open] ?? ''
+    const help = `close it with ${closings[character] ?? 'the same quote'}`
+    return { code: 'TRV1001', message: `this \`${character}\` is never closed`, help, offset: open, length: 1 }
+  }
+  const known = explanations.find(({ applies }) => applies(error, text))
+  return { code: 'TRV1001', message: lowerFirst(error.message), ...known?.say, ...place }
+}
+
+interface Explanation {
+  readonly applies: (error: YAMLParseError, text: string) => boolean
+  readonly say: { readonly message: string; readonly help?: string }
+}
+
+const explanations: readonly Explanation[] = [
+  {
+    applies: ({ code, pos }, text) => code === 'UNEXPECTED_TOKEN' && text[pos[0]] === '{',
+    say: { message: 'a brace begins in the middle of a value', help: 'put text with braces in it in quotes' },
+  },
+  {
+    applies: ({ code }) => code === 'BLOCK_AS_IMPLICIT_KEY',
+    say: {
+      message: 'a second `key: value` begins where a value stands',
+      help: 'put a value with a colon in quotes, or begin a new line at the right indentation',
+    },
+  },
+  {
+    applies: ({ code, message }) => code === 'MISSING_CHAR' && message.startsWith('Implicit map keys'),
+    say: { message: 'a key is not followed by a colon', help: 'write `key: value`' },
+  },
+  {
+    applies: ({ code, message }) => code === 'MISSING_CHAR' && message.startsWith('Sequence item'),
+    say: {
+      message: 'this line is not indented like its neighbours',
+      help: 'keys of one mapping begin in the same column; list items begin with `- `',
+    },
+  },
+  {
+    applies: ({ code }) => code === 'BAD_SCALAR_START',
+    say: { message: 'a value cannot begin with this character', help: 'put the value in quotes' },
+  },
+  {
+    applies: ({ code }) => code === 'MULTIPLE_DOCS',
+    say: { message: 'a second YAML document begins', help: 'one file holds one configuration: remove `---`' },
+  },
+  {
+    applies: ({ code }) => code === 'BAD_DQ_ESCAPE',
+    say: {
+      message: 'YAML does not know this escape sequence',
+      help: 'double the backslash, or use single quotes: there a backslash is itself',
+    },
+  },
+]
+
+const closings: Readonly<Record<string, string>> = { '{': '`}`', '[': '`]`' }
+
+/** The parser complains where it gave up; what helps is where the quote or bracket was opened. */
+function openingOf(error: YAMLParseError, document: Document.Parsed, text: string): number | undefined {
+  const isQuote = error.message.startsWith('Missing closing')
+  if (!isQuote && !/^Flow (map|seq)/.test(error.message)) return undefined
+  let offset: number | undefined
+  visit(document, (_key, node) => {
+    if (!isNode(node)) return
+    const [start = 0, end = 0] = node.range ?? []
+    const isClosed = /[\]}]/.test(text[end - 1] ?? '')
+    const isMeant = isQuote
+      ? isScalar(node) && node.type?.startsWith('QUOTE_')
+      : isCollection(node) && node.flow && !isClosed
+    if (isMeant && start < error.pos[0] && end >= error.pos[0] - 1) offset = start
+  })
+  return offset
+}
+
+function lineEndAfter(text: string, offset: number): number {
+  const end = text.indexOf('\n', offset)
+  return end < 0 ? text.length : end
+}
+
+function lowerFirst(text: string): string {
+  return text.charAt(0).toLowerCase() + text.slice(1)
+}

@@ -1,0 +1,46 @@
+import type { PermanentError } from '../errors.ts'
+import { type EnvelopeFields, HeaderBag, type HeaderValue } from './envelope.ts'
+
+/** The fields of an envelope as a decoder gathers them. Always of one shape, which keeps `new Envelope` fast. */
+export class Draft implements EnvelopeFields {
+  messageId: string
+  timestamp: string
+  source: string
+  destination: string | undefined = undefined
+  eventType: string | undefined = undefined
+  version: string | undefined = undefined
+  correlationId: string | undefined = undefined
+  contentType: string | undefined = undefined
+  priority: number | undefined = undefined
+  ttlMs: number | undefined = undefined
+  retryCount: number | undefined = undefined
+  headers: Record<string, HeaderValue> | undefined = undefined
+  payload: Uint8Array | null
+  key: string | Uint8Array | undefined = undefined
+  replyTo: string | undefined = undefined
+  hops: string | undefined = undefined
+  malformed: PermanentError | undefined = undefined
+  /** `trvtypes`, `trvheaders` and `expirytime`, understood when all else is read. */
+  types: string | undefined = undefined
+  spilled: string | undefined = undefined
+  expires: string | undefined = undefined
+
+  constructor(messageId: string, timestamp: string, source: string, payload: Uint8Array | null) {
+    this.messageId = messageId
+    this.timestamp = timestamp
+    this.source = source
+    this.payload = payload
+  }
+}
+
+/** Adds a custom header; a name that is there already becomes a repeated header. */
+export function addHeader(draft: Draft, name: string, value: HeaderValue): void {
+  draft.headers ??= new HeaderBag()
+  const earlier = draft.headers[name]
+  if (earlier === undefined) draft.headers[name] = value
+  else
+    draft.headers[name] = [
+      ...(Array.isArray(earlier) ? earlier : [earlier]),
+      ...(Array.isArray(value) ? value : [value]),
+    ]
+}

@@ -1,0 +1,89 @@
+/**
+ * What a binary message says beside its plain headers. `trvtypes` tags texts that stand for other types:
+ * `name=tag;name=tag`, names percent-encoded, a name that starts with `:` being a field's. `trvheaders` is JSON with
+ * the headers that cannot be written under their own name.
+ */
+import { addHeader, type Draft } from './draft.ts'
+import { Envelope, type HeaderValue } from './envelope.ts'
+import { epochMs } from './time.ts'
+import { fromJson, fromText, type Tag, toJson } from './typed.ts'
+
+/** Tags of fields. */
+export const tombstone = ':payload=0'
+export const bytesKey = ':key=b'
+
+/** Gathers `trvtypes` and `trvheaders` while headers are written. */
+export class Extras {
+  types = ''
+  #spilled: Record<string, unknown> | undefined
+
+  /** `entry` is one of the fields' tags. */
+  tagField(entry: string): void {
+    this.types = this.types === '' ? entry : `${this.types};${entry}`
+  }
+
+  tag(name: string, tag: Tag): void {
+    this.tagField(`${encodeURIComponent(name.toWellFormed())}=${tag}`)
+  }
+
+  /** Throws a PermanentError for a value nested too deep. */
+  spill(name: string, value: HeaderValue): void {
+    this.#spilled ??= Object.create(null) as Record<string, unknown>
+    this.#spilled[name] = toJson(value)
+  }
+
+  /** JSON of the spilled headers; undefined: there are none. */
+  get spilled(): string | undefined {
+    return this.#spilled === undefined ? undefined : JSON.stringify(this.#spilled)
+  }
+}
+
+/** The envelope of a draft whose attributes and headers are all read. */
+export function finish(draft: Draft): Envelope {
+  if (draft.types !== undefined) retype(draft, draft.types)
+  if (draft.spilled !== undefined) unspill(draft, draft.spilled)
+  if (draft.expires !== undefined && draft.ttlMs === undefined) draft.ttlMs = ttlOf(draft.timestamp, draft.expires)
+  return new Envelope(draft)
+}
+
+function retype(draft: Draft, types: string): void {
+  for (const entry of types.split(';')) {
+    const equals = entry.lastIndexOf('=')
+    const tag = entry.slice(equals + 1)
+    if (entry === tombstone) draft.payload = draft.payload?.byteLength ? draft.payload : null
+    else if (entry === bytesKey)
+      draft.key = typeof draft.key === 'string' ? Buffer.from(draft.key, 'base64') : draft.key
+    else retypeHeader(draft, nameOf(entry.slice(0, equals)), tag)
+  }
+}
+
+function retypeHeader({ headers }: Draft, name: string, tag: string): void {
+  const value = headers?.[name]
+  if (headers !== undefined && typeof value === 'string') headers[name] = fromText(value, tag)
+}
+
+function nameOf(encoded: string): string {
+  try {
+    return decodeURIComponent(encoded)
+  } catch {
+    return encoded
+  }
+}
+
+/** What is no JSON object of ours stays a header, so that nothing is lost. */
+function unspill(draft: Draft, json: string): void {
+  try {
+    const table: unknown = JSON.parse(json)
+    if (typeof table !== 'object' || table === null || Array.isArray(table)) return addHeader(draft, 'trvheaders', json)
+    const entries = Object.entries(table).map(([name, value]) => [name.toWellFormed(), fromJson(value)] as const)
+    for (const [name, value] of entries) addHeader(draft, name, value)
+  } catch {
+    addHeader(draft, 'trvheaders', json)
+  }
+}
+
+function ttlOf(timestamp: string, expires: string): number | undefined {
+  const start = epochMs(timestamp)
+  const end = epochMs(expires)
+  return start === undefined || end === undefined ? undefined : Math.max(0, end - start)
+}

@@ -1,0 +1,78 @@
+/** Finds a member's own bytes in JSON that is known to be valid, so that they can be passed on as they came. */
+const quote = 0x22
+const backslash = 0x5c
+const colon = 0x3a
+const comma = 0x2c
+const openBrace = 0x7b
+const closeBrace = 0x7d
+const openBracket = 0x5b
+const closeBracket = 0x5d
+
+/** The bytes of the last top-level member called `name`, without white space around them; undefined: there is none. */
+export function memberBytes(json: Buffer, name: string): Buffer | undefined {
+  let found: Buffer | undefined
+  let at = skipSpace(json, 0) + 1
+  while (at < json.length) {
+    at = skipSpace(json, at)
+    if (json[at] !== quote) break
+    const nameEnd = skipString(json, at)
+    const isWanted = textOf(json, at, nameEnd) === name
+    const start = skipSpace(json, json.indexOf(colon, nameEnd) + 1)
+    at = skipValue(json, start)
+    if (isWanted) found = json.subarray(start, at)
+    at = skipSpace(json, at)
+    if (json[at] !== comma) break
+    at += 1
+  }
+  return found
+}
+
+function textOf(json: Buffer, start: number, end: number): unknown {
+  const text = json.toString('utf8', start, end)
+  return text.includes('\\') ? JSON.parse(text) : text.slice(1, -1)
+}
+
+function skipSpace(json: Buffer, at: number): number {
+  let next = at
+  while (next < json.length && json[next]! <= 0x20) next += 1
+  return next
+}
+
+/** The position behind the string that starts at `at`. */
+function skipString(json: Buffer, at: number): number {
+  let end = json.indexOf(quote, at + 1)
+  while (end >= 0 && isEscaped(json, end)) end = json.indexOf(quote, end + 1)
+  return end < 0 ? json.length : end + 1
+}
+
+function isEscaped(json: Buffer, at: number): boolean {
+  let slashes = 0
+  while (json[at - 1 - slashes] === backslash) slashes += 1
+  return slashes % 2 === 1
+}
+
+/** The position behind the value that starts at `at`. */
+function skipValue(json: Buffer, at: number): number {
+  const first = json[at]
+  if (first === quote) return skipString(json, at)
+  if (first !== openBrace && first !== openBracket) return skipScalar(json, at)
+  let depth = 0
+  let next = at
+  while (next < json.length) {
+    const byte = json[next]
+    if (byte === quote) {
+      next = skipString(json, next)
+      continue
+    }
+    next += 1
+    if (byte === openBrace || byte === openBracket) depth += 1
+    else if ((byte === closeBrace || byte === closeBracket) && --depth === 0) break
+  }
+  return next
+}
+
+function skipScalar(json: Buffer, at: number): number {
+  let next = at
+  while (next < json.length && json[next]! > 0x20 && json[next] !== comma && json[next] !== closeBrace) next += 1
+  return next
+}

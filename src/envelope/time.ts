@@ -1,0 +1,37 @@
+/** RFC 3339 texts and the milliseconds they stand for. Messages cluster in time, so a second's text is made once. */
+const digits = Array.from({ length: 1000 }, (_, i) => `${String(i).padStart(3, '0')}Z`)
+const latestMs = 253_402_300_799_999 // 9999-12-31T23:59:59.999Z, the last that RFC 3339 can say
+
+let writtenSecond = -1
+let writtenText = ''
+
+/** RFC 3339 text in UTC of milliseconds since 1970; of now where they are none. */
+export function isoText(ms: number): string {
+  const known = ms >= 0 && ms <= latestMs ? Math.trunc(ms) : Date.now()
+  const second = Math.floor(known / 1000)
+  if (second !== writtenSecond) {
+    writtenSecond = second
+    writtenText = new Date(second * 1000).toISOString().slice(0, 20)
+  }
+  return writtenText + digits[known - second * 1000]
+}
+
+const rfc3339 = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/
+let readText = ''
+let readMs = 0
+
+/** Milliseconds since 1970 of an RFC 3339 text; undefined where it is none. */
+export function epochMs(text: string): number | undefined {
+  if (text.length === 24 && text.charCodeAt(23) === 0x5a && text.startsWith(readText) && readText !== '') {
+    const ms = (text.charCodeAt(20) - 48) * 100 + (text.charCodeAt(21) - 48) * 10 + text.charCodeAt(22) - 48
+    if (ms >= 0 && ms < 1000) return readMs + ms
+  }
+  if (!rfc3339.test(text)) return undefined
+  const ms = Date.parse(text)
+  if (Number.isNaN(ms)) return undefined
+  if (text.length === 24 && text[19] === '.') {
+    readText = text.slice(0, 20)
+    readMs = Math.floor(ms / 1000) * 1000
+  }
+  return ms
+}

@@ -1,0 +1,150 @@
+import type { Outbound } from '../adapter/contract.ts'
+import type { AddressPattern } from '../adapter/protocol.ts'
+import type { RouteConfig } from '../config/types.ts'
+import type { Envelope } from '../envelope/envelope.ts'
+import { PermanentError } from '../errors.ts'
+import { AddressIndex } from './address-index.ts'
+import { type Condition, compileCondition, type Misses, type Scope } from './expression.ts'
+import { compileFilter } from './filter.ts'
+import { compilePattern, type Pattern } from './pattern.ts'
+import type { Params, Subject } from './subject.ts'
+import { type CompiledTarget, compileTarget, type ProtocolOf } from './target.ts'
+import { compileTransform, type Transform } from './transform.ts'
+
+export { type CompiledTarget, compileTarget, type ProtocolOf } from './target.ts'
+
+/** A message for one target; `index` is the target's place in the route's `to`. */
+export interface Forward {
+  readonly index: number
+  readonly outbound: Outbound
+}
+
+/** What a route makes of one message. */
+export type Decision =
+  | { readonly kind: 'filtered'; readonly reason: 'filter' | 'when' | 'no_target' }
+  | { readonly kind: 'failed'; readonly error: PermanentError }
+  | { readonly kind: 'forward'; readonly targets: readonly Forward[] }
+
+export interface CompiledRoute {
+  readonly route: RouteConfig
+  /** Rules that could not hold because a field was not there, since the start. */
+  readonly misses: Readonly<Misses>
+  /**
+   * Judges one message: filter and `when` see it as it came; targets, their `when` and their templates see what `set` made
+   * of it. Never throws; a message that fails for one target fails for all.
+   */
+  decide(envelope: Envelope, params: Params): Decision
+}
+
+const filtered = (reason: 'filter' | 'when' | 'no_target'): Decision => Object.freeze({ kind: 'filtered', reason })
+const byFilter = filtered('filter')
+const byWhen = filtered('when')
+const byTargets = filtered('no_target')
+
+/** What the rules of a route may refer to. Throws RuleError on a bad address pattern. */
+export function scopeOf(route: Pick<RouteConfig, 'from'>, protocolOf: ProtocolOf): Scope {
+  const { patterns, subject } = patternsOf(route, protocolOf)
+  const all = subject === undefined ? patterns : [...patterns, subject]
+  return { captures: new Set(all.flatMap((pattern) => compilePattern(pattern).captures)) }
+}
+
+/** Compiles a route. Throws RuleError; a configuration that was loaded has none left. */
+export function compileRoute(route: RouteConfig, protocolOf: ProtocolOf): CompiledRoute {
+  const scope = scopeOf(route, protocolOf)
+  const misses: Misses = { count: 0 }
+  const passes = compileFilter(route.filter, scope, misses)
+  const holds: Condition = route.when === undefined ? () => true : compileCondition(route.when, scope, misses)
+  const transform = compileTransform(route.set, scope)
+  const targets = route.to.map((target) => compileTarget(target, scope, protocolOf, misses))
+  return {
+    route,
+    misses,
+    decide(envelope, params) {
+      if (envelope.malformed !== undefined) return { kind: 'failed', error: envelope.malformed }
+      const subject: Subject = { envelope, params }
+      if (!passes(subject)) return byFilter
+      if (!holds(subject)) return byWhen
+      try {
+        const forwards = forwardsOf(transformed(subject, transform), targets, route.match)
+        return forwards.length === 0 ? byTargets : { kind: 'forward', targets: forwards }
+      } catch (error) {
+        return { kind: 'failed', error: permanent(error) }
+      }
+    },
+  }
+}
+
+function transformed(subject: Subject, transform: Transform | undefined): Subject {
+  return transform === undefined ? subject : { envelope: transform(subject), params: subject.params }
+}
+
+function forwardsOf(subject: Subject, targets: readonly CompiledTarget[], match: RouteConfig['match']): Forward[] {
+  const forwards: Forward[] = []
+  for (let index = 0; index < targets.length; index += 1) {
+    const target = targets[index] as CompiledTarget
+    if (!target.accepts(subject)) continue
+    forwards.push({ index, outbound: target.outbound(subject) })
+    if (match === 'first') break
+  }
+  return forwards
+}
+
+function permanent(error: unknown): PermanentError {
+  return error instanceof PermanentError
+    ? error
+    : new PermanentError('TRANSFORM_FAILED', String(error), { cause: error })
+}
+
+/** One route that reads an address, with what the address captured. */
+export interface RouteMatch {
+  readonly route: CompiledRoute
+  readonly params: Params
+}
+
+interface Reader {
+  readonly route: CompiledRoute
+  readonly subject: Pattern | undefined
+}
+
+/** The routes of one source: which of them a message's address concerns. */
+export class Router {
+  readonly #index: AddressIndex<Reader>
+  readonly #hasSubjects: boolean
+
+  /** Throws RuleError on a bad pattern. */
+  constructor(routes: readonly CompiledRoute[], protocolOf: ProtocolOf) {
+    const entries = routes.flatMap((route) => {
+      const { patterns, subject } = patternsOf(route.route, protocolOf)
+      const reader: Reader = { route, subject: subject === undefined ? undefined : compilePattern(subject) }
+      return patterns.map((pattern) => ({ pattern, value: reader }))
+    })
+    this.#index = new AddressIndex(entries)
+    this.#hasSubjects = entries.some(({ value }) => value.subject !== undefined)
+  }
+
+  /** The routes that read this address, in the order of the configuration; a route once, by its first pattern that matches. */
+  lookup(address: string, subject?: string): readonly RouteMatch[] {
+    const matches: RouteMatch[] = []
+    for (const { value, params } of this.#index.lookup(address)) {
+      if (matches.at(-1)?.route === value.route) continue // the patterns of a route stand side by side
+      matches.push({
+        route: value.route,
+        params: this.#hasSubjects ? withSubject(params, value.subject, subject) : params,
+      })
+    }
+    return matches
+  }
+}
+
+function withSubject(params: Params, pattern: Pattern | undefined, subject: string | undefined): Params {
+  const captured = subject === undefined ? undefined : pattern?.match(subject)
+  return captured === undefined ? params : { ...params, ...captured }
+}
+
+function patternsOf(
+  { from }: Pick<RouteConfig, 'from'>,
+  protocolOf: ProtocolOf,
+): { patterns: readonly AddressPattern[]; subject: AddressPattern | undefined } {
+  const source = protocolOf(from.protocol).source
+  return { patterns: source?.patterns(from.settings) ?? [], subject: source?.subjectPattern?.(from.settings) }
+}

@@ -1,0 +1,120 @@
+import { Environment } from '@marcbachmann/cel-js'
+import { fieldNames, fieldTypes } from './fields.ts'
+import { didYouMean } from './nearest.ts'
+import { RuleError } from './rule-error.ts'
+import { presenceMacro, rewriteWords } from './words.ts'
+
+/** A node of the library's syntax tree; `args` as its operator has it. */
+export interface Node {
+  readonly op: string
+  readonly args: unknown
+  readonly start: number
+  readonly end: number
+}
+
+/** A parsed and type-checked expression. */
+export interface Syntax {
+  readonly root: Node
+  /** CEL's name of the result's type; `dyn` where only a message can tell. */
+  readonly type: string
+  /** A mistake at one node, placed in the author's text. */
+  errorAt(node: Node, message: string, hint?: string): RuleError
+}
+
+const environment = makeEnvironment()
+
+function makeEnvironment(): Environment {
+  const made = new Environment({
+    unlistedVariablesAreDyn: false,
+    homogeneousAggregateLiterals: false,
+    limits: { maxAstNodes: 2_000, maxDepth: 100 },
+  })
+  for (const name of fieldNames) made.registerVariable(name, fieldTypes[name])
+  // only the types matter: the operators themselves are in values.ts
+  const unused = () => undefined
+  for (const operator of ['+', '-', '*', '/', '%']) {
+    made.registerOperator(`int ${operator} double: double`, unused)
+    made.registerOperator(`double ${operator} int: double`, unused)
+  }
+  made.registerOperator('double % double', unused)
+  made.registerOperator('int == double: bool', unused)
+  made.registerFunction('matches(string, string): bool', unused)
+  made.registerFunction(`${presenceMacro}(ast): bool`, presence)
+  return made
+}
+
+/** What the library hands to a macro. */
+interface MacroCall {
+  readonly args: readonly [Node]
+}
+interface TypeChecker {
+  check(node: Node, context: unknown): unknown
+  getType(name: string): unknown
+}
+
+function presence({ args: [field] }: MacroCall) {
+  const typeCheck = (checker: TypeChecker, _macro: unknown, context: unknown) => {
+    checker.check(field, context)
+    return checker.getType('bool')
+  }
+  return { typeCheck, evaluate: () => undefined }
+}
+
+/** Parses and checks an expression. Throws RuleError. */
+export function parseExpression(text: string): Syntax {
+  const rewritten = rewriteWords(text)
+  const place = (range: { start: number; end: number }) => rewritten.originOf(range.start, range.end)
+  try {
+    const parsed = environment.parse(rewritten.text)
+    const checked = parsed.check()
+    if (!checked.valid) throw checked.error
+    return {
+      root: parsed.ast as Node,
+      type: checked.type ?? 'dyn',
+      errorAt: (node, message, hint) => new RuleError(message, { ...place(node), hint }),
+    }
+  } catch (error) {
+    throw ruleErrorOf(error, text, place)
+  }
+}
+
+/** What the library's errors carry. */
+interface Complaint {
+  readonly code: string
+  readonly summary: string
+  readonly range?: { readonly start: number; readonly end: number }
+}
+
+function ruleErrorOf(
+  error: unknown,
+  text: string,
+  place: (range: { start: number; end: number }) => { offset: number; length: number },
+): RuleError {
+  const { code, summary, range } = error as Partial<Complaint>
+  if (code === undefined || summary === undefined) throw error
+  const { offset, length } = place(range ?? { start: 0, end: text.length })
+  const at = { offset: Math.min(offset, text.length), length: Math.min(length, text.length - offset) }
+  const shown = text.slice(at.offset, at.offset + at.length)
+  const name = code === 'unknown_variable' ? shown : undefined
+  const message = name === undefined ? plainly(summary, code, shown) : `unknown name '${name}'`
+  return new RuleError(message, { ...at, hint: name === undefined ? hintFor(shown) : didYouMean(name, fieldNames) })
+}
+
+/** The library's complaint in our words. */
+function plainly(summary: string, code: string, shown: string): string {
+  if (code === 'unexpected_character') return `unexpected '${shown}'`
+  if (code === 'limit_exceeded') return summary.includes('Depth') ? 'nested too deeply' : 'the expression is too long'
+  if (summary === 'Unexpected token: EOF') return 'the expression ends too early'
+  return summary
+    .replace('found no matching overload for', 'no such function:')
+    .replace('no such overload', 'no such operation')
+    .replace(/^[A-Z](?=[a-z])/, (first) => first.toLowerCase())
+}
+
+const wordFor: Readonly<Record<string, string>> = { and: 'AND', or: 'OR', not: 'NOT' }
+
+function hintFor(shown: string): string | undefined {
+  if (shown === '=') return "write '==' to compare"
+  const word = wordFor[shown.toLowerCase()]
+  return word === undefined ? undefined : `write '${word}' in capitals`
+}

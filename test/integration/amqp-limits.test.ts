@@ -1,0 +1,44 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import { startRabbitmq } from '../support/brokers/rabbitmq.ts'
+import { eventually } from '../support/poll.ts'
+import { Bench, codes, never, outbound, recorder, settingsOf, targetOf, unique } from './amqp-fixture.ts'
+
+let bench: Bench
+beforeEach(() => {
+  bench = new Bench()
+})
+afterEach(() => bench.end())
+
+async function broker(conf: string[]) {
+  const running = await startRabbitmq({ conf })
+  bench.later(() => running.stop())
+  return settingsOf({ url: running.address })
+}
+
+describe('amqp limits of a broker of its own', () => {
+  test("the broker's smaller size limit is learnt, and only the large message pays", async () => {
+    const sink = await bench.sink(await broker(['max_message_size = 2000']))
+    const target = targetOf({ queue: unique('limits') })
+    const [small, large] = [outbound(target), outbound(target, { payload: 'x'.repeat(3000) })]
+    const first = codes(await sink.send([small, large, small], never))
+    expect(first[1]).toBe('MESSAGE_TOO_LARGE')
+    expect(['delivered', 'PEER_LOST']).toContain(first[0])
+    expect(codes(await sink.send([small, large, small], never))).toEqual([
+      'delivered',
+      'MESSAGE_TOO_LARGE',
+      'delivered',
+    ])
+  })
+
+  test('a memory alarm makes messages wait until the sink is closed', async () => {
+    const context = recorder()
+    const sink = await bench.sink(await broker(['vm_memory_high_watermark.absolute = 1MB']), context)
+    const target = targetOf({ queue: unique('limits') })
+    const first = sink.send([outbound(target)], never)
+    await eventually(() => context.counts.get('blocked') === 1, { what: 'the alarm' })
+    const second = sink.send([outbound(target)], never)
+    await sink.close()
+    expect(codes([...(await first), ...(await second)])).toEqual(['PEER_LOST', 'PEER_LOST'])
+    expect(context.lines.some((line) => line.includes('low on memory'))).toBe(true)
+  })
+})

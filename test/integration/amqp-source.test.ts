@@ -1,0 +1,219 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import type { Delivery } from '../../src/adapter/contract.ts'
+import { eventually } from '../support/poll.ts'
+import { Bench, never, outbound, recorder, targetOf, textOf, unique } from './amqp-fixture.ts'
+
+let bench: Bench
+beforeEach(() => {
+  bench = new Bench()
+})
+afterEach(() => bench.end())
+
+const acceptAll = (batch: readonly Delivery[]) => {
+  for (const delivery of batch) delivery.settle('accept')
+}
+
+async function fill(queue: string, count: number): Promise<void> {
+  const client = await bench.client()
+  for (let index = 0; index < count; index += 1)
+    client.sendToQueue(queue, Buffer.from(`${index}`), { persistent: true })
+  await eventually(async () => (await bench.depth(queue)) >= count, { what: 'the messages to arrive' })
+}
+
+describe('amqp source', () => {
+  test('hands over in order, in batches, and leaves nothing unacknowledged behind', async () => {
+    const queue = await bench.queue()
+    await fill(queue, 5_000)
+    const running = await bench.source({ queue, prefetch: 200 })
+    running.onBatch = acceptAll
+    await running.has(5_000)
+    await running.stop()
+    await running.source.close()
+    expect(running.received.map(textOf)).toEqual(Array.from({ length: 5_000 }, (_, index) => `${index}`))
+    expect(running.batches.length).toBeLessThan(2_500)
+    expect(running.received[0]).toMatchObject({ address: queue, subject: queue })
+    expect(running.context.budget.count).toBe(0)
+    expect(await bench.depth(queue)).toBe(0)
+  })
+
+  test('never holds more than the prefetch unsettled, and goes on once there is room', async () => {
+    const queue = await bench.queue()
+    await fill(queue, 30)
+    const running = await bench.source({ queue, prefetch: 4 })
+    await running.has(4)
+    expect(await bench.depth(queue)).toBe(26)
+    expect(running.received).toHaveLength(4)
+    acceptAll(running.received.slice(0, 2))
+    await running.has(6)
+    expect(running.received).toHaveLength(6)
+    acceptAll(running.received.slice(2))
+    running.onBatch = acceptAll
+    await running.has(30)
+  })
+
+  test('settlements in any order leave exactly the unsettled to be delivered again', async () => {
+    const queue = await bench.queue()
+    await fill(queue, 10)
+    const first = await bench.source({ queue })
+    await first.has(10)
+    for (const index of [9, 0, 5, 1, 2, 8]) first.received[index]!.settle('accept')
+    await first.source.close()
+    await expect(first.done).rejects.toMatchObject({ code: 'PEER_LOST', retryable: true })
+    const second = await bench.source({ queue })
+    await second.has(4)
+    expect(second.received.map(textOf).sort()).toEqual(['3', '4', '6', '7'])
+    acceptAll(second.received)
+  })
+
+  test('a settlement after the connection is gone does nothing but free the budget', async () => {
+    const queue = await bench.queue()
+    await fill(queue, 3)
+    const running = await bench.source({ queue })
+    await running.has(3)
+    await running.source.close()
+    expect(running.context.budget.count).toBe(3)
+    acceptAll(running.received)
+    expect(running.context.budget).toMatchObject({ count: 0, bytes: 0 })
+    await eventually(async () => (await bench.depth(queue)) === 3, { what: 'all three back in the queue' })
+  })
+
+  test('what is released comes again, what is rejected goes to the dead-letter exchange', async () => {
+    const dead = await bench.queue()
+    const queue = await bench.queue({ deadLetterExchange: '', deadLetterRoutingKey: dead })
+    await fill(queue, 2)
+    const running = await bench.source({ queue, prefetch: 2 })
+    await running.has(2)
+    running.received[0]!.settle('release')
+    running.received[1]!.settle('reject')
+    await running.has(3)
+    expect(textOf(running.received[2]!)).toBe('0')
+    running.received[2]!.settle('accept')
+    const [found] = await eventually(async () => ((await bench.depth(dead)) === 1 ? bench.drain(dead) : undefined), {
+      what: 'the dead letter',
+    })
+    expect(found?.content.toString()).toBe('1')
+  })
+
+  test('after the signal it takes no more and ends when all in flight is settled', async () => {
+    const queue = await bench.queue()
+    await fill(queue, 10)
+    const running = await bench.source({ queue, prefetch: 3 })
+    await running.has(3)
+    let isDone = false
+    const stopped = running.stop().then(() => {
+      isDone = true
+    })
+    acceptAll(running.received.slice(0, 2))
+    await bench.depth(queue)
+    expect(isDone).toBe(false)
+    running.received[2]!.settle('accept')
+    await stopped
+    await running.source.close()
+    expect(running.received).toHaveLength(3)
+    await eventually(async () => (await bench.depth(queue)) === 7, { what: 'the other seven in the queue' })
+  })
+
+  test('stops reading while the process budget is full, and resumes', async () => {
+    const queue = await bench.queue()
+    await fill(queue, 300)
+    const context = recorder({ maxCount: 20 })
+    const running = await bench.source({ queue, prefetch: 10 }, context)
+    const other = await bench.source({ queue, prefetch: 10 }, context)
+    await eventually(() => context.budget.count === 20, { what: 'a full budget' })
+    const settle = (batch: readonly Delivery[]) => setImmediate(acceptAll, batch)
+    running.onBatch = other.onBatch = settle
+    for (const { received } of [running, other]) acceptAll(received)
+    await eventually(() => running.received.length + other.received.length >= 300, { what: 'all of them' })
+    await Promise.all([running.stop(), other.stop()])
+    expect(context.budget.count).toBe(0)
+  })
+
+  test('a full process budget keeps a new source from reading at all', async () => {
+    const queue = await bench.queue()
+    await fill(queue, 3)
+    const context = recorder({ maxCount: 1 })
+    context.budget.take(1)
+    const running = await bench.source({ queue }, context)
+    expect(await bench.depth(queue)).toBe(3)
+    expect(running.received).toHaveLength(0)
+    context.budget.give(1)
+    running.onBatch = acceptAll
+    await running.has(3)
+  })
+
+  test('a queue deleted under it ends the run as lost', async () => {
+    const queue = await bench.queue()
+    const running = await bench.source({ queue })
+    await eventually(async () => (await (await bench.client()).checkQueue(queue)).consumerCount === 1, { what: 'it' })
+    await (await bench.client()).deleteQueue(queue)
+    await expect(running.done).rejects.toMatchObject({ code: 'PEER_LOST', message: expect.stringContaining(queue) })
+  })
+
+  test('a missing queue is retryable and named', async () => {
+    const queue = unique('missing')
+    const opening = bench.source({ queue })
+    await expect(opening).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+      retryable: true,
+      message: expect.stringContaining(queue),
+    })
+  })
+
+  test('declares its queue, of the wanted type, where asked to', async () => {
+    const queue = unique('made')
+    bench.later(async () => (await bench.client()).deleteQueue(queue))
+    const running = await bench.source({ queue, declare: { type: 'quorum' } })
+    running.onBatch = acceptAll
+    ;(await bench.client()).sendToQueue(queue, Buffer.from('hello'))
+    await running.has(1)
+    await running.stop()
+    const again = await bench.source({ queue, declare: true })
+    await again.stop()
+  })
+
+  test.each([
+    ['direct', { routingKey: 'a' }, 'a', {}, 'b', {}],
+    ['topic', { routingKey: 'order.{type}.{rest#}' }, 'order.new.x.y', {}, 'invoice.new', {}],
+    ['headers', { arguments: { 'x-match': 'all', site: 'berlin' } }, '', { site: 'berlin' }, '', { site: 'paris' }],
+  ])('binds to a %s exchange, and a sink reaches it', async (type, bind, key, headers, otherKey, otherHeaders) => {
+    const queue = unique('bound')
+    const exchange = unique(type)
+    bench.later(async () => (await bench.client()).deleteExchange(exchange))
+    bench.later(async () => (await bench.client()).deleteQueue(queue))
+    const from = { queue, declare: true, bind: { exchange, exchangeType: type, ...bind } }
+    const running = await bench.source(from)
+    const sink = await bench.sink()
+    const outcomes = await sink.send(
+      [
+        outbound(targetOf({ exchange, routingKey: key }), {
+          payload: 'yes',
+          headers: headers as Record<string, string>,
+        }),
+        outbound(targetOf({ exchange, routingKey: otherKey }), { headers: otherHeaders as Record<string, string> }),
+      ],
+      never,
+    )
+    expect(outcomes[0]?.kind).toBe('delivered')
+    expect(outcomes[1]).toMatchObject({ kind: 'rejected', error: { code: 'MESSAGE_UNROUTABLE' } })
+    await running.has(1)
+    expect(running.received.map(textOf)).toEqual(['yes'])
+    expect(running.received[0]?.subject).toBe(key)
+    acceptAll(running.received)
+  })
+
+  test('a fanout exchange fills every bound queue', async () => {
+    const exchange = await bench.exchange('fanout')
+    const sources = await Promise.all(
+      ['a', 'b'].map(async (name) => {
+        const queue = unique(name)
+        bench.later(async () => (await bench.client()).deleteQueue(queue))
+        return bench.source({ queue, declare: true, bind: { exchange } })
+      }),
+    )
+    const sink = await bench.sink()
+    await sink.send([outbound(targetOf({ exchange }), { payload: 'all' })], never)
+    for (const source of sources) await source.has(1)
+    expect(sources.map(({ received }) => textOf(received[0]!))).toEqual(['all', 'all'])
+    for (const { received } of sources) acceptAll(received)
+  })
+})

@@ -1,0 +1,260 @@
+/** An embedded broker on a free port, a source and a sink at it, and the devices of a test. */
+import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import net from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { connectAsync, type IClientOptions, type MqttClient } from 'mqtt'
+import type { EmbeddedConnection } from '../../protocols/mqtt/broker/config.ts'
+import { type House, houseOf } from '../../protocols/mqtt/broker/house.ts'
+import { createBrokerSink, createBrokerSource } from '../../protocols/mqtt/broker/index.ts'
+import { Budget } from '../../src/adapter/budget.ts'
+import type { Context, Delivery, Settlement } from '../../src/adapter/contract.ts'
+import { Envelope } from '../../src/envelope/envelope.ts'
+import { freePort } from '../support/ports.ts'
+
+type Cleanup = () => unknown
+const cleanups: Cleanup[] = []
+/** To be called after each test: undoes all the fixture made, newest first. */
+export async function cleanUp(): Promise<void> {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+}
+
+export interface Logged {
+  readonly level: string
+  readonly message: string
+  readonly fields: Readonly<Record<string, unknown>> | undefined
+}
+
+export interface TestContext extends Context {
+  readonly logged: Logged[]
+  readonly counted: Map<string, number>
+}
+
+export function testContext(limits = { maxCount: 100_000, maxBytes: 1024 ** 3 }): TestContext {
+  const logged: Logged[] = []
+  const counted = new Map<string, number>()
+  const at = (level: string) => (message: string, fields?: Readonly<Record<string, unknown>>) =>
+    logged.push({ level, message, fields })
+  return {
+    connection: 'devices',
+    gatewayId: 'test',
+    log: { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') },
+    budget: new Budget(limits),
+    count: (name, by = 1) => counted.set(name, (counted.get(name) ?? 0) + by),
+    logged,
+    counted,
+  }
+}
+
+export type Settler = (delivery: Delivery) => Settlement | undefined
+
+export interface RunningSource {
+  readonly received: Delivery[]
+  /** Topics or payloads, in the order of receipt. */
+  texts(): string[]
+  /** Aborts and waits for the last settlement. */
+  drain(): Promise<void>
+}
+
+export interface Place {
+  readonly connection: EmbeddedConnection
+  readonly context: TestContext
+  readonly url: string
+  readonly port: number
+  readonly house: House
+  /** Opens a source of these topics; a settlement of undefined leaves the message to the test. */
+  source(topics: readonly string[], settle: Settler): Promise<RunningSource>
+  sink(): Promise<ReturnType<typeof createBrokerSink>>
+  device(options?: IClientOptions): Promise<MqttClient>
+}
+
+export async function place(settings: Partial<EmbeddedConnection> = {}, context = testContext()): Promise<Place> {
+  const port = await freePort()
+  const connection = { listen: `mqtt://127.0.0.1:${port}`, ...settings }
+  const house = houseOf(connection)
+  const url = `mqtt://127.0.0.1:${port}`
+  return {
+    connection,
+    context,
+    url,
+    port,
+    house,
+    source: (topics, settle) => openSource(connection, context, topics, settle),
+    sink: async () => {
+      const sink = createBrokerSink(connection, context)
+      cleanups.push(() => sink.close())
+      await sink.open(new AbortController().signal)
+      return sink
+    },
+    device: (options) => device(url, options),
+  }
+}
+
+async function openSource(
+  connection: EmbeddedConnection,
+  context: Context,
+  topics: readonly string[],
+  settle: Settler,
+): Promise<RunningSource> {
+  const source = createBrokerSource(
+    connection,
+    topics.map((topic) => ({ topic })),
+    context,
+  )
+  const stop = new AbortController()
+  await source.open(stop.signal)
+  const received: Delivery[] = []
+  const consumed = source.consume((batch) => {
+    for (const delivery of batch) {
+      received.push(delivery)
+      const settlement = settle(delivery)
+      if (settlement !== undefined) delivery.settle(settlement)
+    }
+  }, stop.signal)
+  consumed.catch(() => {})
+  cleanups.push(() => source.close())
+  return {
+    received,
+    texts: () => received.map(({ envelope }) => Buffer.from(envelope.payload ?? []).toString()),
+    drain: async () => {
+      stop.abort()
+      await consumed
+    },
+  }
+}
+
+/** A connected 3.1.1 client that does not come back by itself. */
+export async function device(url: string, options: IClientOptions = {}): Promise<MqttClient> {
+  const client = await connectAsync(
+    url,
+    { protocolVersion: 4, reconnectPeriod: 0, connectTimeout: 5_000, ...options },
+    false,
+  )
+  client.on('error', () => {})
+  cleanups.push(() => client.endAsync(true))
+  return client
+}
+
+/** Messages a client receives, as `topic payload`. */
+export function inbox(client: MqttClient): string[] {
+  const messages: string[] = []
+  client.on('message', (topic, payload) => messages.push(`${topic} ${payload.toString()}`))
+  return messages
+}
+
+/** A bare socket and all it was sent. */
+export interface RawDevice {
+  readonly socket: net.Socket
+  bytes(): Buffer
+  send(...packets: readonly Uint8Array[]): void
+  /** Resolves when that many bytes came. */
+  receive(bytes: number): Promise<Buffer>
+  closed(withinMs?: number): Promise<boolean>
+}
+
+export async function raw(port: number): Promise<RawDevice> {
+  const socket = net.connect(port, '127.0.0.1')
+  cleanups.push(() => socket.destroy())
+  const chunks: Buffer[] = []
+  socket.on('data', (chunk) => chunks.push(chunk))
+  socket.on('error', () => {})
+  await once(socket, 'connect')
+  const bytes = () => Buffer.concat(chunks)
+  return {
+    socket,
+    bytes,
+    send: (...packets) => void socket.write(Buffer.concat(packets)),
+    receive: (count) => until(socket, 'data', () => bytes().length >= count && bytes(), `${count} bytes`),
+    closed: (withinMs) => until(socket, 'close', () => socket.closed, 'the end of the connection', withinMs),
+  }
+}
+
+/** The first value of `check` that is not false, looked at after each event. */
+function until<T>(
+  socket: net.Socket,
+  event: string,
+  check: () => T | false,
+  what: string,
+  withinMs = 5_000,
+): Promise<T> {
+  const { promise, resolve, reject } = Promise.withResolvers<T>()
+  const timer = setTimeout(() => reject(new Error(`not within ${withinMs} ms: ${what}`)), withinMs)
+  const look = () => {
+    const value = check()
+    if (value !== false) resolve(value)
+  }
+  socket.on(event, look)
+  look()
+  promise.catch(() => {}) // who waits for one of several may look away
+  return promise.finally(() => {
+    clearTimeout(timer)
+    socket.off(event, look)
+  })
+}
+
+export interface ConnectFields {
+  readonly clientId?: string
+  readonly clean?: boolean
+  readonly keepalive?: number
+  readonly version?: number
+}
+
+export const packets = {
+  connect({ clientId = `raw-${Math.random()}`, clean = true, keepalive = 0, version = 4 }: ConnectFields = {}): Buffer {
+    const properties = version === 5 ? Buffer.from([0]) : Buffer.alloc(0)
+    const head = Buffer.from([version, clean ? 2 : 0, keepalive >> 8, keepalive & 255])
+    return frame(0x10, text('MQTT'), head, properties, text(clientId))
+  },
+  publish(topic: string | Buffer, payload: string | Buffer, qos: 0 | 1 | 2 = 0, id = 1, flags = 0): Buffer {
+    const packetId = qos === 0 ? Buffer.alloc(0) : uint16(id)
+    return frame(0x30 | (qos << 1) | flags, text(topic), packetId, Buffer.from(payload))
+  },
+  pubrel: (id: number): Buffer => frame(0x62, uint16(id)),
+  subscribe: (filter: string, qos = 0, id = 1): Buffer => frame(0x82, uint16(id), text(filter), Buffer.from([qos])),
+  ping: Buffer.from([0xc0, 0]),
+  disconnect: Buffer.from([0xe0, 0]),
+}
+
+function frame(first: number, ...parts: readonly Uint8Array[]): Buffer {
+  const body = Buffer.concat(parts)
+  const length: number[] = []
+  for (let left = body.length; ; ) {
+    const byte = left % 128
+    left = Math.floor(left / 128)
+    length.push(left > 0 ? byte | 128 : byte)
+    if (left === 0) break
+  }
+  return Buffer.concat([Buffer.from([first, ...length]), body])
+}
+
+function text(value: string | Buffer): Buffer {
+  const bytes = Buffer.from(value)
+  return Buffer.concat([uint16(bytes.length), bytes])
+}
+
+function uint16(value: number): Buffer {
+  return Buffer.from([value >> 8, value & 255])
+}
+
+/** An envelope to send. */
+export function message(payload: string): Envelope {
+  return new Envelope({
+    messageId: `test-${Math.random()}`,
+    timestamp: '2026-01-01T00:00:00Z',
+    source: 'memory://test/a',
+    payload: Buffer.from(payload),
+  })
+}
+
+/** Files of a self-signed certificate for localhost and 127.0.0.1. */
+export function certificate(): { cert: string; key: string } {
+  const folder = mkdtempSync(join(tmpdir(), 'trivium-certificate-'))
+  cleanups.push(() => rmSync(folder, { recursive: true }))
+  const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')]
+  const names = ['-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-subj', '/CN=localhost']
+  const args = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2']
+  execFileSync('openssl', [...args, ...names, '-keyout', key, '-out', cert], { stdio: 'ignore' })
+  return { cert, key }
+}

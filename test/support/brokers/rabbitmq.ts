@@ -1,0 +1,50 @@
+import { randomUUID } from 'node:crypto'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { freePorts } from '../ports.ts'
+import { answers } from './answers.ts'
+import { commandPath } from './install.ts'
+import { dataFolder, launch, type Running } from './process.ts'
+
+/** A RabbitMQ node of its own, user guest; `conf` adds lines to its rabbitmq.conf. */
+export async function startRabbitmq(options: { conf?: readonly string[] } = {}): Promise<Running> {
+  const [port, distributionPort, epmdPort] = (await freePorts(3)) as [number, number, number]
+  const folder = dataFolder('rabbitmq')
+  writeFileSync(join(folder, 'rabbitmq.conf'), [...(options.conf ?? []), ''].join('\n'))
+  writeFileSync(join(folder, 'plugins'), '[].\n')
+  const home = join(folder, 'home') // holds the cookie that Erlang makes
+  mkdirSync(home)
+  return await launch({
+    name: 'RabbitMQ',
+    command: '/bin/sh',
+    // The port mapper would otherwise be started as a daemon that outlives the node.
+    args: ['-c', `"$0" -port ${epmdPort} & exec "$1"`, commandPath('epmd'), serverScript()],
+    env: {
+      HOME: home,
+      ERL_EPMD_PORT: String(epmdPort),
+      RABBITMQ_NODENAME: `trivium-${randomUUID().slice(0, 8)}@localhost`,
+      RABBITMQ_NODE_IP_ADDRESS: '127.0.0.1',
+      RABBITMQ_NODE_PORT: String(port),
+      RABBITMQ_DIST_PORT: String(distributionPort),
+      RABBITMQ_CONFIG_FILE: join(folder, 'rabbitmq.conf'),
+      RABBITMQ_ENABLED_PLUGINS_FILE: join(folder, 'plugins'),
+      RABBITMQ_MNESIA_BASE: join(folder, 'data'),
+      RABBITMQ_LOG_BASE: join(folder, 'log'),
+      RABBITMQ_LOGS: '-',
+    },
+    folder,
+    port,
+    address: `amqp://guest:guest@127.0.0.1:${port}`,
+    ready: () => answers({ port, request: protocolHeader, isAnswer: isConnectionStart, withinMs: 60_000 }),
+  })
+}
+
+/** Debian's command on the PATH switches to another user; the script behind it runs as anyone. */
+function serverScript(): string {
+  const debian = '/usr/lib/rabbitmq/bin/rabbitmq-server'
+  return existsSync(debian) ? debian : commandPath('rabbitmq-server')
+}
+
+const protocolHeader = Uint8Array.of(...Buffer.from('AMQP'), 0, 0, 9, 1)
+/** A method frame of class 10, method 10. */
+const isConnectionStart = (bytes: Buffer): boolean => bytes[0] === 1 && bytes.readUInt32BE(7) === 0x000a_000a

@@ -1,0 +1,96 @@
+import { expect, test } from '@jest/globals'
+import { Budget } from '../../../src/adapter/budget.ts'
+
+const wide = { maxCount: 1_000, maxBytes: 1_000_000 }
+
+test('a budget is full at its count', () => {
+  const budget = new Budget({ ...wide, maxCount: 2 })
+  budget.take(1)
+  expect([budget.isFull, budget.room]).toEqual([false, 1])
+  budget.take(1)
+  expect([budget.isFull, budget.room]).toEqual([true, 0])
+})
+
+test('a budget is full at its bytes, which one message may exceed', () => {
+  const budget = new Budget({ ...wide, maxBytes: 100 })
+  budget.take(99)
+  expect(budget.isFull).toBe(false)
+  budget.take(5_000)
+  expect([budget.isFull, budget.room, budget.bytes]).toEqual([true, 0, 5_099])
+})
+
+test('taking from a child takes from its parent, and giving gives back to both', () => {
+  const parent = new Budget(wide)
+  const child = new Budget({ ...wide, parent })
+  child.take(10)
+  child.take(20)
+  expect([parent.count, parent.bytes]).toEqual([2, 30])
+  child.give(10)
+  expect([child.count, child.bytes, parent.count, parent.bytes]).toEqual([1, 20, 1, 20])
+})
+
+test('a child is full when its parent is, whoever filled it', () => {
+  const parent = new Budget({ ...wide, maxCount: 3 })
+  const [one, other] = [new Budget({ ...wide, parent }), new Budget({ ...wide, parent })]
+  one.take(1)
+  expect(other.room).toBe(2)
+  one.take(1)
+  one.take(1)
+  expect([other.isFull, other.room]).toEqual([true, 0])
+})
+
+test('whenRoom resolves at once while there is room', async () => {
+  await expect(new Budget(wide).whenRoom()).resolves.toBeUndefined()
+})
+
+test('whenRoom waits until a quarter is free, so that a full source does not flutter', async () => {
+  const budget = new Budget({ ...wide, maxCount: 4 })
+  for (let i = 0; i < 4; i += 1) budget.take(1)
+  const woken = watch(budget.whenRoom())
+  budget.give(1)
+  expect(await woken.isDone()).toBe(true)
+
+  const larger = new Budget({ ...wide, maxCount: 8 })
+  for (let i = 0; i < 8; i += 1) larger.take(1)
+  const waiting = watch(larger.whenRoom())
+  larger.give(1)
+  expect(await waiting.isDone()).toBe(false)
+  larger.give(1)
+  expect(await waiting.isDone()).toBe(true)
+})
+
+test('whenRoom of a child waits for its parent', async () => {
+  const parent = new Budget({ ...wide, maxCount: 2 })
+  const [one, other] = [new Budget({ ...wide, parent }), new Budget({ ...wide, parent })]
+  one.take(1)
+  one.take(1)
+  const waiting = watch(other.whenRoom())
+  expect(await waiting.isDone()).toBe(false)
+  one.give(1)
+  expect(await waiting.isDone()).toBe(true)
+})
+
+test('a budget that is filled again before the waiting run lets them wait on', async () => {
+  const budget = new Budget({ ...wide, maxCount: 1 })
+  budget.take(1)
+  const waiting = watch(budget.whenRoom())
+  budget.give(1)
+  budget.take(1)
+  expect(await waiting.isDone()).toBe(false)
+  budget.give(1)
+  expect(await waiting.isDone()).toBe(true)
+})
+
+/** Whether a promise has settled, asked after everything that was ready has run. */
+function watch(promise: Promise<unknown>) {
+  let isSettled = false
+  void promise.then(() => {
+    isSettled = true
+  })
+  return {
+    async isDone(): Promise<boolean> {
+      await new Promise((resolve) => setImmediate(resolve))
+      return isSettled
+    },
+  }
+}

@@ -1,0 +1,36 @@
+import { describe, expect, it } from '@jest/globals'
+import { Envelope, HeaderBag } from '../../../src/envelope/envelope.ts'
+
+const fields = { messageId: '1', timestamp: '2026-11-23T20:00:00.123Z', source: 's', payload: Buffer.from('{"a":1}') }
+
+describe('Envelope', () => {
+  it('parses its payload once', () => {
+    const envelope = new Envelope(fields)
+    expect(envelope.json).toEqual({ a: 1 })
+    expect(envelope.json).toBe(envelope.json)
+  })
+
+  it.each([null, Buffer.alloc(0), Buffer.from('no json')])('has no JSON for %j', (payload) => {
+    expect(new Envelope({ ...fields, payload }).json).toBeUndefined()
+  })
+
+  it('with changes what is named, keeps the parsed payload, and leaves the original', () => {
+    const envelope = new Envelope({ ...fields, key: 'k', headers: { a: 'b' } })
+    const { json } = envelope
+    const copy = envelope.with({ messageId: '2', key: undefined, headers: undefined })
+    expect(copy).toMatchObject({ messageId: '2', key: undefined, headers: {}, source: 's' })
+    expect(copy.json).toBe(json)
+    expect(envelope).toMatchObject({ messageId: '1', key: 'k', headers: { a: 'b' } })
+    expect(envelope.with({ payload: Buffer.from('2') }).json).toBe(2)
+  })
+})
+
+describe('HeaderBag', () => {
+  it('inherits nothing, so that any name is only a name', () => {
+    const bag = new HeaderBag()
+    expect(bag.constructor).toBeUndefined()
+    expect(bag.toString).toBeUndefined()
+    for (const name of ['__proto__']) bag[name] = 'x'
+    expect(Object.entries(bag)).toEqual([['__proto__', 'x']])
+  })
+})

@@ -1,0 +1,38 @@
+import { describe, expect, it } from '@jest/globals'
+import fc from 'fast-check'
+import { epochMs, isoText } from '../../../src/envelope/time.ts'
+
+const latest = Date.parse('9999-12-31T23:59:59.999Z')
+
+describe('isoText', () => {
+  it('is what Date says, whatever was asked before', () => {
+    fc.assert(fc.property(fc.integer({ min: 0, max: latest }), (ms) => isoText(ms) === new Date(ms).toISOString()))
+    fc.assert(fc.property(fc.integer({ min: 0, max: 5000 }), (ms) => isoText(ms) === new Date(ms).toISOString()))
+  })
+
+  it.each([-1, Number.NaN, Number.POSITIVE_INFINITY, latest + 1])('is now for %d', (ms) => {
+    expect(Math.abs(Date.parse(isoText(ms)) - Date.now())).toBeLessThan(5000)
+  })
+})
+
+describe('epochMs', () => {
+  it('reads what isoText wrote, whatever was asked before', () => {
+    fc.assert(fc.property(fc.integer({ min: 0, max: latest }), (ms) => epochMs(isoText(ms)) === ms))
+    fc.assert(fc.property(fc.integer({ min: 0, max: 5000 }), (ms) => epochMs(isoText(ms)) === ms))
+  })
+
+  it('reads offsets and fractions', () => {
+    expect(epochMs('2026-11-23T21:00:00.123456+01:00')).toBe(Date.parse('2026-11-23T20:00:00.123Z'))
+    expect(epochMs('2026-11-23t20:00:00z')).toBe(Date.parse('2026-11-23T20:00:00Z'))
+  })
+
+  it.each(['', 'yesterday', '2026', '2026-13-01T00:00:00Z', '2026-11-23T20:00:00'])('gives nothing for %j', (text) => {
+    expect(epochMs(text)).toBeUndefined()
+  })
+
+  it('is not misled by a text that starts like the one before', () => {
+    expect(epochMs('2026-11-23T20:00:00.123Z')).toBeDefined()
+    expect(epochMs('2026-11-23T20:00:00.a23Z')).toBeUndefined()
+    expect(epochMs('2026-11-23T20:00:00.:::Z')).toBeUndefined()
+  })
+})

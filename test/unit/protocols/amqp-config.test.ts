@@ -1,0 +1,118 @@
+import { describe, expect, test } from '@jest/globals'
+import fc from 'fast-check'
+import { bindingKey, checkFrom, checkTarget } from '../../../protocols/amqp/config.ts'
+import { encodeWord, shortStringProblem } from '../../../protocols/amqp/destination.ts'
+import { refusalOf, sizeLimitOf, toGatewayError } from '../../../protocols/amqp/errors.ts'
+import { amqp } from '../../../protocols/amqp/index.ts'
+
+const from = (value: Record<string, unknown>) => amqp.source!.schema.parse(value)
+const target = (value: Record<string, unknown>) => amqp.sink!.schema.parse(value)
+const paths = (problems: readonly { path: readonly unknown[] }[]) => problems.map(({ path }) => path.join('.'))
+
+describe('amqp settings', () => {
+  test('a connection needs an amqp address and a heartbeat of at least a second', () => {
+    expect(amqp.connection.parse({ url: 'amqp://localhost' })).toMatchObject({ heartbeat: 10_000 })
+    for (const wrong of [{ url: 'http://localhost' }, { url: 'amqp://localhost', heartbeat: '10ms' }]) {
+      expect(amqp.connection.safeParse(wrong).success).toBe(false)
+    }
+  })
+
+  test('tls needs amqps', () => {
+    const check = (url: string) => paths(amqp.checkConnection!(amqp.connection.parse({ url, tls: {} })))
+    expect(check('amqp://localhost')).toEqual(['tls'])
+    expect(check('amqps://localhost')).toEqual([])
+  })
+
+  test('a target has either an exchange or a queue', () => {
+    expect(checkTarget(target({ queue: 'q' }))).toEqual([])
+    expect(checkTarget(target({ exchange: 'e', routingKey: 'k' }))).toEqual([])
+    expect(paths(checkTarget(target({})))).toEqual([''])
+    expect(paths(checkTarget(target({ exchange: 'e', queue: 'q' })))).toEqual([''])
+    expect(paths(checkTarget(target({ queue: 'q', routingKey: 'k' })))).toEqual(['routingKey'])
+  })
+
+  test('captures become wildcards for the broker and a pattern for params', () => {
+    expect(bindingKey('order.{type}.{rest#}')).toBe('order.*.#')
+    expect(bindingKey('order.*.#')).toBe('order.*.#')
+    const bound = from({ queue: 'q', bind: { exchange: 'e', routingKey: 'order.{type}.#' } })
+    expect(amqp.source!.subjectPattern!(bound)).toEqual({ text: 'order.{type}.#', separator: '.', one: '*', rest: '#' })
+    const plain = from({ queue: 'q', bind: { exchange: 'e', routingKey: '#.error' } })
+    expect(amqp.source!.subjectPattern!(plain)).toBeUndefined()
+    expect(checkFrom(plain)).toEqual([])
+  })
+
+  test.each(['order.x{type}', 'order.{}', '#.{type}', '{all#}.new'])(
+    '%s is no binding key for captures',
+    (routingKey) => {
+      const bound = from({ queue: 'q', bind: { exchange: 'e', routingKey } })
+      expect(paths(checkFrom(bound))).toContain('bind.routingKey')
+    },
+  )
+
+  test('a destination on the command line is a queue, or an exchange and a routing key', () => {
+    const { targetOf, address } = amqp.sink!
+    expect(targetOf('orders', undefined)).toMatchObject({ queue: 'orders', persistent: true })
+    expect(targetOf('alarms/a.b', undefined)).toMatchObject({ exchange: 'alarms', routingKey: 'a.b' })
+    expect(address(targetOf('alarms', 'a.b'))).toBe('alarms/a.b')
+  })
+})
+
+describe('amqp destinations', () => {
+  const text = fc.string({ unit: 'binary' }).filter((value) => value.length < 50)
+
+  test('a value is one legal word, and different values give different words', () => {
+    fc.assert(
+      fc.property(text, text, (a, b) => {
+        const word = encodeWord(a)
+        expect(word).toMatch(/^[^.*#\p{Cc}]+$/u)
+        expect(word.isWellFormed()).toBe(true)
+        if (a !== b) expect(encodeWord(b)).not.toBe(word)
+      }),
+      { numRuns: 5_000 },
+    )
+  })
+
+  test('lone surrogates stay apart', () => {
+    expect(encodeWord('\ud800')).not.toBe(encodeWord('\ud801'))
+    expect(encodeWord('grün/7')).toBe('grün/7')
+  })
+
+  test('a short string has at most 255 bytes', () => {
+    expect(shortStringProblem('ü'.repeat(127), 1)).toBeUndefined()
+    expect(shortStringProblem('ü'.repeat(128), 1)).toMatch(/255/)
+    expect(shortStringProblem('', 1)).toMatch(/empty/)
+    expect(shortStringProblem('', 0)).toBeUndefined()
+    expect(shortStringProblem('a\0b', 0)).toMatch(/control/)
+  })
+})
+
+describe('amqp errors', () => {
+  const failed = (message: string, code?: number | string) => Object.assign(new Error(message), { code })
+
+  test.each([
+    ['CREDENTIALS_REFUSED', failed('Handshake terminated by server: 403 (ACCESS-REFUSED) with message "x"')],
+    ['ACCESS_DENIED', failed('Expected ConnectionOpenOk; got <ConnectionClose channel:0>')],
+    ['NOT_FOUND', failed('Operation failed: QueueDeclare; 404 (NOT-FOUND) with message "no queue \'x\'"', 404)],
+    ['ACCESS_DENIED', failed('Operation failed: BasicConsume; 403', 403)],
+    ['PEER_FAILED', failed('Channel closed by server: 406 (PRECONDITION-FAILED)', 406)],
+    ['PEER_LOST', failed('Connection closed: 320 (CONNECTION-FORCED)', 320)],
+    ['PEER_UNREACHABLE', failed('connect ECONNREFUSED 127.0.0.1:1', 'ECONNREFUSED')],
+    ['PEER_UNREACHABLE', failed('Socket closed abruptly during opening handshake')],
+    ['PEER_LOST', failed('read ECONNRESET', 'ECONNRESET')],
+    ['PEER_LOST', failed('Heartbeat timeout')],
+  ])('%s', (code, error) => {
+    expect(toGatewayError(error, 'testing')).toMatchObject({ code, retryable: true, cause: error })
+  })
+
+  test('a refused message is permanent, a refused permission only its own', () => {
+    expect(refusalOf(failed('406 invalid expiration', 406), 'publishing')).toMatchObject({ code: 'MESSAGE_REFUSED' })
+    const denied = refusalOf(failed('403 access refused', 403), 'publishing')
+    expect(denied).toMatchObject({ code: 'PEER_FAILED', retryable: true, isOutage: false })
+  })
+
+  test("the broker's size limit is read from its refusal", () => {
+    const text = 'PRECONDITION_FAILED - message size 2000 is larger than configured max size 1000'
+    expect(sizeLimitOf(failed(text, 406))).toBe(1000)
+    expect(sizeLimitOf(failed('PRECONDITION_FAILED - other', 406))).toBeUndefined()
+  })
+})

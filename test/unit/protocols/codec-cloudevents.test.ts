@@ -1,0 +1,163 @@
+/** Against the CloudEvents project's own library, in both directions. */
+import { describe, expect, it } from '@jest/globals'
+import { CloudEvent, type CloudEventV1, Kafka, MQTT } from 'cloudevents'
+import fc from 'fast-check'
+import * as kafka from '../../../protocols/kafka/codec.ts'
+import * as mqtt from '../../../protocols/mqtt/codec.ts'
+import { Envelope, type Format, HeaderBag } from '../../../src/envelope/envelope.ts'
+
+const word = fc.string({ unit: 'grapheme-ascii', minLength: 1, maxLength: 20 })
+const attribute = fc
+  .string({ unit: fc.constantFrom(...'abcdefghijkxyz0189'), minLength: 3, maxLength: 12 })
+  .map((text) => `x${text}`)
+const json = fc.dictionary(word, fc.oneof(word, fc.integer(), fc.boolean()), { maxKeys: 4 })
+const events = fc.record({
+  id: word,
+  source: fc.webUrl(),
+  type: word,
+  time: fc.constantFrom('2026-11-23T20:00:00.123Z', '2026-11-23T20:00:00.000Z'),
+  subject: word,
+  extensions: fc.dictionary(attribute, word, { maxKeys: 3 }),
+  data: json,
+})
+type Event = typeof events extends fc.Arbitrary<infer T> ? T : never
+
+const kafkaPlace = { connection: 'events', topic: 'telemetry', partition: 3 }
+const mqttPlace = { connection: 'devices', version: 5 } as const
+const runs = { numRuns: 500 }
+
+function cloudEvent({ extensions, ...event }: Event): CloudEvent<unknown> {
+  return new CloudEvent({ specversion: '1.0', datacontenttype: 'application/json', ...event, ...extensions })
+}
+
+function envelope({ id, source, type, time, subject, extensions, data }: Event): Envelope {
+  const headers = Object.assign(new HeaderBag(), { subject, ...extensions })
+  const fields = {
+    messageId: id,
+    source,
+    eventType: type,
+    timestamp: time,
+    headers,
+    payload: Buffer.from(JSON.stringify(data)),
+  }
+  return new Envelope({ ...fields, contentType: 'application/json' })
+}
+
+function expectSame(received: Envelope, event: Event): void {
+  const sent = envelope(event)
+  const { headers, payload, ...fields } = received
+  const { headers: sentHeaders, payload: sentPayload, ...sentFields } = sent
+  expect({ ...fields, key: undefined }).toEqual({ ...sentFields })
+  expect({ ...headers }).toEqual({ ...sentHeaders })
+  expect(JSON.parse(String(payload))).toEqual(JSON.parse(String(sentPayload)))
+}
+
+function expectEvent(received: CloudEventV1<unknown> | CloudEventV1<unknown>[], event: Event): void {
+  const { id, source, type, time, subject, extensions, data } = event
+  expect(received).toMatchObject({
+    id,
+    source,
+    type,
+    time,
+    subject,
+    ...extensions,
+    datacontenttype: 'application/json',
+  })
+  expect((received as CloudEventV1<unknown>).data).toEqual(data)
+}
+
+function ourKafka(event: Event, format: Format) {
+  const { headers, value } = kafka.encode({ envelope: envelope(event), target: { key: undefined }, format })
+  const texts = Object.fromEntries(headers.map(([name, each]) => [name, Buffer.from(each ?? '').toString()]))
+  return { headers: texts, value: Buffer.from(value ?? ''), key: undefined, body: undefined }
+}
+
+/** Attributes that a header without a prefix carries; the library reads only what has one. */
+function withoutExtensions(event: Event): Event {
+  return { ...event, extensions: {} }
+}
+
+describe('the CloudEvents library', () => {
+  it('reads what the Kafka codec writes in binary mode', () => {
+    fc.assert(
+      fc.property(events.map(withoutExtensions), (event) => {
+        expectEvent(Kafka.toEvent(ourKafka(event, 'binary') as never) as CloudEventV1<unknown>, event)
+      }),
+      runs,
+    )
+  })
+
+  it('reads what the Kafka codec writes in structured mode', () => {
+    fc.assert(
+      fc.property(events, (event) => {
+        expectEvent(Kafka.toEvent(ourKafka(event, 'cloudevents') as never) as CloudEventV1<unknown>, event)
+      }),
+      runs,
+    )
+  })
+
+  it('reads what the MQTT codec writes in binary and structured mode', () => {
+    fc.assert(
+      fc.property(events, fc.constantFrom<Format>('binary', 'cloudevents'), (event, format) => {
+        const { payload, properties } = mqtt.encode({ envelope: envelope(event), target: {}, format }, 5)
+        const isBinary = format === 'binary'
+        const message = {
+          PUBLISH: { 'Content Type': properties?.contentType },
+          headers: isBinary ? { ...properties?.userProperties, datacontenttype: properties?.contentType } : {},
+          body: isBinary ? JSON.parse(String(payload)) : String(payload),
+        }
+        expectEvent(MQTT.toEvent(message as never) as CloudEventV1<unknown>, event)
+      }),
+      runs,
+    )
+  })
+})
+
+describe('what the CloudEvents library writes', () => {
+  const record = { key: null, timestamp: '1700000000000', offset: '991' }
+
+  it('is read by the Kafka codec in binary mode', () => {
+    fc.assert(
+      fc.property(events, (event) => {
+        const { headers } = Kafka.binary(cloudEvent(event))
+        const texts: Record<string, Buffer> = Object.create(null)
+        for (const [name, text] of Object.entries(headers))
+          if (text !== undefined) texts[name] = Buffer.from(String(text))
+        const value = Buffer.from(JSON.stringify(event.data))
+        expectSame(kafka.decode({ ...record, value, headers: texts }, kafkaPlace), event)
+      }),
+      runs,
+    )
+  })
+
+  it('is read by the Kafka codec in structured mode', () => {
+    fc.assert(
+      fc.property(events, (event) => {
+        const { headers, body } = Kafka.structured(cloudEvent(event))
+        const contentType = Buffer.from(String(headers['content-type']))
+        const message = { ...record, value: Buffer.from(String(body)), headers: { 'content-type': contentType } }
+        expectSame(kafka.decode(message, kafkaPlace), event)
+      }),
+      runs,
+    )
+  })
+
+  it('is read by the MQTT codec in binary and structured mode, with MQTT 3.1.1 by the word of the user', () => {
+    fc.assert(
+      fc.property(events, (event) => {
+        const flags = { topic: 'a', qos: 1, retain: false, dup: false } as const
+        const binary = MQTT.binary(cloudEvent(event)) as unknown as { headers: Record<string, string> }
+        const user = Object.fromEntries(Object.entries(binary.headers).filter(([, value]) => typeof value === 'string'))
+        const payload = Buffer.from(JSON.stringify(event.data))
+        const properties = { contentType: 'application/json', userProperties: user }
+        expectSame(mqtt.decode({ ...flags, payload, properties }, mqttPlace), event)
+        const { body } = MQTT.structured(cloudEvent(event)) as { body: unknown }
+        const text = Buffer.from(JSON.stringify(body))
+        const claimed = { contentType: 'application/cloudevents+json' }
+        expectSame(mqtt.decode({ ...flags, payload: text, properties: claimed }, mqttPlace), event)
+        expectSame(mqtt.decode({ ...flags, payload: text }, { ...mqttPlace, version: 4, format: 'cloudevents' }), event)
+      }),
+      runs,
+    )
+  })
+})

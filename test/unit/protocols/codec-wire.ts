@@ -1,0 +1,85 @@
+/** Each protocol's codec with the real encoder and parser of its driver in between, without a broker. */
+import { createRequire } from 'node:module'
+import type { ConsumeMessage } from 'amqplib'
+import type { IPublishPacket } from 'mqtt'
+import mqttPacket from 'mqtt-packet'
+import * as amqp from '../../../protocols/amqp/codec.ts'
+import * as kafka from '../../../protocols/kafka/codec.ts'
+import { decodeBatches, encodeBatch, readRecords } from '../../../protocols/kafka/record-batch.ts'
+import * as mqtt from '../../../protocols/mqtt/codec.ts'
+import type { Envelope, Format } from '../../../src/envelope/envelope.ts'
+
+// the driver's parts are no public entries of its package; a path leads past that
+const require = createRequire(import.meta.url)
+const driver = '../../../node_modules/amqplib/lib'
+const { publish } = require(`${driver}/api_args.js`)
+const { encodeProperties, decode: decodeMethod, BasicProperties } = require(`${driver}/defs.js`)
+
+/** Sends an envelope through a protocol and gives what arrives. */
+export interface Wire {
+  readonly name: string
+  readonly carry: (envelope: Envelope, nowMs: number) => Promise<Envelope>
+}
+
+function outbound(envelope: Envelope, format: Format) {
+  return { envelope, target: { key: undefined }, format }
+}
+
+export function throughMqtt(packet: Partial<IPublishPacket>, version: 4 | 5): IPublishPacket {
+  const options = { protocolVersion: version } as { protocolVersion: 4 }
+  const whole = { cmd: 'publish', topic: 'sensors/7', qos: 0, retain: false, dup: false, ...packet } as IPublishPacket
+  const parser = mqttPacket.parser(options)
+  let received: unknown
+  parser.on('packet', (each) => {
+    received = each
+  })
+  parser.on('error', (error) => {
+    throw error
+  })
+  parser.parse(mqttPacket.generate(whole as mqttPacket.IPublishPacket, options))
+  if (received === undefined) throw new Error('the parser gave no packet')
+  return received as IPublishPacket
+}
+
+export function mqttWire(version: 4 | 5, format: Format): Wire {
+  const at = { connection: 'devices', version, ...(version === 4 ? { format } : {}) }
+  return {
+    name: `mqtt ${version} ${format}`,
+    async carry(envelope, nowMs) {
+      const { payload, properties } = mqtt.encode(outbound(envelope, format), version, nowMs)
+      return mqtt.decode(throughMqtt({ payload, ...(properties && { properties }) }, version), at)
+    },
+  }
+}
+
+export function throughAmqp({ content, options }: ReturnType<typeof amqp.encode>): ConsumeMessage {
+  const frame: Buffer = encodeProperties(BasicProperties, 1, content.length, publish('', 'queue', options))
+  // type, channel and size come before the frame's payload; class, weight and body size before the flags
+  const properties = decodeMethod(BasicProperties, frame.subarray(7 + 12, -1))
+  return { content, properties, fields: {} } as ConsumeMessage
+}
+
+export function amqpWire(format: Format): Wire {
+  return {
+    name: `amqp ${format}`,
+    async carry(envelope, nowMs) {
+      const message = throughAmqp(amqp.encode(outbound(envelope, format), nowMs))
+      return amqp.decode(message, { connection: 'orders', queue: 'alarms' })
+    },
+  }
+}
+
+export function kafkaWire(format: Format): Wire {
+  return {
+    name: `kafka ${format}`,
+    async carry(envelope, nowMs) {
+      const out = kafka.encode(outbound(envelope, format), nowMs)
+      const set = await encodeBatch([out], { producerId: 1n, epoch: 0, first: 0 }, 'none')
+      const [batch] = await decodeBatches(set)
+      if (batch === undefined) throw new Error('no batch')
+      const [read] = readRecords(batch, 0)
+      if (read === undefined) throw new Error('no record')
+      return kafka.decode(read.record, { connection: 'events', topic: 'telemetry', partition: 3 })
+    },
+  }
+}

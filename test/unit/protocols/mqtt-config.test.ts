@@ -1,0 +1,134 @@
+import { describe, expect, it, jest } from '@jest/globals'
+import { clientSettings, type MqttConnection } from '../../../protocols/mqtt/config.ts'
+import { outcomeOf } from '../../../protocols/mqtt/errors.ts'
+import { mqtt } from '../../../protocols/mqtt/index.ts'
+import { Liveness } from '../../../protocols/mqtt/liveness.ts'
+
+function issues(settings: unknown): string[] {
+  const parsed = mqtt.connection.safeParse(settings)
+  if (parsed.success)
+    return mqtt.checkConnection!(parsed.data).map(({ path, message }) => `${path.join('.')}: ${message}`)
+  return parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)
+}
+const connectionOf = (settings: unknown): MqttConnection => mqtt.connection.parse(settings)
+
+describe('an mqtt connection', () => {
+  it.each([
+    [{ url: 'mqtt://localhost:1883' }],
+    [{ url: 'wss://host/mqtt', tls: { ca: 'ca.pem' }, username: 'a', password: 'b', keepalive: '5s', clean: true }],
+    [{ listen: 'mqtt://127.0.0.1:1883' }],
+    [{ listen: ['mqtt://127.0.0.1:1883', 'ws://[::1]:8080'] }],
+    [{ listen: 'mqtt://0.0.0.0:1883', users: [{ username: 'a', password: 'b' }] }],
+    [{ listen: 'mqtt://0.0.0.0:1883', insecure: true }],
+    [{ listen: 'mqtts://0.0.0.0:8883', tls: { cert: 'c', key: 'k', ca: 'ca' } }],
+  ])('is fine: %j', (settings) => {
+    expect(issues(settings)).toEqual([])
+  })
+
+  it.each([
+    [{}, ': an mqtt connection needs `url`'],
+    [{ url: 'mqtt://a', listen: 'mqtt://127.0.0.1:1' }, 'listen: `url` and `listen` exclude each other'],
+    [{ url: 'mqtt://a', users: [] }, 'users: `users` belongs to a connection with `listen`'],
+    [{ listen: 'mqtt://127.0.0.1:1', keepalive: '3s' }, 'keepalive: `keepalive` belongs to a connection with `url`'],
+    [{ url: 'http://a' }, 'url: expected mqtt://'],
+    [{ url: 'mqtt://a', cleen: true }, ': Unrecognized key: "cleen"'],
+    [{ url: 'mqtt://a', protocolVersion: 3 }, 'protocolVersion: '],
+    [{ url: 'mqtt://a', password: 'x' }, 'password: a password needs a username'],
+    [{ url: 'mqtt://a', keepalive: '10ms' }, 'keepalive: keepalive lies between'],
+    [{ url: 'mqtt://a', will: { topic: 'a/#' } }, 'will.topic: the topic holds a wildcard'],
+    [{ url: 'mqtt://a', tls: {} }, 'tls: `tls` needs a url with mqtts://'],
+    [{ url: 'mqtts://a', tls: { cert: 'c' } }, 'tls: a client certificate needs both'],
+    [{ listen: 'mqtt://0.0.0.0:1883' }, 'listen: mqtt://0.0.0.0:1883 lets anybody in'],
+    [{ listen: 'mqtts://127.0.0.1:8883' }, 'tls: a listener with mqtts://'],
+    [
+      { listen: 'mqtts://10.0.0.1:8883', tls: { cert: 'c', key: 'k' } },
+      'listen: mqtts://10.0.0.1:8883 lets anybody in',
+    ],
+  ])('is told one problem: %j', (settings, expected) => {
+    const found = issues(settings)
+    expect(found).toHaveLength(1)
+    expect(found[0]).toContain(expected)
+  })
+
+  it('has the defaults of the documentation', () => {
+    expect(clientSettings(connectionOf({ url: 'mqtt://a' }))).toMatchObject({
+      clean: false,
+      keepaliveMs: 30_000,
+      maxInFlight: 1024,
+      sessionExpiryMs: 604_800_000,
+      protocolVersion: undefined,
+    })
+  })
+
+  it('is reached from outside where it listens', () => {
+    const outside = (settings: unknown) => mqtt.sink!.outside!(connectionOf(settings))
+    const users = [{ username: 'ada', password: 'p' }]
+    expect(outside({ listen: 'mqtt://0.0.0.0:1884', users })).toMatchObject({
+      url: 'mqtt://localhost:1884',
+      username: 'ada',
+      password: 'p',
+    })
+    expect(outside({ listen: 'ws://[::1]:8080' }).url).toBe('ws://[::1]:8080')
+    expect(outside({ listen: 'mqtts://localhost', tls: { cert: 'c', key: 'k' } })).toMatchObject({
+      url: 'mqtts://localhost:8883',
+      tls: { ca: 'c' },
+    })
+    expect(outside({ url: 'mqtt://a' })).toEqual({ url: 'mqtt://a' })
+  })
+})
+
+it('a share on the embedded broker is told', () => {
+  const from = mqtt.source!.schema.parse({ topic: 'a', share: 'g' })
+  expect(mqtt.source!.check!(from, connectionOf({ listen: 'mqtt://127.0.0.1:1' }))).toMatchObject([{ path: ['share'] }])
+  expect(mqtt.source!.check!(from, connectionOf({ url: 'mqtt://a' }))).toEqual([])
+})
+
+it('from and to have QoS 1 and no retain by default', () => {
+  expect(mqtt.source!.schema.parse({ topic: 'a' })).toEqual({ topic: 'a', qos: 1 })
+  expect(mqtt.sink!.schema.parse({ topic: 'a' })).toEqual({ topic: 'a', qos: 1, retain: false })
+  expect(() => mqtt.source!.schema.parse({ topic: 'a', qos: 3 })).toThrow()
+})
+
+it('success codes are delivered, others retryable or rejected', () => {
+  expect(outcomeOf(0, 't').kind).toBe('delivered')
+  expect(outcomeOf(0x10, 't').kind).toBe('delivered')
+  expect(outcomeOf(0x97, 't')).toMatchObject({
+    kind: 'retryable',
+    error: { code: 'TARGET_BUSY', countsAsAttempt: true },
+  })
+  expect(outcomeOf(0x99, 'some/topic')).toMatchObject({ kind: 'rejected', error: { message: /0x99.*some\/topic/ } })
+})
+
+describe('liveness', () => {
+  const start = () => {
+    const [ping, onSilent] = [jest.fn(), jest.fn()]
+    return { ping, onSilent, liveness: new Liveness(1_000, ping, onSilent) }
+  }
+  jest.useFakeTimers()
+
+  it('pings twice within the keepalive and gives up after one and a half of silence', () => {
+    const { ping, onSilent, liveness } = start()
+    jest.advanceTimersByTime(1_499)
+    expect(ping).toHaveBeenCalledTimes(2)
+    expect(onSilent).not.toHaveBeenCalled()
+    jest.advanceTimersByTime(1)
+    expect(onSilent).toHaveBeenCalledTimes(1)
+    liveness.stop()
+  })
+
+  it('counts any byte as life, and no silence while reading is paused', () => {
+    const { ping, onSilent, liveness } = start()
+    for (let i = 0; i < 5; i += 1) {
+      jest.advanceTimersByTime(1_200)
+      liveness.hear()
+    }
+    liveness.isDeaf = true
+    jest.advanceTimersByTime(60_000)
+    expect(onSilent).not.toHaveBeenCalled()
+    expect(ping.mock.calls.length).toBeGreaterThan(100)
+    liveness.isDeaf = false
+    jest.advanceTimersByTime(1_500)
+    expect(onSilent).toHaveBeenCalledTimes(1)
+    liveness.stop()
+  })
+})
