@@ -51,10 +51,12 @@ export function usageOf({ pid }: ChildProcess): Omit<Cost, 'wallSecs'> {
   return { cpuSecs: (Number(fields[11]) + Number(fields[12])) / ticksPerSec, peakMib: peakKib / 1024 }
 }
 
-/** Kills it: a graceful end is not what is measured. */
+/** Ends it: gracefully where it can, so that a profile is written; how long that takes is not measured. */
 export async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const ended = once(child, 'exit')
-  child.kill('SIGKILL')
+  child.kill('SIGTERM')
+  const timer = setTimeout(() => child.kill('SIGKILL'), 10_000)
   await ended
+  clearTimeout(timer)
 }

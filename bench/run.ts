@@ -1,6 +1,6 @@
 /**
  * `npm run bench [-- --messages 200000 --runs 3 --only mqtt-kafka,amqp-kafka]`: the gateway beside the bare loop on real
- * brokers, road by road, in turn. See docs/benchmarks.md.
+ * brokers, road by road, in turn. `--profile DIR` writes a CPU profile of each gateway. See docs/benchmarks.md.
  */
 import { randomUUID } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -26,6 +26,7 @@ const { values } = parseArgs({
     runs: { type: 'string', default: '1' },
     only: { type: 'string' },
     routes: { type: 'string', default: '1' },
+    profile: { type: 'string' },
   },
 })
 const count = Number(values.messages)
@@ -94,7 +95,8 @@ function bareArgs(task: Task): readonly string[] {
 function gatewayArgs(task: Task): readonly string[] {
   const file = join(folder, `${task.from.name}.yaml`)
   writeFileSync(file, gatewayYaml(task, Number(values.routes)))
-  return [main, 'run', file, '--log-level', 'warn']
+  const profiling = values.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${values.profile}`]
+  return [...profiling, main, 'run', file, '--log-level', 'warn']
 }
 
 function printRow({ road, gateway, bare: loop }: Row, isFirst: boolean): void {

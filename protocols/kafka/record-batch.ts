@@ -249,7 +249,7 @@ export function committedBatches(
       active.add((waiting.shift() as { producerId: bigint }).producerId)
     }
     if (batch.isControl) {
-      
+      if (isAbort(batch)) active.delete(batch.producerId)
       return false
     }
     return !(batch.isTransactional && active.has(batch.producerId))

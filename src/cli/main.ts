@@ -2,6 +2,7 @@ import { Command, CommanderError, Option } from 'commander'
 import { logLevels } from '../telemetry/log.ts'
 import { version } from '../version.ts'
 import { exitCodes } from './exit-codes.ts'
+import type { HealthOptions } from './health.ts'
 import type { PublishOptions } from './publish.ts'
 import type { RunOptions } from './run.ts'
 
@@ -29,7 +30,8 @@ function buildProgram(): Command {
         'publish devices sensors/berlin/7/telemetry \'{"temperature":31.5}\'',
       ]),
     )
-  for (const command of [runCommand(), validateCommand(), publishCommand(), schemaCommand(), versionCommand()]) {
+  const commands = [runCommand, validateCommand, publishCommand, healthCommand, schemaCommand, versionCommand]
+  for (const command of commands.map((make) => make())) {
     program.addCommand(command.exitOverride().showHelpAfterError('(see trivium help)'))
   }
   return program
@@ -95,6 +97,19 @@ function publishCommand(): Command {
     .action(async (connection: string, destination: string, body: string | undefined, options: PublishOptions) => {
       const { publish } = await import('./publish.ts')
       process.exitCode = await publish({ connection, destination, body }, options)
+    })
+}
+
+function healthCommand(): Command {
+  return new Command('health')
+    .description('Ask a running gateway whether it is ready; ends with 0 or 1. For the health checks of containers.')
+    .option('--url <url>', 'its admin server; default $TRIVIUM_ADMIN_LISTEN, else what the configuration says')
+    .option('--live', 'ask whether it is alive, not whether everything is connected')
+    .option('-c, --config <file>', 'configuration file; default $TRIVIUM_CONFIG, else trivium.yaml')
+    .addHelpText('after', examples(['health', 'health --live', 'health --url http://127.0.0.1:7070']))
+    .action(async (options: HealthOptions) => {
+      const { health } = await import('./health.ts')
+      process.exitCode = await health(options)
     })
 }
 

@@ -4,6 +4,13 @@ import type { ReferenceSources } from './references.ts'
 import { type SyntaxProblem, syntaxProblems } from './syntax.ts'
 import { type DocumentProblem, insideScalar, nowhere, type Place, type Span, ValueReader } from './value-reader.ts'
 
+/** A secret text of the file, or the part of a text that is secret. */
+export interface SecretText {
+  readonly path: Path
+  /** Set where only a part is secret, in characters of the text. */
+  readonly part?: Span
+}
+
 /** The YAML text as plain values with references filled in, and the way from each value back to its place. */
 export class ConfigDocument {
   /** undefined when the text is no YAML. */
@@ -60,7 +67,7 @@ export class ConfigDocument {
   }
 
   /** What of a line must not be shown. */
-  maskOf(line: number, secrets: readonly { path: Path; part?: Span }[]): { column: number; length: number }[] {
+  maskOf(line: number, secrets: readonly SecretText[]): { column: number; length: number }[] {
     const lineStart = this.#lines.lineStarts[line - 1]
     if (lineStart === undefined) return []
     const lineEnd = this.#lines.lineStarts[line] ?? this.#text.length + 1

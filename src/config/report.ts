@@ -1,9 +1,8 @@
 import type { z } from 'zod'
 import { type DiagnosticCode, severityOf } from './codes.ts'
 import type { Diagnostic, Path } from './diagnostic.ts'
-import type { ConfigDocument } from './document.ts'
+import type { ConfigDocument, SecretText } from './document.ts'
 import { chosenIssues, expectationOf, type ShapeProblem, shapeProblems } from './schema-problems.ts'
-import type { SecretText } from './secrets.ts'
 import type { Span } from './value-reader.ts'
 import { describePlace, describeValue } from './where.ts'
 

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { AnyProtocol } from '../adapter/protocol.ts'
+import { nearestName } from '../routing/nearest.ts'
 import type { Path } from './diagnostic.ts'
-import { nearestName } from './nearest.ts'
 import { asMapping, parsePart, reportSettings } from './parts.ts'
 import type { Connections, RouteDraft, Scene, TargetDraft } from './scene.ts'
 import { fromKeys, routeOwn, targetKeys } from './schema.ts'

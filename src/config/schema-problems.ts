@@ -1,8 +1,8 @@
 /** What zod found, said so that the author of a configuration knows what to do. */
 import type { z } from 'zod'
+import { nearestName } from '../routing/nearest.ts'
 import type { DiagnosticCode } from './codes.ts'
 import type { Path } from './diagnostic.ts'
-import { nearestName } from './nearest.ts'
 import { keysOf, schemasAt, unionOptions } from './schema-walk.ts'
 
 type Issue = z.core.$ZodIssue

@@ -1,6 +1,7 @@
 /** Which parts of a file are secret: for the warning that they stand there in plain text, and to keep them from excerpts. */
 import type { z } from 'zod'
 import type { Path } from './diagnostic.ts'
+import type { SecretText } from './document.ts'
 import type { Scene } from './scene.ts'
 import { gatewaySection } from './schema.ts'
 import { isSecret, schemasAt } from './schema-walk.ts'
@@ -9,13 +10,6 @@ import { describeValue } from './where.ts'
 /** A key whose name alone says enough, for places no schema describes. */
 export const secretName = /pass(word|phrase|wd)|secret|token/i
 const urlPassword = /^([a-z][a-z0-9+.-]*:\/\/([^/?#@:]*):)([^/?#@]*)@/i
-
-/** A secret text of the file, or the part of a text that is secret. */
-export interface SecretText {
-  readonly path: Path
-  /** Set where only a part is secret, in characters of the text. */
-  readonly part?: { readonly offset: number; readonly length: number }
-}
 
 /** Warns of every secret the file itself holds; returns all secret texts. */
 export function checkSecrets(

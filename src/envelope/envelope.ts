@@ -104,6 +104,11 @@ export class Envelope implements Readonly<EnvelopeFields> {
     return this.#json
   }
 
+  /** Lets the parsed payload go once the rules have seen it; what waits for its target is the bytes alone. */
+  forgetJson(): void {
+    this.#json = notParsed
+  }
+
   /** Size for budgets: the payload plus a flat charge for the fields. */
   get sizeBytes(): number {
     return (this.payload?.byteLength ?? 0) + fieldsCostBytes

@@ -147,8 +147,8 @@ class Compiler {
       this.#compileWith((args[0] as Node).args as string, item, args[index] as Node)
     if (isLoop(name, args.length)) {
       this.#hasLoops = true
-      const { run } = this.#compile(receiver)
-      return varying(compileLoop({ name, argCount: args.length }, run, compileBody, this.#meter))
+      const items = this.#compile(receiver).run
+      return varying(compileLoop({ name, argCount: args.length, items, meter: this.#meter }, compileBody))
     }
     if (name === 'bind' && receiver.op === 'id' && receiver.args === 'cel') {
       return varying(compileBind(this.#compile(args[1] as Node).run, compileBody))

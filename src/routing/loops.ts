@@ -10,13 +10,12 @@ export interface Meter {
 /** Compiles a macro's argument, in which the loop's variable reads what `item` gives. */
 export type CompileBody = (index: number, item: Read) => Code
 
-interface Parts {
-  readonly items: Read
+interface Bodies {
   readonly body: Read
   /** The second body, of the three-part `map`. */
   readonly result: Read
 }
-type Step = (value: unknown, state: { result: unknown }, parts: Parts, subject: Parameters<Read>[0]) => boolean
+type Step = (value: unknown, state: { result: unknown }, bodies: Bodies, subject: Parameters<Read>[0]) => boolean
 
 /** What one item does to the result; true ends the loop. */
 interface Loop {
@@ -79,20 +78,22 @@ function push(state: { result: unknown }, value: unknown): boolean {
 
 export const isLoop = (name: string, argCount: number): boolean => Object.hasOwn(loops, `${name}/${argCount}`)
 
-/** The loop over `items`; `compileBody` is asked for arguments 1 and on. */
-export function compileLoop(
-  macro: { readonly name: string; readonly argCount: number },
-  items: Read,
-  compileBody: CompileBody,
-  meter: Meter,
-): Read {
-  const { start, step } = loops[`${macro.name}/${macro.argCount}`] as Loop
+export interface LoopMacro {
+  readonly name: string
+  readonly argCount: number
+  readonly items: Read
+  readonly meter: Meter
+}
+
+/** The loop; `compileBody` is asked for arguments 1 and on. */
+export function compileLoop({ name, argCount, items, meter }: LoopMacro, compileBody: CompileBody): Read {
+  const { start, step } = loops[`${name}/${argCount}`] as Loop
   let current: unknown // evaluation is synchronous and no loop contains itself
   const item: Read = () => current
   const body = compileBody(1, item).run
-  const parts: Parts = { items, body, result: macro.argCount > 2 ? compileBody(2, item).run : body }
+  const bodies: Bodies = { body, result: argCount > 2 ? compileBody(2, item).run : body }
   const finish =
-    macro.name === 'exists_one'
+    name === 'exists_one'
       ? (count: unknown) => (count === undefined ? undefined : count === 1)
       : (same: unknown) => same
   return (subject) => {
@@ -103,7 +104,7 @@ export function compileLoop(
       meter.stepsLeft -= 1
       if (meter.stepsLeft < 0) return undefined
       current = next
-      if (step(next, state, parts, subject)) break
+      if (step(next, state, bodies, subject)) break
     }
     return finish(state.result)
   }

@@ -1,32 +1,35 @@
-/** The name most like `name`, if one is like it at all: for the hints of error messages. */
-export function nearestName(name: string, names: Iterable<string>): string | undefined {
+/** The name that was probably meant by `written`: at most a third of it, or one character, is wrong. First wins a tie. */
+export function nearestName(written: string, names: Iterable<string>): string | undefined {
   let best: string | undefined
-  let least = Math.max(2, Math.ceil(name.length / 3)) + 1
-  for (const candidate of names) {
-    const distance = editDistance(name.toLowerCase(), candidate.toLowerCase())
-    if (distance < least) {
-      best = candidate
-      least = distance
-    }
+  let least = Math.max(1, Math.floor(written.length / 3)) + 1
+  for (const name of names) {
+    const distance = editDistance(written.toLowerCase(), name.toLowerCase())
+    if (distance < least) [best, least] = [name, distance]
   }
   return best
 }
 
 /** `did you mean 'x'?`, or nothing. */
-export function didYouMean(name: string, names: Iterable<string>): string | undefined {
-  const nearest = nearestName(name, names)
+export function didYouMean(written: string, names: Iterable<string>): string | undefined {
+  const nearest = nearestName(written, names)
   return nearest === undefined ? undefined : `did you mean '${nearest}'?`
 }
 
+/** Insertions, deletions, substitutions and swaps of neighbours (optimal string alignment). */
 function editDistance(a: string, b: string): number {
-  let previous = Array.from({ length: b.length + 1 }, (_, index) => index)
-  for (let row = 1; row <= a.length; row += 1) {
-    const current = [row]
-    for (let column = 1; column <= b.length; column += 1) {
-      const substitution = (previous[column - 1] ?? 0) + (a[row - 1] === b[column - 1] ? 0 : 1)
-      current.push(Math.min(substitution, (previous[column] ?? 0) + 1, (current[column - 1] ?? 0) + 1))
+  let beforeLast: number[] = []
+  let last = Array.from({ length: b.length + 1 }, (_, i) => i)
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const changed = a[i - 1] === b[j - 1] ? 0 : 1
+      let cost = Math.min((last[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1, (last[j - 1] ?? 0) + changed)
+      const isSwap = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
+      if (isSwap) cost = Math.min(cost, (beforeLast[j - 2] ?? 0) + 1)
+      row.push(cost)
     }
-    previous = current
+    beforeLast = last
+    last = row
   }
-  return previous[b.length] ?? 0
+  return last[b.length] ?? 0
 }

@@ -58,19 +58,6 @@ export function captureReader(levels: readonly Level[], separator: string): (par
   }
 }
 
-/** The pattern in the protocol's own wildcards: `sensors/{site}/#` -> `sensors/+/#`. Throws RuleError. */
-export function toNative(pattern: AddressPattern): string {
-  const levels = levelsOf(pattern)
-  if (pattern.separator === undefined) return pattern.text
-  const texts = levels.map((level) => {
-    if (level.kind === 'literal') return level.text
-    const wildcard = pattern[level.kind]
-    if (wildcard === undefined) throw whole(pattern.text, 'this protocol has no wildcards')
-    return wildcard
-  })
-  return texts.join(pattern.separator)
-}
-
 /** The levels of a pattern's text. Throws RuleError. */
 export function levelsOf(pattern: AddressPattern): readonly Level[] {
   const { text, separator } = pattern

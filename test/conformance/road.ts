@@ -47,7 +47,7 @@ export class Road {
   /** The source dies without settling anything, and comes back. */
   async kill(): Promise<void> {
     this.way.sever?.()
-    if (this.way.sever !== undefined) await this.consuming.ended
+    if (this.way.sever !== undefined) await withDeadline(this.consuming.ended, receiveWithinMs, 'noticing the loss')
     await this.reopen()
   }
 

@@ -56,6 +56,7 @@ describe('loading', () => {
       maxInFlight: 10_000,
       maxInFlightBytes: 64 * 1024 ** 2,
       drainMs: 15_000,
+      notes: [],
     })
     expect(config?.routes[0]).toMatchObject({
       filter: [],

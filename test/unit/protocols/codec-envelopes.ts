@@ -52,7 +52,10 @@ const awkward = [
   ],
   ...['partitionkey', 'traceparent', 'a;b=c', ':payload', '$bytes', '!', '1', 'ü', 'n'.repeat(300)],
 ]
-const name = fc.oneof({ weight: 3, arbitrary: text(20) }, { weight: 2, arbitrary: fc.constantFrom(...awkward) })
+/** Without a backslash: once Node 24's JSON.parse has seen the name `\\`, it takes the name `"` for it. */
+const name = fc
+  .oneof({ weight: 3, arbitrary: text(20) }, { weight: 2, arbitrary: fc.constantFrom(...awkward) })
+  .map((each) => each.replaceAll('\\', '/'))
 const table = (value: fc.Arbitrary<HeaderValue>) =>
   fc
     .array(fc.tuple(fc.oneof(name, fc.constantFrom('$bytes', '$int', '!', 'value')), value), { maxLength: 3 })

@@ -5,7 +5,7 @@ import type { RuleError } from '../../../src/routing/rule-error.ts'
 import { scopeWith, subjectOf, thrownBy } from './subjects.ts'
 
 const scope = scopeWith('site', 'device')
-const valueOf = (text: string, subject = subjectOf({})) => compileValue(text, scope)(subject)
+const evaluate = (text: string, subject = subjectOf({})) => compileValue(text, scope)(subject)
 const holds = (text: string, payload: unknown = {}) => compileCondition(text, scope)(subjectOf(payload))
 const errorOf = (text: string) => thrownBy(() => compileCondition(text, scope)) as RuleError
 
@@ -38,7 +38,7 @@ describe('a value', () => {
     ['true ? 1 : 2', 1],
     ['9007199254740993', 9007199254740993n],
   ])('%s', (text, expected) => {
-    expect(valueOf(text)).toEqual(expected)
+    expect(evaluate(text)).toEqual(expected)
   })
 
   test.each([
@@ -51,7 +51,7 @@ describe('a value', () => {
     '[1].map(i, i / 0)',
     'string',
   ])('%s has no value', (text) => {
-    expect(valueOf(text)).toBeUndefined()
+    expect(evaluate(text)).toBeUndefined()
   })
 
   test('reads every field of the message by the name users know', () => {
@@ -71,7 +71,7 @@ describe('a value', () => {
     const subject = subjectOf({ a: [1] }, { ...fields, params: { site: 'berlin' } })
     const text =
       '[messageId, timestamp, source, destination, eventType, version, correlationId, replyTo, key, headers.contentType, headers.priority, headers.ttl, headers.retryCount, headers.custom, params.site, payload.a]'
-    expect(valueOf(text, subject)).toEqual([
+    expect(evaluate(text, subject)).toEqual([
       'm',
       '2026-01-02T03:04:05Z',
       's',
@@ -89,7 +89,7 @@ describe('a value', () => {
       'berlin',
       [1],
     ])
-    expect(valueOf('headers', subject)).toEqual({
+    expect(evaluate('headers', subject)).toEqual({
       custom: 'x',
       contentType: 'text/plain',
       priority: 4,
@@ -100,8 +100,8 @@ describe('a value', () => {
 
   test('keeps whole numbers of the payload that a double cannot hold', () => {
     const subject = subjectOf(Buffer.from('{"id":9007199254740993}'))
-    expect(valueOf('payload.id', subject)).toBe(9007199254740993n)
-    expect(valueOf('string(payload.id)', subject)).toBe('9007199254740993')
+    expect(evaluate('payload.id', subject)).toBe(9007199254740993n)
+    expect(evaluate('string(payload.id)', subject)).toBe('9007199254740993')
   })
 
   test('mixes the numbers of JSON and of the rule in all arithmetic and comparison', () => {
@@ -116,18 +116,18 @@ describe('a value', () => {
           ['/', given / n],
           ['%', given % n],
         ] as const) {
-          expect(valueOf(`payload.t ${operator} ${n}`, subject)).toEqual(Number.isFinite(result) ? result : undefined)
+          expect(evaluate(`payload.t ${operator} ${n}`, subject)).toEqual(Number.isFinite(result) ? result : undefined)
         }
-        expect(valueOf(`payload.t > ${n}`, subject)).toBe(given > n)
-        expect(valueOf(`${n} >= payload.t`, subject)).toBe(n >= given)
-        expect(valueOf(`payload.t == ${n}`, subject)).toBe(given === n)
+        expect(evaluate(`payload.t > ${n}`, subject)).toBe(given > n)
+        expect(evaluate(`${n} >= payload.t`, subject)).toBe(n >= given)
+        expect(evaluate(`payload.t == ${n}`, subject)).toBe(given === n)
       }),
     )
   })
 })
 
 test('arithmetic on whole numbers beyond 64 bits, which JSON has and CEL has not, is that of doubles', () => {
-  expect(valueOf('payload * 2', subjectOf(Buffer.from('100000000000000000000')))).toBe(2e20)
+  expect(evaluate('payload * 2', subjectOf(Buffer.from('100000000000000000000')))).toBe(2e20)
 })
 
 describe('a missing field', () => {
@@ -286,5 +286,5 @@ test('values nested deeper than the stack are no value', () => {
   const deep = Buffer.from(`{"a":${'['.repeat(100_000)}${']'.repeat(100_000)}}`)
   const subject = subjectOf(deep)
   expect(compileCondition('payload.a == payload.a || true', scope)(subject)).toBe(true)
-  expect(valueOf('payload.a', subject)).toBeUndefined()
+  expect(evaluate('payload.a', subject)).toBeUndefined()
 })

@@ -10,7 +10,7 @@ const subject = subjectOf(
 )
 const passes = (...clauses: FilterClause[]) => compileFilter(clauses, scope, { count: 0 })(subject)
 
-test.each<[boolean, string, FilterClause['operator'], unknown?]>([
+test.each<[boolean, string, FilterClause['operator'], unknown]>([
   [true, 'payload.text', 'equals', 'hello'],
   [false, 'payload.text', 'equals', 'Hello'],
   [true, 'payload.n', 'equals', 5],
@@ -35,11 +35,11 @@ test.each<[boolean, string, FilterClause['operator'], unknown?]>([
   [true, 'payload.n', 'in', [4, 5]],
   [false, 'payload.n', 'in', []],
   [true, 'params.site', 'in', ['berlin']],
-  [true, 'payload.no', 'exists'],
-  [false, 'payload.none', 'exists'],
-  [false, 'payload.text.length', 'exists'],
-  [false, 'payload.list.length', 'exists'],
-  [false, 'payload.constructor', 'exists'],
+  [true, 'payload.no', 'exists', undefined],
+  [false, 'payload.none', 'exists', undefined],
+  [false, 'payload.text.length', 'exists', undefined],
+  [false, 'payload.list.length', 'exists', undefined],
+  [false, 'payload.constructor', 'exists', undefined],
   [true, 'payload.o.odd-name.0', 'equals', 'zero'],
   [true, 'headers.x-a.b', 'equals', 'c'],
   [true, 'eventType', 'matches_regex', '^O.*r$'],

@@ -13,7 +13,7 @@ test.each([
   ['(a)\\1', 'not a regular expression'],
   ['[', 'not a regular expression'],
   ['a'.repeat(1_001), 'longer than'],
-  ['(a{0,30}){0,40}', 'repeats too much'],
+  ['(a{0,30}){0,30}', 'repeats too much'],
 ])('refuses %s', (pattern, message) => {
   expect(() => compileRegex(pattern)).toThrow(message)
 })

@@ -1,0 +1,110 @@
+/** `acknowledge: delivered`: with a target that swallows everything, the source's broker still owns every message. */
+import { expect } from '@jest/globals'
+import mqtt from 'mqtt'
+import { brokerAddresses } from '../support/brokers/addresses.ts'
+import { startKafka } from '../support/brokers/kafka.ts'
+import { type EndName, endNames } from '../support/peers.ts'
+import { eventually } from '../support/poll.ts'
+import { freePort } from '../support/ports.ts'
+import { startProxy, type TcpProxy } from '../support/proxy.ts'
+import {
+  arrived,
+  checkNothingLost,
+  committed,
+  fresh,
+  type Place,
+  placeAt,
+  queueDepth,
+  type Scope,
+  scenario,
+  setKey,
+  texts,
+} from './delivery-fixture.ts'
+
+const road = (source: { connection: string; from: string }, target: Place) => `
+gateway: { id: ${fresh()}, drain: 300ms, admin: false }
+connections: { source: ${source.connection}, target: ${target.connection} }
+routes: [{ name: road, from: { connection: source, ${source.from} }, ${setKey}, to: [{ connection: target, ${target.to} }] }]
+`
+
+/** A target whose broker, once reached, can be made to swallow everything. */
+async function hollow(scope: Scope, protocol: EndName): Promise<{ target: Place; proxy: TcpProxy }> {
+  if (protocol === 'kafka') {
+    const port = await freePort()
+    const broker = await startKafka({ advertisedPort: port })
+    scope.after(() => broker.stop())
+    const proxy = await scope.use(startProxy(broker.port, port))
+    return { target: await placeAt('kafka', { address: `127.0.0.1:${port}` }), proxy }
+  }
+  const address = brokerAddresses()[protocol]
+  const proxy = await scope.use(startProxy(Number(/:(\d+)\/?$/.exec(address)![1])))
+  return { target: await placeAt(protocol, { port: proxy.port }), proxy }
+}
+
+/** What the source's broker still owns of what was sent. */
+const owned: Record<'amqp' | 'kafka', (source: Place, sent: number) => Promise<number>> = {
+  amqp: (source) => queueDepth(source.name),
+  kafka: async (source, sent) => sent - (await committed(source)),
+}
+
+const pairs = [
+  ['amqp', 'mqtt'],
+  ['amqp', 'kafka'],
+  ['kafka', 'amqp'],
+  ['kafka', 'mqtt'],
+] as const
+
+for (const [from, to] of pairs) {
+  scenario(`${from} keeps all that ${to} has not confirmed`, async (scope) => {
+    const source = await placeAt(from)
+    const { target, proxy } = await hollow(scope, to)
+    const gateway = await scope.gateway(road(source, target)).ready()
+    const sender = await scope.use(source.sender())
+    const reader = await scope.use(target.reader())
+    const first = texts(50)
+    await sender.send(first)
+    await eventually(() => gateway.link('source', 'source').settled === 50, { what: 'the first' })
+    proxy.blackhole()
+    const second = texts(50)
+    await sender.send(second)
+    await eventually(() => gateway.route('road').inFlight === 50, { what: 'in flight' })
+    await gateway.gateway.stop() // what it had in flight goes back, unanswered
+    expect(gateway.route('road')).toMatchObject({ delivered: 50, released: 50 })
+    await eventually(async () => (await owned[from](source, 100)) === 50, { what: 'the rest is still there' })
+
+    proxy.restore()
+    await scope.gateway(road(source, target)).ready()
+    await arrived(reader, [...first, ...second])
+    checkNothingLost(reader.got, [...first, ...second])
+  })
+}
+
+for (const to of endNames) {
+  scenario(`a device of the embedded broker has no PUBACK for what ${to} has not confirmed`, async (scope) => {
+    const port = await freePort()
+    const { target, proxy } = await hollow(scope, to)
+    const source = { connection: `{ protocol: mqtt, listen: "mqtt://127.0.0.1:${port}" }`, from: 'topic: "dev/{key}", qos: 1' }
+    const gateway = await scope.gateway(road(source, target)).ready()
+    const device = await mqtt.connectAsync(`mqtt://127.0.0.1:${port}`, { protocolVersion: 4, reconnectPeriod: 0 })
+    scope.after(() => device.endAsync(true))
+    const reader = await scope.use(target.reader())
+    const first = texts(20)
+    await Promise.all(first.map((text) => device.publishAsync('dev/red', text, { qos: 1 })))
+    proxy.blackhole()
+    let acknowledged = 0
+    const second = texts(20)
+    for (const text of second) {
+      device.publish('dev/red', text, { qos: 1 }, (error) => {
+        if (!error) acknowledged += 1
+      })
+    }
+    await eventually(() => gateway.route('road').inFlight > 0, { what: 'in flight' })
+    // A round trip after the messages: whatever would have been acknowledged with them has arrived before it.
+    await device.subscribeAsync('elsewhere')
+    expect(acknowledged).toBe(0)
+    proxy.restore()
+    await eventually(() => acknowledged === 20, { withinMs: 60_000, what: 'acknowledged after all' })
+    await arrived(reader, [...first, ...second])
+    checkNothingLost(reader.got, [...first, ...second])
+  })
+}

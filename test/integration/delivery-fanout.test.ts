@@ -1,0 +1,154 @@
+/** Several targets, several routes on one source, and rings. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect } from '@jest/globals'
+import { brokerAddresses } from '../support/brokers/addresses.ts'
+import { eventually } from '../support/poll.ts'
+import { freePort } from '../support/ports.ts'
+import { startProxy } from '../support/proxy.ts'
+import {
+  amqpPlace,
+  arrived,
+  checkNothingLost,
+  fresh,
+  kafkaPlace,
+  mqttPlace,
+  type Place,
+  scenario,
+  setKey,
+  texts,
+} from './delivery-fixture.ts'
+
+scenario('of three targets only the one that fails is tried again; the others get one copy each', async (scope) => {
+  const port = await freePort()
+  const source = await amqpPlace()
+  const [kafka, amqp, mqtt] = [await kafkaPlace(), await amqpPlace(), await mqttPlace({ port })]
+  const gateway = scope.gateway(`
+gateway: { id: ${fresh()}, drain: 5s, admin: false }
+connections: { source: ${source.connection}, kafka: ${kafka.connection}, amqp: ${amqp.connection}, mqtt: ${mqtt.connection} }
+routes:
+  - name: fan
+    from: { connection: source, ${source.from} }
+    ${setKey}
+    to:
+      - { connection: kafka, ${kafka.to} }
+      - { connection: amqp, ${amqp.to} }
+      - { connection: mqtt, ${mqtt.to} }
+`)
+  const sent = texts(200)
+  await (await scope.use(source.sender())).send(sent)
+  const readers = [await scope.use(kafka.reader()), await scope.use(amqp.reader())]
+  await Promise.all(readers.map((reader) => arrived(reader, sent)))
+  await eventually(() => gateway.link('mqtt', 'sink').reconnects >= 3, { what: 'some attempts' })
+  const stats = gateway.route('fan')
+  expect(stats).toMatchObject({ delivered: 0, inFlight: 200 })
+  expect(gateway.link('source', 'source').settled).toBe(0)
+
+  const proxy = await scope.use(startProxy(Number(/:(\d+)\/?$/.exec(brokerAddresses().mqtt)![1]), port))
+  readers.push(await scope.use(mqtt.reader()))
+  await eventually(() => stats.targets[2]!.delivered > 0, { withinMs: 30_000, what: 'the third begins' })
+  proxy.cut()
+  proxy.restore()
+  await eventually(() => stats.delivered === 200, { withinMs: 30_000, what: 'all delivered' })
+  await arrived(readers[2]!, sent)
+  for (const { got } of readers) checkNothingLost(got, sent)
+  expect(readers[0]!.got).toHaveLength(200)
+  expect(readers[1]!.got).toHaveLength(200)
+  expect(stats.targets.map(({ attemptsOk }) => attemptsOk)).toEqual([200, 200, 200])
+  expect(stats.targets.map(({ attemptsRetry }) => attemptsRetry).slice(0, 2)).toEqual([0, 0])
+})
+
+scenario('`match: first` takes the first target whose condition holds, and none when none does', async (scope) => {
+  const source = await mqttPlace()
+  const [small, large] = [await kafkaPlace(), await amqpPlace()]
+  const gateway = await scope
+    .gateway(`
+gateway: { id: ${fresh()}, drain: 5s, admin: false }
+connections: { source: ${source.connection}, small: ${small.connection}, large: ${large.connection} }
+routes:
+  - name: choice
+    from: { connection: source, ${source.from} }
+    ${setKey}
+    match: first
+    to:
+      - { connection: small, ${small.to}, when: "payload.n % 4 == 0" }
+      - { connection: large, ${large.to}, when: "payload.n % 2 == 0" }
+`)
+    .ready()
+  const sent = texts(80)
+  const numberOf = (text: string) => (JSON.parse(text) as { n: number }).n
+  const wanted = [sent.filter((text) => numberOf(text) % 4 === 0), sent.filter((text) => numberOf(text) % 4 === 2)]
+  await (await scope.use(source.sender())).send(sent)
+  const readers = [await scope.use(small.reader()), await scope.use(large.reader())]
+  for (const [i, reader] of readers.entries()) {
+    await arrived(reader, wanted[i]!)
+    checkNothingLost(reader.got, wanted[i]!)
+    expect(reader.got).toHaveLength(wanted[i]!.length)
+  }
+  await eventually(() => gateway.link('source', 'source').settled === 80, { what: 'all settled' })
+  expect(gateway.route('choice')).toMatchObject({ matched: 80, delivered: 40, filtered: 40 })
+})
+
+scenario('two routes on one source: a message is acknowledged when both are done with it, and read once', async (scope) => {
+  const port = await freePort()
+  const source = await kafkaPlace()
+  const [near, far] = [await amqpPlace(), await mqttPlace({ port })]
+  const gateway = scope.gateway(`
+gateway: { id: ${fresh()}, drain: 5s, admin: false }
+connections: { source: ${source.connection}, near: ${near.connection}, far: ${far.connection} }
+routes:
+  - { name: near, from: { connection: source, ${source.from} }, ${setKey}, to: [{ connection: near, ${near.to} }] }
+  - { name: far, from: { connection: source, ${source.from} }, ${setKey}, to: [{ connection: far, ${far.to} }] }
+`)
+  const sent = texts(100)
+  await (await scope.use(source.sender())).send(sent)
+  await eventually(() => gateway.route('near').delivered === 100, { what: 'one route is done' })
+  expect(gateway.link('source', 'source')).toMatchObject({ received: 100, settled: 0 })
+  await scope.use(startProxy(Number(/:(\d+)\/?$/.exec(brokerAddresses().mqtt)![1]), port))
+  await eventually(() => gateway.link('source', 'source').settled === 100, { withinMs: 30_000, what: 'both are done' })
+  expect(gateway.link('source', 'source').received).toBe(100)
+  for (const place of [near, far]) {
+    const reader = await scope.use(place.reader())
+    await arrived(reader, sent)
+    checkNothingLost(reader.got, sent)
+  }
+})
+
+const hop = (id: string, from: Place, to: Place) => `
+gateway: { id: ${id}, drain: 5s, admin: false }
+connections: { from: ${from.connection}, to: ${to.connection} }
+routes: [{ name: hop, from: { connection: from, ${from.from} }, ${setKey}, to: [{ connection: to, ${to.to} }] }]
+`
+
+scenario('a ring of two gateways ends: after 8 rounds a message is a dead letter, reason loop', async (scope) => {
+  const [a, b] = [await amqpPlace(), await kafkaPlace()]
+  const there = await scope.gateway(hop(fresh(), a, b)).ready()
+  const back = await scope.gateway(hop(fresh(), b, a)).ready()
+  const sent = texts(5)
+  await (await scope.use(a.sender())).send(sent)
+  await eventually(() => there.route('hop').deadLetteredTotal === 5, { withinMs: 30_000, what: 'the ring ends' })
+  expect(Object.fromEntries(there.route('hop').deadLettered)).toEqual({ loop: 5 })
+  await eventually(() => [there, back].every((gateway) => gateway.route('hop').inFlight === 0), { what: 'rest' })
+  // Taken in 10 times, passed on 9: the first time it had passed nobody, the tenth time it had passed nine times.
+  expect(there.route('hop')).toMatchObject({ matched: 50, delivered: 45 })
+  expect(back.route('hop')).toMatchObject({ matched: 45, delivered: 45, deadLetteredTotal: 0 })
+  const letters = readFileSync(join(there.dataDir, 'dead-letters.ndjson'), 'utf8').trim().split('\n')
+  const bodies = letters.map((line) => Buffer.from(JSON.parse(line).message.payload, 'base64').toString())
+  expect(bodies.sort()).toEqual(sent.toSorted())
+})
+
+scenario('a ring of two connections within one gateway ends too, over MQTT 3.1.1 which has no headers', async (scope) => {
+  const [a, b] = [await mqttPlace({ settings: 'protocolVersion: 4' }), await amqpPlace()]
+  const gateway = await scope
+    .gateway(`
+gateway: { id: ${fresh()}, drain: 5s, admin: false }
+connections: { a: ${a.connection}, b: ${b.connection} }
+routes:
+  - { name: there, from: { connection: a, ${a.from} }, ${setKey}, to: [{ connection: b, ${b.to} }] }
+  - { name: back, from: { connection: b, ${b.from} }, ${setKey}, to: [{ connection: a, ${a.to} }] }
+`)
+    .ready()
+  await (await scope.use(a.sender())).send(texts(1))
+  const dead = () => gateway.route('there').deadLetteredTotal + gateway.route('back').deadLetteredTotal
+  await eventually(() => dead() === 1, { what: 'the ring ends' })
+})

@@ -1,0 +1,205 @@
+/** Every file of examples/ against real brokers, run by the command line as a user runs it. */
+import { randomUUID } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import amqplib from 'amqplib'
+import { Kafka, logLevel } from 'kafkajs'
+import mqtt from 'mqtt'
+import { brokerAddresses } from '../support/brokers/addresses.ts'
+import { eventually } from '../support/poll.ts'
+import { freePort } from '../support/ports.ts'
+import { root, startTrivium } from '../unit/cli/command.ts'
+import { folderWith } from '../unit/cli/files.ts'
+
+const cleanups: (() => unknown)[] = []
+let id: string
+
+beforeEach(() => {
+  id = `x${randomUUID().slice(0, 8)}`
+})
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
+
+const exampleText = (name: string): string => readFileSync(join(root, 'examples', name), 'utf8')
+
+/** Runs an example's text until the end of the test; resolves when every connection named is up. */
+async function run(text: string, connected: readonly string[], env: Record<string, string> = {}) {
+  const own = text.includes('gateway:') ? text : `gateway: { id: ${id} }\n${text}`
+  const folder = folderWith({ 'example.yaml': own })
+  const { kafka, amqp, mqtt: mqttUrl } = brokerAddresses()
+  const gateway = startTrivium(['run', 'example.yaml'], {
+    cwd: folder.path,
+    env: {
+      KAFKA_BROKER: kafka[0] ?? '',
+      AMQP_URL: amqp,
+      MQTT_URL: mqttUrl,
+      TRIVIUM_ADMIN_LISTEN: 'off',
+      ...env,
+    },
+  })
+  cleanups.push(folder.remove, () => forgetSession(`${id}-plant-in`))
+  cleanups.push(async () => expect(await gateway.stop()).toMatchObject({ code: 0 }))
+  for (const name of connected) await gateway.wrote(new RegExp(`"${name} is connected`))
+  return gateway
+}
+
+/** The persistent session that the gateway leaves at the broker. */
+async function forgetSession(clientId: string): Promise<void> {
+  const client = await mqtt.connectAsync(brokerAddresses().mqtt, { clientId, clean: true, reconnectPeriod: 0 })
+  await client.endAsync()
+}
+
+async function device(url = brokerAddresses().mqtt) {
+  const client = await mqtt.connectAsync(url, { protocolVersion: 4, reconnectPeriod: 0 })
+  cleanups.push(() => client.endAsync(true))
+  const got: { topic: string; payload: string }[] = []
+  client.on('message', (topic, payload) => got.push({ topic, payload: payload.toString() }))
+  return { client, got }
+}
+
+async function kafkaClient(...topics: string[]) {
+  const kafka = new Kafka({ brokers: brokerAddresses().kafka, logLevel: logLevel.NOTHING })
+  const admin = kafka.admin()
+  await admin.connect()
+  cleanups.push(() => admin.disconnect())
+  await admin.createTopics({ topics: topics.map((topic) => ({ topic, numPartitions: 2 })), waitForLeaders: true })
+  cleanups.push(() => admin.deleteTopics({ topics }))
+  return kafka
+}
+
+async function recordsOf(kafka: Kafka, topic: string) {
+  const consumer = kafka.consumer({ groupId: `${id}-test`, maxWaitTimeInMs: 50 })
+  cleanups.push(() => consumer.disconnect())
+  const got: { key: string | undefined; value: string | undefined; site: string | undefined }[] = []
+  await consumer.connect()
+  await consumer.subscribe({ topic, fromBeginning: true })
+  await consumer.run({
+    eachMessage: async ({ message }) => {
+      got.push({
+        key: message.key?.toString(),
+        value: message.value?.toString(),
+        site: message.headers?.site?.toString(),
+      })
+    },
+  })
+  return got
+}
+
+test('each file of examples/ has its test here', () => {
+  const source = readFileSync(import.meta.filename, 'utf8')
+  for (const name of readdirSync(join(root, 'examples'))) expect(source).toContain(`exampleText('${name}')`)
+})
+
+describe('examples/mqtt-to-kafka.yaml', () => {
+  const text = exampleText('mqtt-to-kafka.yaml')
+
+  test('has ten lines', () => {
+    expect(text.trimEnd().split('\n')).toHaveLength(10)
+  })
+
+  test('brings telemetry into the topic of its site, in the order of its device', async () => {
+    const kafka = await kafkaClient(`telemetry.${id}`)
+    await run(text, ['plant', 'events'])
+    const { client } = await device()
+    for (let n = 0; n < 20; n += 1) {
+      await client.publishAsync(`sensors/${id}/${n % 2}/telemetry`, `{"n":${n}}`, { qos: 1 })
+    }
+    const got = await recordsOf(kafka, `telemetry.${id}`)
+    await eventually(() => got.length >= 20, { withinMs: 30_000, what: '20 records' })
+    for (const key of ['0', '1']) {
+      const values = got.filter((record) => record.key === key).map(({ value }) => value)
+      expect(values).toEqual(Array.from({ length: 10 }, (_, n) => `{"n":${2 * n + Number(key)}}`))
+    }
+    expect(new Set(got.map(({ site }) => site))).toEqual(new Set([id]))
+  })
+})
+
+describe('examples/amqp-commands.yaml', () => {
+  const text = exampleText('amqp-commands.yaml')
+
+  async function office(name: string) {
+    const connection = await amqplib.connect(brokerAddresses().amqp)
+    const channel = await connection.createConfirmChannel()
+    cleanups.push(async () => {
+      await channel.deleteQueue(name)
+      await channel.deleteQueue(`${name}.dead`)
+      await channel.deleteExchange(name)
+      await connection.close()
+    })
+    return channel
+  }
+
+  test('brings commands to the device they name, and keeps those it cannot understand', async () => {
+    const name = `plant-commands-${id}`
+    const channel = await office(name)
+    const { client, got } = await device()
+    await client.subscribeAsync(`devices/${id}/commands`, { qos: 1 })
+    await run(text.replaceAll('plant-commands', name), ['office', 'plant'])
+    const send = (body: string) => channel.publish(name, `device.${id}`, Buffer.from(body), { persistent: true })
+    send('{"command":"set-limit","limit":80}')
+    send('{"command":"self-destruct"}')
+    send('{"command":"restart"}')
+    await channel.waitForConfirms()
+    await eventually(() => got.length >= 2, { what: 'two commands' })
+    const commands = got.map(({ payload }) => JSON.parse(payload))
+    expect(commands).toEqual([
+      { command: 'set-limit', limit: 80, issuedAt: expect.any(String) },
+      { command: 'restart', issuedAt: expect.any(String) },
+    ])
+  })
+
+  test('a command no longer valid waits in the dead letter queue with its reason', async () => {
+    const name = `plant-commands-${id}`
+    const channel = await office(name)
+    await run(text.replaceAll('plant-commands', name), ['office', 'plant'])
+    // an expiry of its own, which the broker does not know: it is over when the message arrives
+    const headers = { cloudEvents_specversion: '1.0', cloudEvents_id: '1', cloudEvents_source: '/office' }
+    const expired = { cloudEvents_type: 'Command', cloudEvents_time: '2020-01-01T00:00:00Z', cloudEvents_trvttl: '1000' }
+    channel.publish(name, `device.${id}`, Buffer.from('{"command":"restart"}'), { headers: { ...headers, ...expired } })
+    await channel.waitForConfirms()
+    const dead = await eventually(async () => (await channel.get(`${name}.dead`, { noAck: true })) || undefined, {
+      what: 'a dead letter',
+    })
+    expect(dead.content.toString()).toBe('{"command":"restart"}')
+    expect(dead.properties.headers).toMatchObject({ 'trivium-dlq-reason': 'expired', 'trivium-dlq-route': 'commands' })
+  })
+})
+
+describe('examples/sidecar.yaml', () => {
+  const text = exampleText('sidecar.yaml')
+
+  test('an application with nothing but plain MQTT on this machine sends to Kafka and hears from it', async () => {
+    const [events, commands] = [`app-events-${id}`, `app-commands-${id}`]
+    const kafka = await kafkaClient(`${events}.orders`, commands)
+    const port = String(await freePort())
+    const own = text.replaceAll('app-events', events).replaceAll('app-commands', commands)
+    const gateway = await run(own, [], { POD_NAME: id, APP_MQTT_PORT: port })
+    await gateway.wrote(/events is connected as source/)
+    await gateway.wrote(/app is connected as source/)
+
+    const { client, got } = await device(`mqtt://127.0.0.1:${port}`)
+    await client.subscribeAsync('in/#', { qos: 1 })
+    await client.publishAsync('out/orders/4711', '{"total":12.50}', { qos: 1 })
+    const records = await recordsOf(kafka, `${events}.orders`)
+    await eventually(() => records.length > 0, { withinMs: 30_000, what: 'the order in Kafka' })
+    expect(records).toEqual([{ key: '4711', value: '{"total":12.50}', site: undefined }])
+
+    const producer = kafka.producer()
+    await producer.connect()
+    cleanups.push(() => producer.disconnect())
+    const commandTo = (value: string, target?: string) => ({ value, headers: target === undefined ? {} : { target } })
+    // a group without a position begins at the end: sent again until the first has come through
+    await eventually(
+      async () => {
+        await producer.send({ topic: commands, messages: [commandTo('another', 'other'), commandTo('all')] })
+        return got.length > 0
+      },
+      { withinMs: 30_000, what: 'a command' },
+    )
+    await producer.send({ topic: commands, messages: [commandTo('mine', 'app')] })
+    await eventually(() => got.some(({ payload }) => payload === 'mine'), { what: 'the command to this application' })
+    expect(new Set(got.map(({ payload }) => payload))).toEqual(new Set(['all', 'mine']))
+  })
+})

@@ -1,0 +1,122 @@
+/** A network that resets connections, or swallows everything without a word: noticed in time, and nothing is lost. */
+import { expect } from '@jest/globals'
+import { brokerAddresses } from '../support/brokers/addresses.ts'
+import { startKafka } from '../support/brokers/kafka.ts'
+import type { TestGateway } from '../support/gateway.ts'
+import { type EndName, endNames } from '../support/peers.ts'
+import { eventually } from '../support/poll.ts'
+import { freePort } from '../support/ports.ts'
+import { startProxy, type TcpProxy } from '../support/proxy.ts'
+import {
+  arrived,
+  checkNothingLost,
+  fresh,
+  type Place,
+  placeAt,
+  type Scope,
+  scenario,
+  setKey,
+  steadyLoad,
+} from './delivery-fixture.ts'
+
+const otherOf: Record<EndName, EndName> = { mqtt: 'kafka', kafka: 'amqp', amqp: 'mqtt' }
+
+/** How the gateway is told to look for a silent peer, and the longest time that may take; amqplib wants two whole intervals empty. */
+const patience: Record<EndName, { settings: string; noticedMs: number }> = {
+  mqtt: { settings: 'keepalive: 4s', noticedMs: 4_000 * 1.5 + 2_000 },
+  amqp: { settings: 'heartbeat: 3s', noticedMs: 3 * 3_000 + 1_000 },
+  kafka: { settings: 'requestTimeout: 4s, connectTimeout: 2s', noticedMs: 4_000 + 4_000 },
+}
+
+/** The wire to a broker, and the address that tests use: for Kafka the wire too, as Kafka tells its clients one address. */
+const wires: Record<EndName, (scope: Scope) => Promise<{ proxy: TcpProxy; address: string }>> = {
+  async kafka(scope) {
+    const port = await freePort()
+    const broker = await startKafka({ advertisedPort: port })
+    scope.after(() => broker.stop())
+    return { proxy: await scope.use(startProxy(broker.port, port)), address: `127.0.0.1:${port}` }
+  },
+  amqp: (scope) => wireTo(scope, brokerAddresses().amqp),
+  mqtt: (scope) => wireTo(scope, brokerAddresses().mqtt),
+}
+
+async function wireTo(scope: Scope, address: string): Promise<{ proxy: TcpProxy; address: string }> {
+  const port = Number(/:(\d+)\/?$/.exec(address)![1])
+  return { proxy: await scope.use(startProxy(port)), address }
+}
+
+const isUp = (gateway: TestGateway, role: 'source' | 'sink') => gateway.link('shaky', role).state === 'up'
+
+/** Milliseconds until both roles have noticed. */
+async function noticed(gateway: TestGateway): Promise<number> {
+  const startedAt = performance.now()
+  const isDown = { source: false, sink: false }
+  await eventually(
+    () => {
+      isDown.source ||= !isUp(gateway, 'source')
+      isDown.sink ||= !isUp(gateway, 'sink')
+      return isDown.source && isDown.sink
+    },
+    { withinMs: 60_000, what: 'both roles notice' },
+  )
+  return performance.now() - startedAt
+}
+
+for (const protocol of endNames) {
+  scenario(`${protocol}: a reset and a black hole are noticed in time by source and target, and nothing is lost`, async (scope) => {
+    const { proxy, address } = await wires[protocol](scope)
+    const { settings, noticedMs } = patience[protocol]
+    const at = { address, port: proxy.port, settings }
+    const out = { from: await placeAt(protocol, at), to: await placeAt(otherOf[protocol]) }
+    const into = { from: await placeAt(otherOf[protocol]), to: await placeAt(protocol, at) }
+    const gateway = await scope.gateway(yamlOf(out, into)).ready()
+    const outlet = await scope.use(out.to.reader())
+    const sent = { out: [] as string[], into: [] as string[], unsure: [] as string[] }
+    /** Load on both roads while `fault` happens. */
+    const during = async (fault: () => Promise<void>) => {
+      const loads = [await steadyLoad(scope, out.from), await steadyLoad(scope, into.from)] as const
+      const delivered = gateway.route('into').delivered
+      await eventually(() => gateway.route('into').delivered > delivered + 100, { what: 'load', withinMs: 20_000 })
+      await fault()
+      await Promise.all(loads.map((load) => load.stop()))
+      sent.out.push(...loads[0].confirmed)
+      sent.into.push(...loads[1].confirmed)
+      sent.unsure.push(...loads[0].unsure)
+      await gateway.ready()
+    }
+    const whileAway = async (fault: () => void) => {
+      fault()
+      const ms = await noticed(gateway)
+      proxy.restore()
+      return ms
+    }
+
+    await during(async () => expect(await whileAway(proxy.cut)).toBeLessThan(2_000))
+    await during(async () => expect(await whileAway(proxy.blackhole)).toBeLessThan(noticedMs))
+    const inlet = await scope.use(into.to.reader())
+    await arrived(outlet, sent.out)
+    await arrived(inlet, sent.into)
+    checkNothingLost(outlet.got, sent.out, sent.unsure)
+    checkNothingLost(inlet.got, sent.into)
+    for (const name of ['out-of', 'into']) expect(gateway.route(name).deadLetteredTotal).toBe(0)
+  }, 180_000)
+}
+
+const yamlOf = (out: { from: Place; to: Place }, into: { from: Place; to: Place }) => `
+gateway: { id: ${fresh()}, drain: 5s, admin: false }
+connections:
+  shaky: ${out.from.connection}
+  inlet: ${into.from.connection}
+  outlet: ${out.to.connection}
+routes:
+  - name: out-of
+    from: { connection: shaky, ${out.from.from} }
+    ${setKey}
+    to: [{ connection: outlet, ${out.to.to} }]
+    retry: { attempts: 2 }
+  - name: into
+    from: { connection: inlet, ${into.from.from} }
+    ${setKey}
+    to: [{ connection: shaky, ${into.to.to} }]
+    retry: { attempts: 2 }
+`
