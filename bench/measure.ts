@@ -30,25 +30,30 @@ export async function measure(
       if (performance.now() - startedAt > withinMs) throw new Error(`not done within ${withinMs / 1000} s`)
       await sleep(pollMs)
     }
-    return { wallSecs: (performance.now() - startedAt) / 1000, ...usageOf(child) }
+    const { cpuSecs, peakMib } = usageOf(child)
+    return { wallSecs: (performance.now() - startedAt) / 1000, cpuSecs, peakMib }
   } finally {
     await end(child)
   }
 }
 
-/** CPU seconds of a process over `ms`, and its memory. */
-export async function idleCost(child: ChildProcess, ms: number): Promise<Cost> {
-  const before = usageOf(child)
-  await sleep(ms)
-  const after = usageOf(child)
-  return { wallSecs: ms / 1000, cpuSecs: after.cpuSecs - before.cpuSecs, peakMib: after.peakMib }
-}
-
-export function usageOf({ pid }: ChildProcess): Omit<Cost, 'wallSecs'> {
+/** CPU seconds so far, memory at its peak and now. */
+export function usageOf({ pid }: ChildProcess) {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  const peakKib = Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
-  return { cpuSecs: (Number(fields[11]) + Number(fields[12])) / ticksPerSec, peakMib: peakKib / 1024 }
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+  const mib = (name: string) => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1]) / 1024
+  return {
+    cpuSecs: (Number(fields[11]) + Number(fields[12])) / ticksPerSec,
+    peakMib: mib('VmHWM'),
+    rssMib: mib('VmRSS'),
+  }
+}
+
+/** Each figure's median over the runs. */
+export function median(costs: readonly Cost[]): Cost {
+  const middle = (figure: keyof Cost) => costs.map((cost) => cost[figure]).sort((a, b) => a - b)[costs.length >> 1] ?? 0
+  return { wallSecs: middle('wallSecs'), cpuSecs: middle('cpuSecs'), peakMib: middle('peakMib') }
 }
 
 /** Ends it: gracefully where it can, so that a profile is written; how long that takes is not measured. */

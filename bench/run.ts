@@ -1,116 +1,103 @@
 /**
- * `npm run bench [-- --messages 200000 --runs 3 --only mqtt-kafka,amqp-kafka]`: the gateway beside the bare loop on real
+ * `npm run bench [-- --messages 200000 --runs 3 --only mqtt-kafka,routes,idle]`: the gateway beside the bare loop on real
  * brokers, road by road, in turn. `--profile DIR` writes a CPU profile of each gateway. See docs/benchmarks.md.
  */
-import { randomUUID } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { brokerAddresses } from '../test/support/brokers/addresses.ts'
 import { startBrokers } from '../test/support/brokers/start.ts'
-import { gatewayYaml } from './gateway-yaml.ts'
-import { type Cost, measure } from './measure.ts'
-import { type Filler, fillers } from './places.ts'
-import { type Place, type ProtocolName, type Road, roads, type Task } from './task.ts'
-
-interface Row {
-  readonly road: string
-  readonly gateway: Cost
-  readonly bare: Cost
-}
+import { measureIdle } from './idle.ts'
+import { type Cost, median } from './measure.ts'
+import { Runner } from './runner.ts'
+import { type Road, roads } from './task.ts'
 
 const { values } = parseArgs({
   options: {
     messages: { type: 'string', default: '200000' },
     runs: { type: 'string', default: '1' },
     only: { type: 'string' },
-    routes: { type: 'string', default: '1' },
     profile: { type: 'string' },
   },
 })
 const count = Number(values.messages)
-const withinMs = 180_000
-const main = join(import.meta.dirname, '../bin/trivium.js')
-const bare = join(import.meta.dirname, 'bare.ts')
+const runs = Number(values.runs)
+const only = values.only?.split(',')
+const isWanted = (name: string) => only?.includes(name) ?? true
+const nameOf = ({ from, to }: Road) => `${from}-${to}`
 
 const brokers = await startBrokers()
 Object.assign(process.env, brokers.env)
 const { kafka, amqp, mqtt } = brokerAddresses()
-const addresses = { kafka, amqp, mqtt }
-const filler = fillers(addresses)
 const folder = mkdtempSync(join(tmpdir(), 'trivium-bench-'))
-
+const runner = new Runner({ addresses: { kafka, amqp, mqtt }, folder, count, profile: values.profile })
 try {
-  const wanted = values.only?.split(',')
-  const rows: Row[] = []
-  for (const road of roads.filter(({ from, to }) => wanted?.includes(`${from}-${to}`) ?? true)) {
-    for (let run = 0; run < Number(values.runs); run += 1) {
-      const row = await compare(road, run % 2 === 0)
-      rows.push(row)
-      printRow(row, rows.length === 1)
-    }
-  }
+  const chosen = roads.filter((road) => isWanted(nameOf(road)))
+  if (chosen.length > 0) await compareRoads(chosen)
+  if (isWanted('routes')) await compareRoutes()
+  if (isWanted('idle')) await reportIdle()
 } finally {
   rmSync(folder, { recursive: true })
   await brokers.stop()
 }
 
-/** Both in turn on fresh places, so that neither profits from the other's. */
-async function compare(road: Road, isGatewayFirst: boolean): Promise<Row> {
-  const first = await runOne(road, isGatewayFirst ? gatewayArgs : bareArgs)
-  const second = await runOne(road, isGatewayFirst ? bareArgs : gatewayArgs)
-  const name = `${road.from}-${road.to}`
-  return isGatewayFirst ? { road: name, gateway: first, bare: second } : { road: name, gateway: second, bare: first }
-}
-
-async function runOne(road: Road, argsOf: (task: Task) => readonly string[]): Promise<Cost> {
-  const from = await placeFor(road.from)
-  const to = await placeFor(road.to)
-  await filler[road.from].fill(from.name, count)
-  const counter = await filler[road.to].counter(to.name)
-  try {
-    return await measure(argsOf({ from, to, addresses }), async () => (await counter.count()) >= count, withinMs)
-  } finally {
-    await counter.close()
-    await Promise.all([remove(from), remove(to)])
+/** Each road by the gateway and by the bare loop in turn, on fresh places; the median of the runs. */
+async function compareRoads(chosen: readonly Road[]): Promise<void> {
+  console.log(`\n${count} messages a run, median of ${runs} run(s); a ratio is gateway : bare loop\n`)
+  console.log('| road | CPU µs/msg | bare | ratio | msg/s | bare | ratio | peak MiB | bare |')
+  console.log('|---|--:|--:|--:|--:|--:|--:|--:|--:|')
+  for (const road of chosen) {
+    const gateway: Cost[] = []
+    const bare: Cost[] = []
+    for (let run = 0; run < runs; run += 1) {
+      const both = [
+        async () => gateway.push(await runner.gateway(road)),
+        async () => bare.push(await runner.bare(road)),
+      ]
+      for (const one of run % 2 === 0 ? both : both.reverse()) await one()
+    }
+    console.log(row(nameOf(road), median(gateway), median(bare)))
   }
 }
 
-async function placeFor(protocol: ProtocolName): Promise<Place> {
-  const place: Place = { protocol, name: `bench-${randomUUID().slice(0, 8)}` }
-  const prepared: Filler = filler[protocol]
-  await prepared.prepare(place.name)
-  return place
-}
-
-function remove({ protocol, name }: Place): Promise<void> {
-  return filler[protocol].remove(name)
-}
-
-function bareArgs(task: Task): readonly string[] {
-  return ['--no-warnings', bare, JSON.stringify(task)]
-}
-
-function gatewayArgs(task: Task): readonly string[] {
-  const file = join(folder, `${task.from.name}.yaml`)
-  writeFileSync(file, gatewayYaml(task, Number(values.routes)))
-  const profiling = values.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${values.profile}`]
-  return [...profiling, main, 'run', file, '--log-level', 'warn']
-}
-
-function printRow({ road, gateway, bare: loop }: Row, isFirst: boolean): void {
-  if (isFirst) {
-    console.log(`\n${count} messages a run, ${values.routes} route(s); a ratio is gateway : bare loop`)
-    console.log('| road | CPU µs/msg | bare | ratio | msg/s | bare | ratio | peak MiB | bare |')
-    console.log('|---|--:|--:|--:|--:|--:|--:|--:|--:|')
+/** 1,000 routes of which one matches, beside that one alone: the work on messages, without reading the configuration. */
+async function compareRoutes(): Promise<void> {
+  const road = roads[0]!
+  const costOf = async (routes: number) => {
+    const total = median(await repeat(() => runner.gateway(road, routes))).cpuSecs
+    const start = await runner.startCpuSecs(road, routes)
+    return { start, perMessage: ((total - start) / count) * 1e6 }
   }
-  const micros = (cost: Cost) => (cost.cpuSecs / count) * 1e6
+  const [one, thousand] = [await costOf(1), await costOf(1000)]
+  console.log(
+    `\n${nameOf(road)}: 1000 routes ${thousand.perMessage.toFixed(1)} µs/msg of CPU, one ${one.perMessage.toFixed(1)};` +
+      ` ratio ${(thousand.perMessage / one.perMessage).toFixed(2)} (start: ${thousand.start} s and ${one.start} s, not counted)`,
+  )
+}
+
+async function reportIdle(): Promise<void> {
+  const { cpuSecs, wallSecs, rssMib } = await measureIdle({ kafka, amqp, mqtt }, folder)
+  const share = ((cpuSecs / wallSecs) * 100).toFixed(2)
+  console.log(`\nidle, all three connected, over ${wallSecs} s: ${share} % of a core, ${rssMib.toFixed(0)} MiB`)
+}
+
+async function repeat(run: () => Promise<Cost>): Promise<readonly Cost[]> {
+  const costs: Cost[] = []
+  for (let n = 0; n < runs; n += 1) costs.push(await run())
+  return costs
+}
+
+function micros(cost: Cost): string {
+  return ((cost.cpuSecs / count) * 1e6).toFixed(1)
+}
+
+function row(name: string, gateway: Cost, bare: Cost): string {
   const rate = (cost: Cost) => count / cost.wallSecs
   const cells = [
-    ...[micros(gateway).toFixed(1), micros(loop).toFixed(1), (micros(gateway) / micros(loop)).toFixed(2)],
-    ...[rate(gateway).toFixed(0), rate(loop).toFixed(0), (rate(gateway) / rate(loop)).toFixed(2)],
-    ...[gateway.peakMib.toFixed(0), loop.peakMib.toFixed(0)],
+    ...[micros(gateway), micros(bare), (gateway.cpuSecs / bare.cpuSecs).toFixed(2)],
+    ...[rate(gateway).toFixed(0), rate(bare).toFixed(0), (rate(gateway) / rate(bare)).toFixed(2)],
+    ...[gateway.peakMib.toFixed(0), bare.peakMib.toFixed(0)],
   ]
-  console.log(`| ${road} | ${cells.join(' | ')} |`)
+  return `| ${name} | ${cells.join(' | ')} |`
 }

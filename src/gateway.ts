@@ -11,7 +11,7 @@ import { RouteRun } from './delivery/route-run.ts'
 import { sinkSession, sourceSession, supervise } from './delivery/supervisor.ts'
 import type { Format } from './envelope/envelope.ts'
 import type { GatewayError } from './errors.ts'
-import { compileRoute, compileTarget, Router } from './routing/router.ts'
+import { compileRoute, compileTarget, Router, scopeOf } from './routing/router.ts'
 import { DeadLetterJournal } from './store/dead-letter-journal.ts'
 import type { DeadLetters } from './store/dead-letters.ts'
 import { LinkStats, RouteStats, TargetStats } from './telemetry/stats.ts'
@@ -124,10 +124,11 @@ export class Gateway {
   }
 
   #deadLetterTarget(target: TargetConfig, route: RouteConfig): DeadLetterTarget {
-    const compiled = compileTarget(target, { captures: new Set() }, (name) => this.#protocol(name))
+    const protocolOf = (name: string) => this.#protocol(name)
+    const compiled = compileTarget(target, scopeOf(route, protocolOf), protocolOf)
     const { dispatcher } = this.#outboundLink(target)
     this.#log.debug(`dead letters of route ${route.name} go to ${target.connection}`)
-    return { dispatcher, outbound: (envelope) => compiled.outbound({ envelope, params: {} }, envelope) }
+    return { dispatcher, outbound: (envelope, params) => compiled.outbound({ envelope, params }) }
   }
 
   #addressOf(target: TargetConfig): (settings: unknown) => string {

@@ -55,7 +55,7 @@ export function codeOf(error: unknown): number | string | undefined {
  */
 export function refusalOf(error: unknown, doing: string): RetryableError | PermanentError {
   const text = `${doing}: ${messageOf(error)}`
-  if (codeOf(error) === reply.accessRefused) return new RetryableError('PEER_FAILED', text, { cause: error })
+  if (codeOf(error) === reply.accessRefused) return new RetryableError('ACCESS_DENIED', text, { cause: error })
   return new PermanentError('MESSAGE_REFUSED', text, { cause: error })
 }
 

@@ -39,7 +39,7 @@ const clientShape = {
   username: z.string().min(1).optional().meta({ description: 'User name.' }),
   password: secret().optional().meta({ description: 'Password; use ${env:…} or ${file:…}.', secret: true }),
   keepalive: duration().optional().meta({
-    description: 'Pings leave twice in this time; after 1.5 times of silence the broker is given up. Default 30s.',
+    description: 'Pings leave twice in this time; after 1.5 times of silence the broker is given up. Default 15s.',
   }),
   will: will().optional().meta({ description: 'What the broker publishes when the gateway vanishes.' }),
   maxInFlight: z.int().min(1).max(65_535).optional().meta({
@@ -128,7 +128,7 @@ export function clientSettings(connection: MqttConnection): ClientSettings {
     username: connection.username,
     password: connection.password,
     tls: connection.tls,
-    keepaliveMs: connection.keepalive ?? 30_000,
+    keepaliveMs: connection.keepalive ?? 15_000,
     will: connection.will,
     maxInFlight: connection.maxInFlight ?? 1024,
   }

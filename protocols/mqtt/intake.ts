@@ -160,7 +160,11 @@ export class Intake {
   }
 
   #deliveryOf(packet: IPublishPacket, link: Link): Delivery {
-    const envelope = decode(packet, { connection: this.#context.connection, version: link.version, format: this.#context.format })
+    const envelope = decode(packet, {
+      connection: this.#context.connection,
+      version: link.version,
+      format: this.#context.format,
+    })
     const receipt = receiptOf(packet)
     const done = receipt === undefined ? undefined : this.#order.add(receipt)
     this.#session.budget.take(envelope.sizeBytes)

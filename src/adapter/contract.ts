@@ -19,7 +19,10 @@ export interface Delivery {
   readonly address: string
   /** What the AMQP routing key adds to the address for captures; undefined elsewhere. */
   readonly subject?: string | undefined
-  /** Called exactly once; may be called after the connection is gone, then it does nothing. Never throws. */
+  /**
+   * Called exactly once, perhaps after the connection is gone: then it gives its budget back and acknowledges nothing.
+   * Never throws.
+   */
   settle(settlement: Settlement): void
 }
 

@@ -24,6 +24,7 @@ export const diagnosticCodes = {
   TRV2010: 'The protocol cannot be read from.',
   TRV2011: 'The protocol cannot be sent to.',
   TRV2012: 'The protocol does not accept these settings together.',
+  TRV2013: 'Routes that read from one source give it different formats.',
   TRV3001: 'An expression is wrong.',
   TRV3002: 'An address pattern (topic filter) is wrong.',
   TRV3003: 'A template in a target is wrong.',

@@ -12,6 +12,7 @@ import { readRoutes } from './routes.ts'
 import { checkRules } from './rules.ts'
 import { type Connections, isMapping, type RouteDraft, type Scene } from './scene.ts'
 import { checkSecrets } from './secrets.ts'
+import { checkSharedSources } from './shared-sources.ts'
 import type { GatewayConfig } from './types.ts'
 
 export interface LoadOptions {
@@ -45,6 +46,7 @@ export function loadConfig(text: string, options: LoadOptions): Loaded {
   const gateway = readGateway(scene, options.env)
   const connections = readConnections(scene)
   const drafts = readRoutes(scene, connections)
+  checkSharedSources(scene, connections, drafts)
   const readable = drafts.filter((draft) => checkRules(scene, draft))
   checkCycles(scene, connections, readable)
   // a misspelt name is one mistake, not two

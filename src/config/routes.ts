@@ -50,7 +50,7 @@ function readRoute(scene: Scene, connections: Connections, path: Path, value: un
     path,
     raw,
     fromProtocol: source?.protocol,
-    from: source?.config?.settings,
+    from: source?.config,
     targets: [...targets, ...(dead ? [dead] : [])].map(({ draft }) => draft),
     config,
   }

@@ -4,7 +4,7 @@ import { compileCondition, type Scope } from '../routing/expression.ts'
 import { ClauseError, compileClause } from '../routing/filter.ts'
 import { compilePattern } from '../routing/pattern.ts'
 import { RuleError } from '../routing/rule-error.ts'
-import { compileTemplate, type Template } from '../routing/template.ts'
+import { compileDestination, compileTemplate, UnboundedError } from '../routing/template.ts'
 import { compileTransform, SetError } from '../routing/transform.ts'
 import type { DiagnosticCode } from './codes.ts'
 import type { Path } from './diagnostic.ts'
@@ -29,8 +29,9 @@ export function checkRules(scene: Scene, draft: RouteDraft): boolean {
 function capturesOf(scene: Scene, draft: RouteDraft): Set<string> | undefined {
   const source = draft.fromProtocol?.source
   if (source === undefined || draft.from === undefined) return undefined
-  const subject = source.subjectPattern?.(draft.from)
-  const patterns = [...source.patterns(draft.from), ...(subject ? [subject] : [])]
+  const { settings } = draft.from
+  const subject = source.subjectPattern?.(settings)
+  const patterns = [...source.patterns(settings), ...(subject ? [subject] : [])]
   const compiled = patterns.map((pattern) => compileIn(scene, [...draft.path, 'from'], draft.raw.from, pattern))
   if (compiled.includes(undefined)) return undefined
   return new Set(compiled.flatMap((pattern) => pattern?.captures ?? []))
@@ -107,21 +108,10 @@ function checkDestination(scene: Scene, path: Path, { text, allow, kind, scope }
     scene.report.add('TRV3005', message, { path, on: 'value' })
     return
   }
-  const template = checkText(scene, path, text, {
+  checkText(scene, path, text, {
     code: 'TRV3003',
-    compile: (written) => compileTemplate(written, scope, kind),
+    compile: (written) => compileDestination(written, scope, { kind, hasAllow: allow !== undefined }),
   })
-  if (template !== undefined && isUnbounded(template) && allow === undefined) reportUnbounded(scene, path)
-}
-
-function isUnbounded(template: Template): boolean {
-  return !template.isLiteral && template.literalPrefix === ''
-}
-
-function reportUnbounded(scene: Scene, path: Path): void {
-  const message = `${describeValue(path, scene.root)}: a sender could choose any destination`
-  const help = 'begin with fixed text, such as `alarms.{…}`, or name the destinations in `allow: [a, b]`'
-  scene.report.add('TRV3004', message, { path, on: 'value' }, { help })
 }
 
 /** With several destinations it is not known which one a value is for: it is wrong when none could take it. */
@@ -168,8 +158,12 @@ function reportRule({ report, root }: Scene, path: Path, error: RuleError, rule:
     return report.add('TRV3009', `${describeValue(path, root)}: ${message}`, { path, on: 'key' }, { help })
   }
   if (error instanceof ClauseError) return reportClause({ report, root }, path, error, rule)
-  const code = isCapture(rule.text, error) ? 'TRV3006' : rule.code
-  report.add(code, `${describeValue(path, root)}: ${message}`, { path, offset, length }, { help })
+  report.add(codeOf(error, rule), `${describeValue(path, root)}: ${message}`, { path, offset, length }, { help })
+}
+
+function codeOf(error: RuleError, rule: Rule): DiagnosticCode {
+  if (error instanceof UnboundedError) return 'TRV3004'
+  return isCapture(rule.text, error) ? 'TRV3006' : rule.code
 }
 
 function reportClause(

@@ -27,8 +27,8 @@ export interface RouteDraft {
   readonly path: Path
   readonly raw: Readonly<Record<string, unknown>>
   readonly fromProtocol: AnyProtocol | undefined
-  /** The value of the source's schema. */
-  readonly from: unknown
+  /** Set when nothing of its `from` is wrong. */
+  readonly from: RouteConfig['from'] | undefined
   readonly targets: readonly TargetDraft[]
   /** Set when nothing of its shape is wrong. */
   readonly config: RouteConfig | undefined

@@ -1,6 +1,7 @@
 import type { Log, Outbound } from '../adapter/contract.ts'
 import type { Envelope } from '../envelope/envelope.ts'
 import { type GatewayError, messageOf } from '../errors.ts'
+import type { Params } from '../routing/subject.ts'
 import type { DeadLetter, DeadLetters } from '../store/dead-letters.ts'
 import { deadLetterEnvelope, reasonOf } from './dead-letter.ts'
 import type { Dispatcher } from './dispatcher.ts'
@@ -10,8 +11,8 @@ import type { Transit } from './transit.ts'
 /** A route's own place for dead letters: a target like any other. */
 export interface DeadLetterTarget {
   readonly dispatcher: Dispatcher
-  /** Throws PermanentError where a template cannot be filled in. */
-  outbound(envelope: Envelope): Outbound
+  /** `params` are those of the message that failed. Throws PermanentError where a template cannot be filled in. */
+  outbound(envelope: Envelope, params: Params): Outbound
 }
 
 /** Milliseconds between two tries to write a dead letter to a disk that refuses it. */
@@ -97,7 +98,7 @@ export class DeadLetterOffice implements ParcelOwner {
   #send(dead: Case): void {
     if (this.#target === undefined) return this.#keep(dead)
     try {
-      const outbound = this.#target.outbound(deadLetterEnvelope(dead.letter))
+      const outbound = this.#target.outbound(deadLetterEnvelope(dead.letter), dead.transit.params)
       this.#target.dispatcher.add(new Parcel(this, outbound, dead.transit.receipt.receivedMs, dead))
     } catch (error) {
       this.#log.error(`the dead letter target of route ${this.#route} cannot be filled in, kept on disk instead`, {

@@ -39,12 +39,12 @@ export class RouteRun {
     const { envelope } = delivery
     if (envelope.hops !== undefined && this.#isLooping(envelope)) {
       const error = new PermanentError('MESSAGE_LOOPING', `it passed this gateway more than ${maxHops} times`)
-      return this.#refuse(receipt, error)
+      return this.#refuse(receipt, params, error)
     }
     const decision = this.compiled.decide(envelope, params)
-    if (decision.kind === 'failed') return this.#refuse(receipt, decision.error)
-    if (decision.kind === 'filtered') return new Transit(receipt, 0, this.stats).filtered()
-    const transit = new Transit(receipt, decision.targets.length, this.stats)
+    if (decision.kind === 'failed') return this.#refuse(receipt, params, decision.error)
+    if (decision.kind === 'filtered') return new Transit(receipt, params, 0, this.stats).filtered()
+    const transit = new Transit(receipt, params, decision.targets.length, this.stats)
     const hops = envelope.hops === undefined ? this.#gatewayId : `${envelope.hops},${this.#gatewayId}`
     for (const { index, outbound } of decision.targets) {
       outbound.hops = hops
@@ -53,8 +53,8 @@ export class RouteRun {
     }
   }
 
-  #refuse(receipt: Receipt, error: PermanentError): void {
-    this.#deadLetters.take(new Transit(receipt, 1, this.stats), error, { attempts: 0, target: undefined })
+  #refuse(receipt: Receipt, params: Params, error: PermanentError): void {
+    this.#deadLetters.take(new Transit(receipt, params, 1, this.stats), error, { attempts: 0, target: undefined })
   }
 
   #isLooping(envelope: Envelope): boolean {

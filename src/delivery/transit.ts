@@ -1,3 +1,4 @@
+import type { Params } from '../routing/subject.ts'
 import type { DeadLetterReason } from '../store/dead-letters.ts'
 import type { RouteStats } from '../telemetry/stats.ts'
 import type { Receipt, RouteResult } from './receipt.ts'
@@ -5,13 +6,16 @@ import type { Receipt, RouteResult } from './receipt.ts'
 /** One message on its way through one route: ends once, when the last of its targets has ended. */
 export class Transit {
   readonly receipt: Receipt
+  /** What the route captured from the message's address. */
+  readonly params: Params
   readonly #stats: RouteStats
   #targetsLeft: number
   #deadLettered: DeadLetterReason | undefined
   #isReleased = false
 
-  constructor(receipt: Receipt, targets: number, stats: RouteStats) {
+  constructor(receipt: Receipt, params: Params, targets: number, stats: RouteStats) {
     this.receipt = receipt
+    this.params = params
     this.#targetsLeft = targets
     this.#stats = stats
     stats.matched += 1

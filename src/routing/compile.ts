@@ -28,7 +28,7 @@ const maxSteps = 100_000
 
 /** Compiles an expression. Throws RuleError. `run` may throw a RangeError on values nested too deeply. */
 export function compile(text: string, scope: Scope): Compiled {
-  const syntax = parseExpression(text)
+  const syntax = parseExpression(text, scope.captures)
   return new Compiler(syntax, scope).compileRoot()
 }
 

@@ -1,6 +1,7 @@
 import type { FilterClause, FilterOperator } from '../config/types.ts'
 import type { Condition, Misses, Scope } from './expression.ts'
-import { elementOf, fieldNames, fieldTypes, isFieldName, type Read, readField, readHeader } from './fields.ts'
+import { elementOf, fieldTypes, isFieldName, type Read, readField, readHeader } from './fields.ts'
+import { fieldHint } from './hints.ts'
 import { didYouMean } from './nearest.ts'
 import { compileRegex } from './regex.ts'
 import { RuleError } from './rule-error.ts'
@@ -44,7 +45,7 @@ export function compileClause(clause: FilterClause, scope: Scope, misses: Misses
 function compileField({ field, value, operator }: FilterClause, scope: Scope): Read {
   const [root = '', ...names] = field.split('.')
   if (!isFieldName(root)) {
-    const hint = didYouMean(root, fieldNames)
+    const hint = fieldHint(root, scope.captures)
     throw new ClauseError('field', { message: `unknown name '${root}'`, offset: 0, length: root.length, hint })
   }
   if (names.includes(''))

@@ -1,6 +1,6 @@
 import { Environment } from '@marcbachmann/cel-js'
 import { fieldNames, fieldTypes } from './fields.ts'
-import { didYouMean } from './nearest.ts'
+import { nameHint, tokenHint } from './hints.ts'
 import { RuleError } from './rule-error.ts'
 import { presenceMacro, rewriteWords } from './words.ts'
 
@@ -60,8 +60,8 @@ function presence({ args: [field] }: MacroCall) {
   return { typeCheck, evaluate: () => undefined }
 }
 
-/** Parses and checks an expression. Throws RuleError. */
-export function parseExpression(text: string): Syntax {
+/** Parses and checks an expression; `captures` are for hints. Throws RuleError. */
+export function parseExpression(text: string, captures: ReadonlySet<string>): Syntax {
   const rewritten = rewriteWords(text)
   const place = (range: { start: number; end: number }) => rewritten.originOf(range.start, range.end)
   try {
@@ -74,7 +74,7 @@ export function parseExpression(text: string): Syntax {
       errorAt: (node, message, hint) => new RuleError(message, { ...place(node), hint }),
     }
   } catch (error) {
-    throw ruleErrorOf(error, text, place)
+    throw ruleErrorOf(error, { text, captures, place })
   }
 }
 
@@ -85,36 +85,31 @@ interface Complaint {
   readonly range?: { readonly start: number; readonly end: number }
 }
 
-function ruleErrorOf(
-  error: unknown,
-  text: string,
-  place: (range: { start: number; end: number }) => { offset: number; length: number },
-): RuleError {
+interface Written {
+  readonly text: string
+  readonly captures: ReadonlySet<string>
+  readonly place: (range: { start: number; end: number }) => { offset: number; length: number }
+}
+
+function ruleErrorOf(error: unknown, { text, captures, place }: Written): RuleError {
   const { code, summary, range } = error as Partial<Complaint>
   if (code === undefined || summary === undefined) throw error
   const { offset, length } = place(range ?? { start: 0, end: text.length })
   const at = { offset: Math.min(offset, text.length), length: Math.min(length, text.length - offset) }
   const shown = text.slice(at.offset, at.offset + at.length)
-  const name = code === 'unknown_variable' ? shown : undefined
-  const message = name === undefined ? plainly(summary, code, shown) : `unknown name '${name}'`
-  return new RuleError(message, { ...at, hint: name === undefined ? hintFor(shown) : didYouMean(name, fieldNames) })
+  if (code === 'unknown_variable') {
+    return new RuleError(`unknown name '${shown}'`, { ...at, hint: nameHint(shown, captures) })
+  }
+  return new RuleError(plainly(summary, code, shown), { ...at, hint: tokenHint(shown) })
 }
 
 /** The library's complaint in our words. */
 function plainly(summary: string, code: string, shown: string): string {
-  if (code === 'unexpected_character') return `unexpected '${shown}'`
   if (code === 'limit_exceeded') return summary.includes('Depth') ? 'nested too deeply' : 'the expression is too long'
-  if (summary === 'Unexpected token: EOF') return 'the expression ends too early'
+  if (/^(Unexpected token|Expected)\b/.test(summary) && shown === '') return 'the expression ends too early'
+  if (/^Unexpected (token|character)\b/.test(summary)) return `unexpected '${shown}'`
   return summary
     .replace('found no matching overload for', 'no such function:')
     .replace('no such overload', 'no such operation')
     .replace(/^[A-Z](?=[a-z])/, (first) => first.toLowerCase())
-}
-
-const wordFor: Readonly<Record<string, string>> = { and: 'AND', or: 'OR', not: 'NOT' }
-
-function hintFor(shown: string): string | undefined {
-  if (shown === '=') return "write '==' to compare"
-  const word = wordFor[shown.toLowerCase()]
-  return word === undefined ? undefined : `write '${word}' in capitals`
 }

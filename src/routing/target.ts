@@ -1,11 +1,9 @@
 import type { Outbound } from '../adapter/contract.ts'
 import type { AnyProtocol, DestinationKind } from '../adapter/protocol.ts'
 import type { TargetConfig } from '../config/types.ts'
-import type { Envelope } from '../envelope/envelope.ts'
 import { type Condition, compileCondition, type Misses, type Scope } from './expression.ts'
-import { RuleError } from './rule-error.ts'
 import type { Subject } from './subject.ts'
-import { compileTemplate, invalid, type Template } from './template.ts'
+import { compileDestination, compileTemplate, invalid, type Template } from './template.ts'
 
 /** A protocol by its name; throws when there is none. */
 export type ProtocolOf = (name: string) => AnyProtocol
@@ -15,11 +13,8 @@ export interface CompiledTarget {
   readonly target: TargetConfig
   /** Whether its `when` holds. Never throws. */
   accepts(subject: Subject): boolean
-  /**
-   * The target's settings with every template filled in, for the subject's own message or for `envelope` in its stead
-   * (a dead letter goes where the message it holds belongs). Throws PermanentError DESTINATION_INVALID.
-   */
-  outbound(subject: Subject, envelope?: Envelope): Outbound
+  /** The subject's message and the settings, every template filled in. Throws PermanentError DESTINATION_INVALID. */
+  outbound(subject: Subject): Outbound
 }
 
 type Render = (subject: Subject) => string
@@ -48,7 +43,7 @@ export function compileTarget(
   return {
     target,
     accepts: compileWhen(target.when, scope, misses),
-    outbound: (subject, envelope = subject.envelope) => ({ envelope, target: fill(subject), format }),
+    outbound: (subject) => ({ envelope: subject.envelope, target: fill(subject), format }),
   }
 }
 
@@ -72,9 +67,8 @@ function templatesOf(target: TargetConfig, scope: Scope, protocol: AnyProtocol):
   for (const [key, text] of Object.entries(settings)) {
     const kind = kindOf(protocol, key)
     if (typeof text !== 'string' || (kind === undefined && !isPlainTemplate(protocol, key))) continue
-    const template = compileTemplate(text, scope, kind)
-    if (kind !== undefined) checkDestination(template, { text, allow })
-    found.push({ key, template, allow: kind === undefined ? undefined : allow })
+    if (kind === undefined) found.push({ key, template: compileTemplate(text, scope), allow: undefined })
+    else found.push({ key, template: compileDestination(text, scope, { kind, hasAllow: allow !== undefined }), allow })
   }
   return found
 }
@@ -85,19 +79,6 @@ function kindOf(protocol: AnyProtocol, key: string): DestinationKind | undefined
 }
 
 const isPlainTemplate = (protocol: AnyProtocol, key: string) => protocol.sink?.plainTemplates.includes(key) ?? false
-
-/** Data must not choose freely where a message goes: the rule for destinations, in one place. */
-function checkDestination(
-  template: Template,
-  { text, allow }: { text: string; allow: ReadonlySet<string> | undefined },
-): void {
-  if (template.isLiteral || template.literalPrefix !== '' || allow !== undefined) return
-  throw new RuleError('a message would choose its destination freely', {
-    offset: 0,
-    length: text.length,
-    hint: "begin with fixed text, or list the permitted destinations under 'allow'",
-  })
-}
 
 function allowed(template: Template, allow: ReadonlySet<string>): Render {
   return (subject) => {

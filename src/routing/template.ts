@@ -33,6 +33,24 @@ export function compileTemplate(text: string, scope: Scope, kind?: DestinationKi
   }
 }
 
+/** A template that leaves the whole destination to the sender of a message. */
+export class UnboundedError extends RuleError {}
+
+/**
+ * Compiles the template of a destination: it keeps a literal prefix, unless its target names the destinations it allows.
+ * Throws RuleError, an UnboundedError where that rule is broken.
+ */
+export function compileDestination(
+  text: string,
+  scope: Scope,
+  { kind, hasAllow }: { kind: DestinationKind; hasAllow: boolean },
+): Template {
+  const template = compileTemplate(text, scope, kind)
+  if (template.isLiteral || template.literalPrefix !== '' || hasAllow) return template
+  const hint = 'begin with fixed text, such as `alarms.{…}`, or name the destinations in `allow: [a, b]`'
+  throw new UnboundedError('a sender could choose any destination', { offset: 0, length: text.length, hint })
+}
+
 function render(parts: readonly Part[], subject: Subject, kind: DestinationKind | undefined): string {
   let rendered = ''
   for (const part of parts) {

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from '@jest/globals'
+import amqplib from 'amqplib'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
@@ -137,18 +138,25 @@ scenario('a ring of two gateways ends: after 8 rounds a message is a dead letter
   expect(bodies.sort()).toEqual(sent.toSorted())
 })
 
-scenario('a ring of two connections within one gateway ends too, over MQTT 3.1.1 which has no headers', async (scope) => {
-  const [a, b] = [await mqttPlace({ settings: 'protocolVersion: 4' }), await amqpPlace()]
+scenario('a ring through one gateway that no configuration shows, by way of a binding, ends too', async (scope) => {
+  const [a, b] = [await kafkaPlace(), await amqpPlace()]
+  const connection = await amqplib.connect(brokerAddresses().amqp)
+  scope.after(() => connection.close())
+  await (await connection.createChannel()).bindQueue(b.name, 'amq.direct', b.name)
   const gateway = await scope
     .gateway(`
 gateway: { id: ${fresh()}, drain: 5s, admin: false }
 connections: { a: ${a.connection}, b: ${b.connection} }
 routes:
-  - { name: there, from: { connection: a, ${a.from} }, ${setKey}, to: [{ connection: b, ${b.to} }] }
-  - { name: back, from: { connection: b, ${b.from} }, ${setKey}, to: [{ connection: a, ${a.to} }] }
+  - { name: there, from: { connection: a, ${a.from} }, to: [{ connection: b, exchange: amq.direct, routingKey: ${b.name} }] }
+  - { name: back, from: { connection: b, ${b.from} }, to: [{ connection: a, ${a.to} }] }
 `)
     .ready()
-  await (await scope.use(a.sender())).send(texts(1))
+  await (await scope.use(a.sender())).send(texts(3))
   const dead = () => gateway.route('there').deadLetteredTotal + gateway.route('back').deadLetteredTotal
-  await eventually(() => dead() === 1, { what: 'the ring ends' })
+  await eventually(() => dead() === 3, { withinMs: 30_000, what: 'the ring ends' })
+  await eventually(() => ['there', 'back'].every((name) => gateway.route(name).inFlight === 0), { what: 'rest' })
+  // Each passes the gateway nine times: five times there, four times back, the next time is one too many.
+  expect([gateway.route('there').delivered, gateway.route('back').delivered]).toEqual([15, 12])
+  expect(Object.fromEntries(gateway.route('back').deadLettered)).toEqual({ loop: 3 })
 })

@@ -2,26 +2,23 @@
 import { randomUUID } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import { beforeEach, describe, expect, test } from '@jest/globals'
 import amqplib from 'amqplib'
 import { Kafka, logLevel } from 'kafkajs'
 import mqtt from 'mqtt'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
+import { registerCleanups } from '../unit/cli/cleanups.ts'
 import { root, startTrivium } from '../unit/cli/command.ts'
 import { folderWith } from '../unit/cli/files.ts'
 
-const cleanups: (() => unknown)[] = []
+const afterwards = registerCleanups()
 let id: string
 
 beforeEach(() => {
   id = `x${randomUUID().slice(0, 8)}`
 })
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
-
 const exampleText = (name: string): string => readFileSync(join(root, 'examples', name), 'utf8')
 
 /** Runs an example's text until the end of the test; resolves when every connection named is up. */
@@ -39,8 +36,9 @@ async function run(text: string, connected: readonly string[], env: Record<strin
       ...env,
     },
   })
-  cleanups.push(folder.remove, () => forgetSession(`${id}-plant-in`))
-  cleanups.push(async () => expect(await gateway.stop()).toMatchObject({ code: 0 }))
+  afterwards(folder.remove)
+  afterwards(() => forgetSession(`${id}-plant-in`))
+  afterwards(async () => expect(await gateway.stop()).toMatchObject({ code: 0 }))
   for (const name of connected) await gateway.wrote(new RegExp(`"${name} is connected`))
   return gateway
 }
@@ -53,7 +51,7 @@ async function forgetSession(clientId: string): Promise<void> {
 
 async function device(url = brokerAddresses().mqtt) {
   const client = await mqtt.connectAsync(url, { protocolVersion: 4, reconnectPeriod: 0 })
-  cleanups.push(() => client.endAsync(true))
+  afterwards(() => client.endAsync(true))
   const got: { topic: string; payload: string }[] = []
   client.on('message', (topic, payload) => got.push({ topic, payload: payload.toString() }))
   return { client, got }
@@ -63,15 +61,15 @@ async function kafkaClient(...topics: string[]) {
   const kafka = new Kafka({ brokers: brokerAddresses().kafka, logLevel: logLevel.NOTHING })
   const admin = kafka.admin()
   await admin.connect()
-  cleanups.push(() => admin.disconnect())
+  afterwards(() => admin.disconnect())
   await admin.createTopics({ topics: topics.map((topic) => ({ topic, numPartitions: 2 })), waitForLeaders: true })
-  cleanups.push(() => admin.deleteTopics({ topics }))
+  afterwards(() => admin.deleteTopics({ topics }))
   return kafka
 }
 
 async function recordsOf(kafka: Kafka, topic: string) {
   const consumer = kafka.consumer({ groupId: `${id}-test`, maxWaitTimeInMs: 50 })
-  cleanups.push(() => consumer.disconnect())
+  afterwards(() => consumer.disconnect())
   const got: { key: string | undefined; value: string | undefined; site: string | undefined }[] = []
   await consumer.connect()
   await consumer.subscribe({ topic, fromBeginning: true })
@@ -122,7 +120,7 @@ describe('examples/amqp-commands.yaml', () => {
   async function office(name: string) {
     const connection = await amqplib.connect(brokerAddresses().amqp)
     const channel = await connection.createConfirmChannel()
-    cleanups.push(async () => {
+    afterwards(async () => {
       await channel.deleteQueue(name)
       await channel.deleteQueue(`${name}.dead`)
       await channel.deleteExchange(name)
@@ -156,7 +154,11 @@ describe('examples/amqp-commands.yaml', () => {
     await run(text.replaceAll('plant-commands', name), ['office', 'plant'])
     // an expiry of its own, which the broker does not know: it is over when the message arrives
     const headers = { cloudEvents_specversion: '1.0', cloudEvents_id: '1', cloudEvents_source: '/office' }
-    const expired = { cloudEvents_type: 'Command', cloudEvents_time: '2020-01-01T00:00:00Z', cloudEvents_trvttl: '1000' }
+    const expired = {
+      cloudEvents_type: 'Command',
+      cloudEvents_time: '2020-01-01T00:00:00Z',
+      cloudEvents_trvttl: '1000',
+    }
     channel.publish(name, `device.${id}`, Buffer.from('{"command":"restart"}'), { headers: { ...headers, ...expired } })
     await channel.waitForConfirms()
     const dead = await eventually(async () => (await channel.get(`${name}.dead`, { noAck: true })) || undefined, {
@@ -188,7 +190,7 @@ describe('examples/sidecar.yaml', () => {
 
     const producer = kafka.producer()
     await producer.connect()
-    cleanups.push(() => producer.disconnect())
+    afterwards(() => producer.disconnect())
     const commandTo = (value: string, target?: string) => ({ value, headers: target === undefined ? {} : { target } })
     // a group without a position begins at the end: sent again until the first has come through
     await eventually(

@@ -1,17 +1,14 @@
 /** What `npm start` runs, and the two commands its log tells to try. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, expect, test } from '@jest/globals'
+import { expect, test } from '@jest/globals'
 import { eventually } from '../support/poll.ts'
 import { freePorts } from '../support/ports.ts'
+import { registerCleanups } from '../unit/cli/cleanups.ts'
 import { RunningProcess, root, startTrivium, trivium } from '../unit/cli/command.ts'
 import { folderWith } from '../unit/cli/files.ts'
 
-const cleanups: (() => unknown)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
-
+const afterwards = registerCleanups()
 /** trivium.yaml on ports of its own: the usual ones may be taken on the machine that tests. */
 async function started() {
   const [mqttPort, adminPort] = (await freePorts(2)) as [number, number]
@@ -20,7 +17,8 @@ async function started() {
   })
   const options = { cwd: folder.path, env: { TRIVIUM_ADMIN_LISTEN: `127.0.0.1:${adminPort}` } }
   const gateway = startTrivium(['run'], options)
-  cleanups.push(folder.remove, () => gateway.stop())
+  afterwards(folder.remove)
+  afterwards(() => gateway.stop())
   await gateway.wrote(/devices is connected as source/)
   return { gateway, options, mqttPort }
 }
@@ -33,7 +31,7 @@ test('the log tells in two lines what to try, and it works', async () => {
   const mqttCommand = join(root, 'node_modules/mqtt/build/bin/mqtt.js')
   const words = watch.replaceAll("'", '').split(' ')
   const subscriber = new RunningProcess(process.execPath, [mqttCommand, ...words, '-p', String(mqttPort)])
-  cleanups.push(() => subscriber.stop())
+  afterwards(() => subscriber.stop())
   const [command = '', connection = '', topic = '', body = ''] = publish.replaceAll(/['\\]/g, '').split(' ')
   // a subscriber says nothing when it is subscribed: published again until it has seen one
   const alert = subscriber.wrote(/alerts\/berlin (.*)\n/)
@@ -52,7 +50,7 @@ test('only what the condition lets pass becomes an alert, and the second target 
   const { options, mqttPort } = await started()
   const { connectAsync } = await import('mqtt')
   const client = await connectAsync(`mqtt://127.0.0.1:${mqttPort}`, { protocolVersion: 4, reconnectPeriod: 0 })
-  cleanups.push(() => client.endAsync(true))
+  afterwards(() => client.endAsync(true))
   const got: [string, string][] = []
   client.on('message', (name, payload) => got.push([name, payload.toString()]))
   await client.subscribeAsync(['alerts/#', 'latest/#'], { qos: 1 })

@@ -13,6 +13,8 @@ export interface KafkaOptions {
   readonly properties?: Readonly<Record<string, string>>
   /** The port that clients are told to use, where a proxy stands in front; by default its own. */
   readonly advertisedPort?: number
+  /** A second listener, for one user with SASL PLAIN. */
+  readonly sasl?: { readonly port: number; readonly username: string; readonly password: string }
 }
 
 /** A Kafka of one node, its own controller, without authentication. */
@@ -21,6 +23,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Running> {
   const folder = dataFolder('kafka')
   const file = join(folder, 'server.properties')
   const properties = { ...usual({ port, controllerPort, folder, advertised: options.advertisedPort ?? port }) }
+  if (options.sasl !== undefined) addListener(properties, options.sasl)
   writeFileSync(file, asLines({ ...properties, ...options.properties }))
   const java = commandPath('java')
   const onClasspath = ['-cp', join(await kafkaLibrary(), '*')]
@@ -68,6 +71,15 @@ function usual({ port, controllerPort, advertised, folder }: Place): Record<stri
     'auto.create.topics.enable': 'false',
     'num.partitions': '3',
   }
+}
+
+function addListener(properties: Record<string, string>, sasl: NonNullable<KafkaOptions['sasl']>): void {
+  const { port, username, password } = sasl
+  for (const name of ['listeners', 'advertised.listeners']) properties[name] += `,SASL://127.0.0.1:${port}`
+  properties['listener.security.protocol.map'] += ',SASL:SASL_PLAINTEXT'
+  properties['sasl.enabled.mechanisms'] = 'PLAIN'
+  const module = 'org.apache.kafka.common.security.plain.PlainLoginModule'
+  properties['listener.name.sasl.plain.sasl.jaas.config'] = `${module} required user_${username}="${password}";`
 }
 
 function asLines(properties: Readonly<Record<string, string>>): string {

@@ -27,7 +27,7 @@ export class RunningProcess {
   readonly ended: Promise<Ended>
   stdout = ''
   stderr = ''
-  #onOutput = Promise.withResolvers<void>()
+  #written = Promise.withResolvers<undefined>()
 
   constructor(command: string, args: readonly string[], options: ProcessOptions = {}) {
     const { cwd = root, env = {}, input = '' } = options
@@ -49,10 +49,12 @@ export class RunningProcess {
     const timer = setTimeout(() => over.resolve(`within ${withinMs} ms`), withinMs)
     void this.ended.then(({ code }) => over.resolve(`before it ended with ${code}`))
     try {
-      for (let isOver: string | void; ; isOver = await Promise.race([this.#onOutput.promise, over.promise])) {
+      let isOver: string | undefined
+      while (true) {
         const found = pattern.exec(this.output)
         if (found !== null) return found
         if (isOver !== undefined) throw new Error(`${pattern} was not written ${isOver}:\n${this.output}`)
+        isOver = await Promise.race([this.#written.promise, over.promise])
       }
     } finally {
       clearTimeout(timer)
@@ -76,8 +78,8 @@ export class RunningProcess {
 
   #add(stream: 'stdout' | 'stderr', text: string): void {
     this[stream] += text
-    this.#onOutput.resolve()
-    this.#onOutput = Promise.withResolvers()
+    this.#written.resolve(undefined)
+    this.#written = Promise.withResolvers()
   }
 }
 

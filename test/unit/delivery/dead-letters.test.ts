@@ -1,14 +1,20 @@
+import { randomUUID } from 'node:crypto'
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import { expect, test } from '@jest/globals'
+import { memory, memoryBus } from '../../../protocols/memory/index.ts'
 import type { Log, Settlement } from '../../../src/adapter/contract.ts'
+import { loadConfig } from '../../../src/config/load.ts'
 import { DeadLetterOffice } from '../../../src/delivery/dead-letter-office.ts'
 import { Dispatcher } from '../../../src/delivery/dispatcher.ts'
 import { Receipt } from '../../../src/delivery/receipt.ts'
 import { Transit } from '../../../src/delivery/transit.ts'
 import { Envelope } from '../../../src/envelope/envelope.ts'
 import { PermanentError } from '../../../src/errors.ts'
+import { Gateway } from '../../../src/gateway.ts'
+import type { Params } from '../../../src/routing/subject.ts'
 import { DeadLetterJournal } from '../../../src/store/dead-letter-journal.ts'
 import type { DeadLetter } from '../../../src/store/dead-letters.ts'
 import { LinkStats, RouteStats } from '../../../src/telemetry/stats.ts'
@@ -24,12 +30,12 @@ const envelope = new Envelope({
 })
 const error = new PermanentError('MESSAGE_REFUSED', 'the target said no')
 
-function transitOf() {
+function transitOf(params: Params = {}) {
   const settled = Promise.withResolvers<Settlement>()
   const delivery = { envelope, address: 'a/b', settle: settled.resolve }
   const receipt = new Receipt(delivery, 1, performance.now(), new LinkStats('plant', 'mqtt', 'source'))
   const stats = new RouteStats('hot', [])
-  return { transit: new Transit(receipt, 1, stats), settled: settled.promise, stats }
+  return { transit: new Transit(receipt, params, 1, stats), settled: settled.promise, stats }
 }
 
 /** A store that notes its letters, and fails as often as told. */
@@ -86,6 +92,52 @@ test('a dead letter target gets the original bytes and the reason as headers', a
     'trivium-dlq-source': 'mqtt://plant/a/b',
     'trivium-dlq-target': 'kafka://events/x',
   })
+})
+
+test('a dead letter target is filled in with what the address of the message captured', async () => {
+  const { transit, settled } = transitOf({ site: 'berlin' })
+  const sink = new ScriptedSink()
+  const dispatcher = new Dispatcher(sink, () => {})
+  dispatcher.resume()
+  const store = memoryStore()
+  let queue: string | undefined
+  const target = {
+    dispatcher,
+    outbound: (letter: Envelope, params: Params) => {
+      queue = `dead-${params.site}`
+      return { envelope: letter, target: { queue }, format: undefined }
+    },
+  }
+  const office = new DeadLetterOffice({ route: 'hot', target, store, log: silent })
+  office.take(transit, error, { attempts: 0, target: undefined })
+  expect(await settled).toBe('reject')
+  expect(queue).toBe('dead-berlin')
+  expect(store.letters).toEqual([])
+})
+
+test('the templates of a dead letter target see the captures of the route', async () => {
+  const [inlet, outlet, morgue] = ['inlet', 'outlet', 'morgue'].map((name) => memoryBus(`${name}-${randomUUID()}`))
+  const yaml = `
+gateway: { dataDir: ${tmpdir()}, admin: false }
+connections:
+  inlet: { protocol: memory, bus: ${inlet!.name} }
+  outlet: { protocol: memory, bus: ${outlet!.name} }
+  morgue: { protocol: memory, bus: ${morgue!.name} }
+routes:
+  - name: hot
+    from: { connection: inlet, topic: "sensors/{site}" }
+    to: [{ connection: outlet, topic: hot }]
+    deadLetter: { connection: morgue, topic: "dead/{params.site}/{headers['trivium-dlq-reason']}" }
+`
+  const { config } = loadConfig(yaml, { file: 'test.yaml', env: {}, protocols: [memory] })
+  const gateway = new Gateway(config!, [memory], silent)
+  outlet!.refuseNext(1, 'refused')
+  gateway.start()
+  await inlet!.publish('sensors/berlin', { payload: Buffer.from('7') })
+  while (inlet!.settlements.length === 0) await setImmediate()
+  await gateway.stop()
+  expect(morgue!.published.map(({ topic }) => topic)).toEqual(['dead/berlin/rejected'])
+  expect(inlet!.settlements).toMatchObject([{ settlement: 'reject' }])
 })
 
 test('a letter that its target refuses is kept on disk', async () => {

@@ -107,7 +107,7 @@ describe('amqp errors', () => {
   test('a refused message is permanent, a refused permission only its own', () => {
     expect(refusalOf(failed('406 invalid expiration', 406), 'publishing')).toMatchObject({ code: 'MESSAGE_REFUSED' })
     const denied = refusalOf(failed('403 access refused', 403), 'publishing')
-    expect(denied).toMatchObject({ code: 'PEER_FAILED', retryable: true, isOutage: false })
+    expect(denied).toMatchObject({ code: 'ACCESS_DENIED', isOutage: false, countsAsAttempt: false })
   })
 
   test("the broker's size limit is read from its refusal", () => {

@@ -53,7 +53,7 @@ describe('an mqtt connection', () => {
   it('has the defaults of the documentation', () => {
     expect(clientSettings(connectionOf({ url: 'mqtt://a' }))).toMatchObject({
       clean: false,
-      keepaliveMs: 30_000,
+      keepaliveMs: 15_000,
       maxInFlight: 1024,
       sessionExpiryMs: 604_800_000,
       protocolVersion: undefined,

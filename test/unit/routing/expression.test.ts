@@ -200,6 +200,8 @@ test('a payload is not parsed for rules that do not look inside', () => {
   expect(compileCondition("source == 's' AND !has(eventType)", scope, misses)(subject)).toBe(true)
 })
 
+const needsQuotes = 'A text needs quotes within the expression'
+
 describe('an error', () => {
   test.each([
     ['eventTyp == "a"', 'eventTyp', "did you mean 'eventType'?"],
@@ -207,7 +209,15 @@ describe('an error', () => {
     ["params['sit'] == 'a'", 'sit', "did you mean 'site'?"],
     ['payload.a = 1', '=', "write '==' to compare"],
     ['payload.a == 1 and true', 'and', "write 'AND' in capitals"],
-    ['NOT (payload.a AND nonsense)', 'nonsense', undefined],
+    ['NOT (payload.a AND nonsense)', 'nonsense', `did you mean 'payload.nonsense'? ${needsQuotes}`],
+    ['payload.a == ok', 'ok', `did you mean 'payload.ok'? ${needsQuotes}`],
+    ['site == "a"', 'site', "did you mean 'params.site'?"],
+    ['priority > 3', 'priority', "did you mean 'headers.priority'?"],
+    ['payload.a == True', 'True', "did you mean 'true'?"],
+    ['payload.a > AND true', 'AND', "a value is missing before 'AND'"],
+    ['payload.a > && true', '&&', "a value is missing before '&&'"],
+    ['payload.a NOT in [1]', 'NOT', "'NOT' stands before all that it negates: NOT a == b"],
+    ['(payload.a', '', undefined],
     ['payload.a AND eventType > 5', 'eventType > 5', undefined],
     ["payload.a.matches('(x')", "'(x'", undefined],
     ['payload.a.matches(payload.b)', 'payload.b', undefined],

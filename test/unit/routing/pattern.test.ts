@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import type { AddressPattern } from '../../../src/adapter/protocol.ts'
 import { AddressIndex } from '../../../src/routing/address-index.ts'
-import { compilePattern, toNative } from '../../../src/routing/pattern.ts'
+import { compilePattern } from '../../../src/routing/pattern.ts'
 import type { RuleError } from '../../../src/routing/rule-error.ts'
 import { thrownBy } from './subjects.ts'
 
@@ -71,13 +71,6 @@ test.each([
 
 test('a second capture of a name is shown where it stands', () => {
   expect((thrownBy(() => compilePattern(mqtt('a/{x}/{x}'))) as RuleError).offset).toBe(6)
-})
-
-test('toNative gives the pattern in the wildcards of the protocol', () => {
-  expect(toNative(mqtt('sensors/{site}/#'))).toBe('sensors/+/#')
-  expect(toNative(amqp('{a}.x.{rest#}'))).toBe('*.x.#')
-  expect(toNative({ text: 'a{b', separator: undefined })).toBe('a{b')
-  expect(() => toNative(kafka('a.{b}'))).toThrow('no wildcards')
 })
 
 describe('an index', () => {

@@ -166,7 +166,7 @@ describe('a decision', () => {
 describe('a target', () => {
   test('whose message would choose its destination freely is refused', () => {
     const compile = (to: TargetConfig) => () => compileTarget(to, scopeWith('x'), protocolOf)
-    expect(compile(target({ topic: '{params.x}' }))).toThrow('choose its destination freely')
+    expect(compile(target({ topic: '{params.x}' }))).toThrow('a sender could choose any destination')
     expect(compile(target({ topic: '{params.x}' }, { allow: ['a'] }))).not.toThrow()
     expect(compile(target({ topic: 'a', key: '{params.x}' }))).not.toThrow()
   })
@@ -181,14 +181,6 @@ describe('a target', () => {
     expect(thrownBy(() => outbound(subjectOf({}, { params: { x: 'c' } })))).toMatchObject({
       code: 'DESTINATION_INVALID',
     })
-  })
-
-  test('can send another message than the one its templates see', () => {
-    const { outbound } = compileTarget(target({ topic: 'dead/{eventType}' }), scopeWith(), protocolOf)
-    const other = subjectOf({}).envelope
-    const sent = outbound(subjectOf({}, { eventType: 'Order' }), other)
-    expect(sent.target).toEqual({ topic: 'dead/Order' })
-    expect(sent.envelope).toBe(other)
   })
 })
 
