@@ -1,11 +1,11 @@
 import { protocols } from '../../protocols/index.ts'
 import type { Log } from '../adapter/contract.ts'
-import { AdminServer } from '../admin/server.ts'
+import { AdminServer, type Metrics } from '../admin/server.ts'
 import type { GatewayConfig } from '../config/types.ts'
 import { GatewayError, messageOf } from '../errors.ts'
 import { Gateway } from '../gateway.ts'
 import { createLog, type LogFormat, type LogLevel } from '../telemetry/log.ts'
-import { createMetrics } from '../telemetry/metrics.ts'
+import type { GatewayStatus } from '../telemetry/status.ts'
 import { version } from '../version.ts'
 import { readConfig } from './config-file.ts'
 import { exitCodes } from './exit-codes.ts'
@@ -22,13 +22,8 @@ export async function run(file: string | undefined, options: RunOptions): Promis
   const log = createLog({ level: options.logLevel, format: options.logFormat })
   failStop(log)
   const gateway = new Gateway(config, protocols, log)
-  const admin =
-    config.gateway.admin &&
-    new AdminServer(
-      config.gateway.admin,
-      () => gateway.status(),
-      createMetrics(() => gateway.status()),
-    )
+  const status = () => gateway.status()
+  const admin = config.gateway.admin && new AdminServer(config.gateway.admin, status, metricsOf(status))
   try {
     const address = await admin?.listen()
     gateway.start()
@@ -40,6 +35,14 @@ export async function run(file: string | undefined, options: RunOptions): Promis
     return reportFailure(error, log)
   } finally {
     await admin?.close()
+  }
+}
+
+function metricsOf(status: () => GatewayStatus): Metrics {
+  let registry: ReturnType<Metrics> | undefined
+  return () => {
+    registry ??= import('../telemetry/metrics.ts').then(({ createMetrics }) => createMetrics(status))
+    return registry
   }
 }
 

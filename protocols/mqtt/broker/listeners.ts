@@ -1,13 +1,16 @@
 /** The sockets devices come in by: tcp, tls, and websockets over either. */
 import { readFileSync } from 'node:fs'
-import http from 'node:http'
-import https from 'node:https'
+import type http from 'node:http'
 import net, { type AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
 import tls from 'node:tls'
 import { createWebSocketStream, type WebSocket, WebSocketServer } from 'ws'
 import { messageOf, PermanentError, RetryableError } from '../../../src/errors.ts'
 import type { Limits, ListenAddress, ListenerTls } from './config.ts'
+
+// An `import` of these reads all their exports, and so loads undici, which no broker needs.
+const { createServer: createHttpServer } = process.getBuiltinModule('node:http')
+const { createServer: createHttpsServer } = process.getBuiltinModule('node:https')
 
 const maxConnectBytes = 80 * 1024 // a CONNECT of 64 KiB and the frames around it
 
@@ -86,9 +89,9 @@ export class Listeners {
 
   #createServer(address: ListenAddress): net.Server {
     if (address.scheme === 'mqtt') return net.createServer({ noDelay: true }, (socket) => this.#onSocket(socket))
-    if (address.scheme === 'ws') return this.#withWebSockets(http.createServer(this.#httpOptions()))
+    if (address.scheme === 'ws') return this.#withWebSockets(createHttpServer(this.#httpOptions()))
     const secure = { ...readTls(this.#options.tls, address), handshakeTimeout: this.#options.limits.connectTimeoutMs }
-    if (address.scheme === 'wss') return this.#withWebSockets(https.createServer({ ...secure, ...this.#httpOptions() }))
+    if (address.scheme === 'wss') return this.#withWebSockets(createHttpsServer({ ...secure, ...this.#httpOptions() }))
     const server = tls.createServer({ ...secure, noDelay: true }, (socket) => this.#onSocket(socket))
     server.on('tlsClientError', (_error, socket) => socket.destroy()) // at a handshake timeout node leaves it open
     return server

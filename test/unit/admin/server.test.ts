@@ -16,15 +16,14 @@ const status: GatewayStatus = {
   inFlight: { count: 1, bytes: 2 },
 }
 
+const registry = createMetrics(() => status)
+const metrics = async () => registry
+
 const servers: AdminServer[] = []
 afterEach(() => Promise.all(servers.splice(0).map((server) => server.close())))
 
 async function listening(token?: string): Promise<string> {
-  const server = new AdminServer(
-    { host: '127.0.0.1', port: 0, token },
-    () => status,
-    createMetrics(() => status),
-  )
+  const server = new AdminServer({ host: '127.0.0.1', port: 0, token }, () => status, metrics)
   servers.push(server)
   return server.listen()
 }
@@ -113,11 +112,7 @@ test('a foreign name for the loopback address is refused', async () => {
 test('a port in use is named', async () => {
   const url = await listening()
   const port = Number(new URL(url).port)
-  const second = new AdminServer(
-    { host: '127.0.0.1', port, token: undefined },
-    () => status,
-    createMetrics(() => status),
-  )
+  const second = new AdminServer({ host: '127.0.0.1', port, token: undefined }, () => status, metrics)
   await expect(second.listen()).rejects.toMatchObject({
     code: 'PORT_IN_USE',
     message: expect.stringContaining(String(port)),
