@@ -117,7 +117,7 @@ export class Gateway {
     const outlets = route.to.map((target, index) => {
       const { dispatcher } = this.#outboundLink(target)
       const { order, retry } = route
-      const parts = { order, retry, dispatcher, stats: stats.targets[index]!, deadLetters }
+      const parts = { order, retry, dispatcher, stats: stats.targets[index]!, deadLetters, log: this.#log }
       return new Outlet({ ...parts, id: `${route.name}/${index}`, addressOf: this.#addressOf(target) })
     })
     return new RouteRun({ compiled, stats, outlets, deadLetters, gatewayId: this.#config.gateway.id })

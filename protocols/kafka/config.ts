@@ -32,7 +32,7 @@ export const KafkaConnection = z.strictObject({
     .prefault('10s')
     .meta({ description: 'Longest time for one broker to accept the connection and the credentials.' }),
   requestTimeout: duration()
-    .prefault('30s')
+    .prefault('20s')
     .meta({ description: 'Longest time for a broker to answer, and for a batch to be confirmed.' }),
 })
 export type KafkaConnection = z.infer<typeof KafkaConnection>
@@ -76,7 +76,10 @@ export const KafkaTarget = z.strictObject({
   topic: z
     .string()
     .min(1)
-    .meta({ description: 'Topic; must exist.', examples: ['telemetry.{params.site}'] }),
+    .meta({
+      description: 'Topic; one that is missing is created only where the broker does so by itself.',
+      examples: ['telemetry.{params.site}'],
+    }),
   key: z
     .string()
     .optional()

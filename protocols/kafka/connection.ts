@@ -57,7 +57,7 @@ export class Cluster {
 
   /** Connects to the first broker of the list that answers. Throws the last one's error. */
   async open(signal: AbortSignal): Promise<void> {
-    await this.refresh([], signal)
+    await this.refresh([], { signal })
   }
 
   /** Destroys every socket; waits for nobody. https://github.com/tulios/kafkajs/issues/767 */
@@ -78,12 +78,15 @@ export class Cluster {
   }
 
   /** Asks anew who leads what; `undefined` asks for all topics. Topics not there have an error code in `topic`. */
-  async refresh(topics: readonly string[] | undefined, signal?: AbortSignal): Promise<Metadata> {
+  async refresh(
+    topics: readonly string[] | undefined,
+    { signal, mayCreate }: { signal?: AbortSignal | undefined; mayCreate?: boolean } = {},
+  ): Promise<Metadata> {
     let failure: unknown
     for (const address of this.#candidates()) {
       signal?.throwIfAborted()
       try {
-        const metadata = await this.#send(address, metadataRequest(topics), this.#settings.requestTimeout)
+        const metadata = await this.#send(address, metadataRequest(topics, mayCreate), this.#settings.requestTimeout)
         this.#learn(metadata)
         return metadata
       } catch (error) {

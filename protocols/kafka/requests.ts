@@ -30,11 +30,12 @@ export interface Metadata {
 }
 
 /** Never creates a topic. `undefined` asks for all topics. */
-export function metadataRequest(topics: readonly string[] | undefined): WireProtocol<Metadata> {
+/** `mayCreate`: a topic that is not there is made, where the broker's `auto.create.topics.enable` allows it. */
+export function metadataRequest(topics: readonly string[] | undefined, mayCreate = false): WireProtocol<Metadata> {
   const body = new Writer(256)
   if (topics === undefined) body.int32(-1)
   else body.array(topics, (writer, topic) => writer.string(topic))
-  body.int8(0)
+  body.int8(mayCreate ? 1 : 0)
   return protocol({ apiKey: 3, apiVersion: 6, apiName: 'Metadata' }, body.written, readMetadata)
 }
 

@@ -106,7 +106,7 @@ export class KafkaSink implements Sink<KafkaTarget> {
     const unknown = [...topics].filter((topic) => !isUsable(cluster.topic(topic)))
     const now = Date.now()
     const asked = unknown.filter((topic) => (this.#absentUntil.get(topic) ?? 0) <= now)
-    if (asked.length > 0) await cluster.refresh(asked)
+    if (asked.length > 0) await cluster.refresh(asked, { mayCreate: true })
     const absent = new Map<string, GatewayError>()
     for (const topic of unknown) {
       const metadata = cluster.topic(topic)

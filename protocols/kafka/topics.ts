@@ -27,7 +27,7 @@ export async function findTopics(
 ): Promise<string[]> {
   const exact = patterns.filter(isExact)
   const expressions = patterns.filter((pattern) => !isExact(pattern)).map(topicRegExp)
-  const metadata = await cluster.refresh(expressions.length > 0 ? undefined : exact, signal)
+  const metadata = await cluster.refresh(expressions.length > 0 ? undefined : exact, { signal })
   const present = new Map(metadata.topics.map((topic) => [topic.name, topic]))
   for (const topic of exact) {
     const { errorCode } = present.get(topic) ?? { errorCode: unknownTopic }

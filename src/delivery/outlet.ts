@@ -1,9 +1,15 @@
-import type { GatewayError } from '../errors.ts'
+import type { Log } from '../adapter/contract.ts'
+import { type GatewayError, RetryableError } from '../errors.ts'
 import type { TargetStats } from '../telemetry/stats.ts'
 import type { DeadLetterOffice } from './dead-letter-office.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Parcel, ParcelOwner } from './parcel.ts'
 import type { Transit } from './transit.ts'
+
+/** A destination that takes nothing is named in the log once in this time, in milliseconds. */
+const remindMs = 60_000
+/** Most destinations named in that time; a template may make any number of them. */
+const maxNamed = 20
 
 /** One target of one route: owns its parcels, and tells their transits what became of them. */
 export class Outlet implements ParcelOwner {
@@ -14,6 +20,10 @@ export class Outlet implements ParcelOwner {
   readonly #stats: TargetStats
   readonly #deadLetters: DeadLetterOffice
   readonly #addressOf: (target: unknown) => string
+  readonly #log: Log
+  /** Destinations of which the log has said, since `#namedSinceMs`, that their messages wait. */
+  readonly #named = new Set<string>()
+  #namedSinceMs = 0
 
   constructor(parts: {
     id: string
@@ -24,6 +34,7 @@ export class Outlet implements ParcelOwner {
     deadLetters: DeadLetterOffice
     /** `kafka://events/telemetry` for logs and dead letters. */
     addressOf: (target: unknown) => string
+    log: Log
   }) {
     this.id = parts.id
     this.order = parts.order
@@ -32,6 +43,7 @@ export class Outlet implements ParcelOwner {
     this.#stats = parts.stats
     this.#deadLetters = parts.deadLetters
     this.#addressOf = parts.addressOf
+    this.#log = parts.log
   }
 
   confirmed(parcel: Parcel, nowMs: number): void {
@@ -41,8 +53,10 @@ export class Outlet implements ParcelOwner {
     transitOf(parcel).confirmed(nowMs)
   }
 
-  retried(_parcel: Parcel, _error: GatewayError): void {
+  /** Of an outage the connection speaks; a destination that is missing, closed or full shows nowhere else. */
+  retried(parcel: Parcel, error: GatewayError): void {
     this.#stats.attemptsRetry += 1
+    if (error instanceof RetryableError && !error.isOutage) this.#sayWaiting(parcel, error)
   }
 
   failed(parcel: Parcel, error: GatewayError): void {
@@ -53,6 +67,18 @@ export class Outlet implements ParcelOwner {
 
   released(parcel: Parcel): void {
     transitOf(parcel).released(performance.now())
+  }
+
+  #sayWaiting(parcel: Parcel, error: GatewayError): void {
+    const nowMs = performance.now()
+    if (nowMs - this.#namedSinceMs >= remindMs) {
+      this.#named.clear()
+      this.#namedSinceMs = nowMs
+    }
+    const target = this.#addressOf(parcel.outbound.target)
+    if (this.#named.has(target) || this.#named.size >= maxNamed) return
+    this.#named.add(target)
+    this.#log.warn(`messages for ${target} wait: ${error.message}; trying again`, { target, code: error.code })
   }
 }
 

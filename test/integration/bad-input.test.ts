@@ -4,12 +4,12 @@ import { join } from 'node:path'
 import { expect } from '@jest/globals'
 import amqplib from 'amqplib'
 import { Kafka, logLevel } from 'kafkajs'
-import mqtt from 'mqtt'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { startMosquitto } from '../support/brokers/mosquitto.ts'
 import type { TestGateway } from '../support/gateway.ts'
 import { eventually } from '../support/poll.ts'
-import { amqpPlace, arrived, fresh, type Got, kafkaPlace, mqttPlace, type Place, type Scope, scenario, texts } from './delivery-fixture.ts'
+import { arrived, type Scope, scenario, texts } from './delivery-fixture.ts'
+import { amqpPlace, fresh, type Got, kafkaPlace, mqttPlace, type Place } from './delivery-places.ts'
 
 function letters({ dataDir }: TestGateway): { reason: string; error: { code: string }; body: Buffer }[] {
   const lines = readFileSync(join(dataDir, 'dead-letters.ndjson'), 'utf8').trim().split('\n')
@@ -51,10 +51,12 @@ routes: [{ name: road, from: { connection: source, ${source.from} }, when: paylo
   expect(stats.missingFields()).toBe(malformed.length)
 })
 
-scenario('a body that is no JSON and is to be changed is a dead letter, byte for byte, reason transform', async (scope) => {
-  const [source, target] = [await amqpPlace(), await kafkaPlace()]
-  const gateway = await scope
-    .gateway(`
+scenario(
+  'a body that is no JSON and is to be changed is a dead letter, byte for byte, reason transform',
+  async (scope) => {
+    const [source, target] = [await amqpPlace(), await kafkaPlace()]
+    const gateway = await scope
+      .gateway(`
 gateway: { id: ${fresh()}, admin: false }
 connections: { source: ${source.connection}, target: ${target.connection} }
 routes:
@@ -63,25 +65,31 @@ routes:
     set: { payload.twice: payload.n * 2 }
     to: [{ connection: target, ${target.to} }]
 `)
-    .ready()
-  const connection = await amqplib.connect(brokerAddresses().amqp)
-  scope.after(() => connection.close())
-  const channel = await connection.createConfirmChannel()
-  for (const body of [...malformed, '{"n":21}']) channel.sendToQueue(source.name, Buffer.from(body))
-  channel.sendToQueue(source.name, Buffer.from([0xff, 0xfe, 0x00]))
-  await channel.waitForConfirms()
-  const stats = gateway.route('road')
-  await eventually(() => stats.delivered + stats.deadLetteredTotal === malformed.length + 2, { what: 'all ended' })
-  expect(Object.fromEntries(stats.deadLettered)).toEqual({ transform: malformed.length + 1 })
-  const bodies = letters(gateway).map(({ body }) => body.toString('hex'))
-  expect(bodies.sort()).toEqual([...malformed.map((text) => Buffer.from(text).toString('hex')), 'fffe00'].sort())
-  const reader = await scope.use(target.reader())
-  await eventually(() => reader.got.length === 1, { what: 'the good one' })
-  expect(JSON.parse(reader.got[0]!.text)).toEqual({ n: 21, twice: 42 })
-})
+      .ready()
+    const connection = await amqplib.connect(brokerAddresses().amqp)
+    scope.after(() => connection.close())
+    const channel = await connection.createConfirmChannel()
+    for (const body of [...malformed, '{"n":21}']) channel.sendToQueue(source.name, Buffer.from(body))
+    channel.sendToQueue(source.name, Buffer.from([0xff, 0xfe, 0x00]))
+    await channel.waitForConfirms()
+    const stats = gateway.route('road')
+    await eventually(() => stats.delivered + stats.deadLetteredTotal === malformed.length + 2, { what: 'all ended' })
+    expect(Object.fromEntries(stats.deadLettered)).toEqual({ transform: malformed.length + 1 })
+    const bodies = letters(gateway).map(({ body }) => body.toString('hex'))
+    expect(bodies.sort()).toEqual([...malformed.map((text) => Buffer.from(text).toString('hex')), 'fffe00'].sort())
+    const reader = await scope.use(target.reader())
+    await eventually(() => reader.got.length === 1, { what: 'the good one' })
+    expect(JSON.parse(reader.got[0]!.text)).toEqual({ n: 21, twice: 42 })
+  },
+)
 
 /** From AMQP: among small messages one whose body is too large for the target. */
-async function checkTooLarge(scope: Scope, target: Place, bytes: number, reader: () => Promise<{ got: Got[] }>): Promise<void> {
+async function checkTooLarge(
+  scope: Scope,
+  target: Place,
+  bytes: number,
+  reader: () => Promise<{ got: Got[] }>,
+): Promise<void> {
   const source = await amqpPlace()
   const gateway = await scope
     .gateway(`
@@ -94,7 +102,10 @@ routes: [{ name: road, from: { connection: source, ${source.from} }, set: { key:
   const [before, after] = [texts(20), texts(20)]
   await (await scope.use(source.sender())).send([...before, large, ...after])
   const stats = gateway.route('road')
-  await eventually(() => stats.delivered + stats.deadLetteredTotal === 41, { withinMs: 20_000, what: `all ended: ${JSON.stringify(gateway.lines)}` })
+  await eventually(() => stats.delivered + stats.deadLetteredTotal === 41, {
+    withinMs: 20_000,
+    what: `all ended: ${JSON.stringify(gateway.lines)}`,
+  })
   expect(Object.fromEntries(stats.deadLettered)).toEqual({ 'too-large': 1 })
   expect(letters(gateway)).toMatchObject([{ reason: 'too-large', error: { code: 'MESSAGE_TOO_LARGE' } }])
   expect(letters(gateway)[0]!.body.toString()).toBe(large)
@@ -116,7 +127,7 @@ scenario('over the maxMessageSize of AMQP: too-large, and the lane goes on', asy
   await checkTooLarge(scope, target, 20_000, () => scope.use(target.reader()))
 })
 
-scenario("over the maximum packet size of an MQTT broker: too-large, and the lane goes on", async (scope) => {
+scenario('over the maximum packet size of an MQTT broker: too-large, and the lane goes on', async (scope) => {
   const broker = await startMosquitto({ conf: ['max_packet_size 4000'] })
   scope.after(() => broker.stop())
   const target = await mqttPlace({ address: broker.address })
@@ -148,15 +159,10 @@ routes:
     })
     const reader = await scope.use(end.reader())
     await eventually(() => reader.got.length === 3, { what: 'all three' })
-    const byKey = Object.fromEntries(reader.got.map(({ key, payload }) => [key, payload === null ? null : payload.toString()]))
+    const byKey = Object.fromEntries(
+      reader.got.map(({ key, payload }) => [key, payload === null ? null : payload.toString()]),
+    )
     expect(byKey).toEqual({ gone: null, empty: '', full: 'body' })
     expect(String(reader.got.find(({ key }) => key === 'gone')!.headers.why)).toBe('deleted')
   })
 }
-
-scenario('over the packet size of an MQTT 3.1.1 broker, which can only hang up: the others still arrive', async (scope) => {
-  const broker = await startMosquitto({ conf: ['max_packet_size 4000'] })
-  scope.after(() => broker.stop())
-  const target = await mqttPlace({ address: broker.address, settings: 'protocolVersion: 4' })
-  await checkTooLarge(scope, target, 20_000, () => scope.use(target.reader()))
-})

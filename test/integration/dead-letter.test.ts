@@ -2,26 +2,22 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from '@jest/globals'
-import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { type EndName, endNames } from '../support/peers.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
-import { startProxy } from '../support/proxy.ts'
+import { type Scope, scenario, setKey, texts } from './delivery-fixture.ts'
 import {
   amqpPlace,
   committed,
-  type Got,
   fresh,
+  type Got,
   kafkaPlace,
   mqttPlace,
   type Place,
   placeAt,
   queueDepth,
-  type Scope,
-  scenario,
-  setKey,
-  texts,
-} from './delivery-fixture.ts'
+  wireTo,
+} from './delivery-places.ts'
 
 /** Messages for which `n` is uneven go where no queue is bound: the broker refuses them. */
 const route = (source: Place, target: Place, deadLetter = '', connections = '') => `
@@ -102,25 +98,30 @@ scenario('without a target of their own they are kept in dead-letters.ndjson, an
   }
 })
 
-scenario('while the dead letter target is away the message waits, its source unanswered; then it gets there', async (scope) => {
-  const port = await freePort()
-  const [source, target, grave] = [await kafkaPlace(), await amqpPlace(), await mqttPlace({ port })]
-  const yaml = route(source, target, `deadLetter: { connection: grave, ${grave.to} }`, `grave: ${grave.connection}`)
-  const gateway = scope.gateway(yaml)
-  const [reader, letters] = [await scope.use(target.reader()), await scope.use(grave.reader())]
-  const { refused, good } = await load(scope, source, 40)
-  await eventually(() => reader.got.length >= 20 && gateway.link('grave', 'sink').reconnects > 2, { what: 'the others' })
-  expect(textsOf(reader.got)).toEqual(good.toSorted())
-  expect(letters.got).toEqual([])
-  expect(gateway.route('road')).toMatchObject({ delivered: 20, inFlight: 20, deadLetteredTotal: 0 })
-  expect(gateway.link('source', 'source').settled).toBe(20)
+scenario(
+  'while the dead letter target is away the message waits, its source unanswered; then it gets there',
+  async (scope) => {
+    const port = await freePort()
+    const [source, target, grave] = [await kafkaPlace(), await amqpPlace(), await mqttPlace({ port })]
+    const yaml = route(source, target, `deadLetter: { connection: grave, ${grave.to} }`, `grave: ${grave.connection}`)
+    const gateway = scope.gateway(yaml)
+    const [reader, letters] = [await scope.use(target.reader()), await scope.use(grave.reader())]
+    const { refused, good } = await load(scope, source, 40)
+    await eventually(() => reader.got.length >= 20 && gateway.link('grave', 'sink').reconnects > 2, {
+      what: 'the others',
+    })
+    expect(textsOf(reader.got)).toEqual(good.toSorted())
+    expect(letters.got).toEqual([])
+    expect(gateway.route('road')).toMatchObject({ delivered: 20, inFlight: 20, deadLetteredTotal: 0 })
+    expect(gateway.link('source', 'source').settled).toBe(20)
 
-  await scope.use(startProxy(Number(/:(\d+)\/?$/.exec(brokerAddresses().mqtt)![1]), port))
-  await eventually(() => gateway.route('road').inFlight === 0, { withinMs: 30_000, what: 'all ended' })
-  await eventually(() => letters.got.length >= 20, { what: 'the letters' })
-  expect(textsOf(letters.got)).toEqual(refused.toSorted())
-  expect(gateway.route('road').deadLetteredTotal).toBe(20)
-})
+    await scope.use(wireTo('mqtt', port))
+    await eventually(() => gateway.route('road').inFlight === 0, { withinMs: 30_000, what: 'all ended' })
+    await eventually(() => letters.got.length >= 20, { what: 'the letters' })
+    expect(textsOf(letters.got)).toEqual(refused.toSorted())
+    expect(gateway.route('road').deadLetteredTotal).toBe(20)
+  },
+)
 
 scenario('a gateway that ends before the letter is safe gives the message back to its source', async (scope) => {
   const [source, target] = [await amqpPlace(), await amqpPlace()]

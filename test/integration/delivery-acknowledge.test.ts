@@ -1,25 +1,13 @@
 /** `acknowledge: delivered`: with a target that swallows everything, the source's broker still owns every message. */
 import { expect } from '@jest/globals'
 import mqtt from 'mqtt'
-import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { startKafka } from '../support/brokers/kafka.ts'
 import { type EndName, endNames } from '../support/peers.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
 import { startProxy, type TcpProxy } from '../support/proxy.ts'
-import {
-  arrived,
-  checkNothingLost,
-  committed,
-  fresh,
-  type Place,
-  placeAt,
-  queueDepth,
-  type Scope,
-  scenario,
-  setKey,
-  texts,
-} from './delivery-fixture.ts'
+import { arrived, checkNothingLost, type Scope, scenario, setKey, texts } from './delivery-fixture.ts'
+import { committed, fresh, type Place, placeAt, queueDepth, wireTo } from './delivery-places.ts'
 
 const road = (source: { connection: string; from: string }, target: Place) => `
 gateway: { id: ${fresh()}, drain: 300ms, admin: false }
@@ -36,8 +24,7 @@ async function hollow(scope: Scope, protocol: EndName): Promise<{ target: Place;
     const proxy = await scope.use(startProxy(broker.port, port))
     return { target: await placeAt('kafka', { address: `127.0.0.1:${port}`, settings: patience.kafka }), proxy }
   }
-  const address = brokerAddresses()[protocol]
-  const proxy = await scope.use(startProxy(Number(/:(\d+)\/?$/.exec(address)![1])))
+  const proxy = await scope.use(wireTo(protocol))
   return { target: await placeAt(protocol, { port: proxy.port, settings: patience[protocol] }), proxy }
 }
 
@@ -89,7 +76,10 @@ for (const to of endNames) {
   scenario(`a device of the embedded broker has no PUBACK for what ${to} has not confirmed`, async (scope) => {
     const port = await freePort()
     const { target, proxy } = await hollow(scope, to)
-    const source = { connection: `{ protocol: mqtt, listen: "mqtt://127.0.0.1:${port}" }`, from: 'topic: "dev/{key}", qos: 1' }
+    const source = {
+      connection: `{ protocol: mqtt, listen: "mqtt://127.0.0.1:${port}" }`,
+      from: 'topic: "dev/{key}", qos: 1',
+    }
     const gateway = await scope.gateway(road(source, target)).ready()
     const device = await mqtt.connectAsync(`mqtt://127.0.0.1:${port}`, { protocolVersion: 4, reconnectPeriod: 0 })
     scope.after(() => device.endAsync(true))

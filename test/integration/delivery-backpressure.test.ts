@@ -1,69 +1,77 @@
 /** A target that is away and 50,000 messages at the source: the gateway takes in its budget and no more. */
 import { expect } from '@jest/globals'
+import { Kafka, logLevel } from 'kafkajs'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import type { EndName } from '../support/peers.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
-import { startProxy } from '../support/proxy.ts'
-import { arrived, checkNothingLost, fresh, mqttPlace, type Place, placeAt, scenario, setKey, texts } from './delivery-fixture.ts'
-
-const total = 50_000
-const mebibyte = 1024 ** 2
+import { arrived, checkNothingLost, oneAtATime, scenario, setKey, texts } from './delivery-fixture.ts'
+import { amqpPlace, committed, fresh, kafkaPlace, mqttPlace, type Place, placeAt, wireTo } from './delivery-places.ts'
+import { counts, Installation, type Program } from './delivery-program.ts'
 
 interface Limits {
   readonly source: EndName
+  readonly total: number
   /** Settings of the gateway, of the source's connection and of `from`. */
-  readonly gateway: string
+  readonly gateway?: string
   readonly connection?: string
   readonly from?: string
   /** What that allows in flight. */
   readonly count: number
-  readonly bytes: number
+  readonly bytes?: number
 }
 
-const cases: readonly (Limits & { title: string })[] = [
-  { title: "kafka's maxInFlight", source: 'kafka', gateway: '', from: 'maxInFlight: 700', count: 700, bytes: 64 * mebibyte },
-  { title: "amqp's prefetch", source: 'amqp', gateway: '', from: 'prefetch: 300', count: 300, bytes: 64 * mebibyte },
-  { title: "mqtt's maxInFlight", source: 'mqtt', gateway: '', connection: 'maxInFlight: 200', count: 200, bytes: 64 * mebibyte },
-  // A source may have a read under way when the limit is reached: one response, one prefetch.
-  { title: "the gateway's maxInFlight", source: 'kafka', gateway: ', maxInFlight: 1000', count: 1_000, bytes: 64 * mebibyte },
-  { title: "the gateway's maxInFlightBytes", source: 'amqp', gateway: ', maxInFlightBytes: 256KiB', count: 500 + 500, bytes: mebibyte },
-]
+const cases: Readonly<Record<string, Limits>> = {
+  "kafka's maxInFlight": { source: 'kafka', total: 50_000, from: 'maxInFlight: 700', count: 700 },
+  "amqp's prefetch": { source: 'amqp', total: 50_000, from: 'prefetch: 300', count: 300 },
+  "mqtt's maxInFlight": { source: 'mqtt', total: 10_000, connection: 'maxInFlight: 200', count: 200 },
+  "the gateway's maxInFlight": { source: 'kafka', total: 20_000, gateway: ', maxInFlight: 1000', count: 1_000 },
+  "the gateway's maxInFlightBytes": {
+    ...{ source: 'kafka', total: 20_000, gateway: ', maxInFlightBytes: 256KiB' },
+    ...{ count: 500, bytes: 257 * 1024 }, // a message counts as its payload and 512 bytes; the last one may go over
+  },
+}
 
-for (const { title, source: protocol, count, bytes, ...limits } of cases) {
-  scenario(`${protocol}: never more in flight than ${title}, and reading goes on when the target comes`, async (scope) => {
-    const port = await freePort()
-    const source = await placeAt(protocol, limits.connection === undefined ? {} : { settings: limits.connection })
-    const target = await mqttPlace({ port })
-    const gateway = scope.gateway(yamlOf(source, target, limits))
-    await eventually(() => gateway.link('source', 'source').state === 'up', { what: 'the source' })
-    const sent = texts(total)
-    const sender = await scope.use(source.sender())
-    const most = { count: 0, bytes: 0, memory: 0 }
-    const look = setInterval(() => {
-      const { inFlight } = gateway.gateway.status()
-      most.count = Math.max(most.count, inFlight.count)
-      most.bytes = Math.max(most.bytes, inFlight.bytes)
-    }, 1)
-    scope.after(() => clearInterval(look))
-    await sender.send(sent)
-    await eventually(() => gateway.gateway.status().inFlight.count > count / 4, { what: 'full' })
-    await eventually(() => gateway.link('target', 'sink').reconnects >= 4, { what: 'some time' })
-    expect({ settled: gateway.link('source', 'source').settled }).toEqual({ settled: 0 })
-    expect(gateway.link('source', 'source').received).toBeLessThanOrEqual(count)
+const inTurn = oneAtATime()
+for (const [title, limits] of Object.entries(cases)) {
+  const { source: protocol, total, count, bytes = Number.POSITIVE_INFINITY } = limits
+  scenario(
+    `${protocol}: never more in flight than ${title}, and reading goes on when the target comes`,
+    inTurn(async (scope) => {
+      const port = await freePort()
+      const settings = limits.connection === undefined ? {} : { settings: limits.connection }
+      const [source, target] = [await placeAt(protocol, settings), await amqpPlace({ port })]
+      const gateway = scope.gateway(yamlOf(source, target, limits))
+      await eventually(() => gateway.link('source', 'source').state === 'up', { what: 'the source' })
+      const most = { count: 0, bytes: 0 }
+      const look = setInterval(() => {
+        const { inFlight } = gateway.gateway.status()
+        most.count = Math.max(most.count, inFlight.count)
+        most.bytes = Math.max(most.bytes, inFlight.bytes)
+      }, 1)
+      scope.after(() => clearInterval(look))
+      const sent = texts(total)
+      await (await scope.use(source.sender())).send(sent)
+      await eventually(() => gateway.link('target', 'sink').reconnects >= 4, { what: 'some time' })
+      const { received, settled } = gateway.link('source', 'source')
+      expect(settled).toBe(0)
+      expect(received).toBeGreaterThan(count / 4)
+      expect(received).toBeLessThanOrEqual(count)
 
-    await scope.use(startProxy(Number(/:(\d+)\/?$/.exec(brokerAddresses().mqtt)![1]), port))
-    const reader = await scope.use(target.reader())
-    await arrived(reader, sent, 90_000)
-    checkNothingLost(reader.got, sent)
-    expect(most.count).toBeLessThanOrEqual(count)
-    expect(most.bytes).toBeLessThanOrEqual(bytes)
-    await eventually(() => gateway.link('source', 'source').settled === total, { what: 'all settled' })
-  }, 180_000)
+      await scope.use(wireTo('amqp', port))
+      const reader = await scope.use(target.reader())
+      await arrived(reader, sent, 60_000)
+      checkNothingLost(reader.got, sent)
+      expect(most.count).toBeLessThanOrEqual(count)
+      expect(most.bytes).toBeLessThanOrEqual(bytes)
+      await eventually(() => gateway.link('source', 'source').settled === total, { what: 'all settled' })
+    }),
+    200_000,
+  )
 }
 
 const yamlOf = (source: Place, target: Place, limits: Pick<Limits, 'gateway' | 'from'>) => `
-gateway: { id: ${fresh()}, drain: 5s, admin: false${limits.gateway} }
+gateway: { id: ${fresh()}, drain: 5s, admin: false${limits.gateway ?? ''} }
 connections: { source: ${source.connection}, target: ${target.connection} }
 routes:
   - name: road
@@ -71,3 +79,58 @@ routes:
     ${setKey}
     to: [{ connection: target, ${target.to} }]
 `
+
+scenario(
+  'the memory of the program stays bounded with 50,000 messages of 4 KiB at the source and a target away',
+  inTurn(async (scope) => {
+    const [adminPort, nobody] = [await freePort(), await freePort()]
+    const [source, target] = [await kafkaPlace(), await mqttPlace({ port: nobody })]
+    const program = await new Installation(
+      scope,
+      adminPort,
+      `
+gateway: { id: ${fresh()}, maxInFlightBytes: 8MiB, drain: 1s, admin: { listen: "127.0.0.1:${adminPort}" } }
+connections: { source: ${source.connection}, target: ${target.connection} }
+routes: [{ name: road, from: { connection: source, ${source.from} }, to: [{ connection: target, topic: x }] }]
+`,
+    ).run()
+    const before = await memoryOf(program)
+    await fill(source.name)
+    const most = { memory: 0, inFlight: 0 }
+    await eventually(
+      async () => {
+        most.memory = Math.max(most.memory, await memoryOf(program))
+        most.inFlight = Math.max(most.inFlight, (await counts(program)).inFlight)
+        return (await reconnectsOf(program, 'target')) >= 6
+      },
+      { withinMs: 30_000, what: 'some time' },
+    )
+    // A message counts as its payload and 512 bytes: 8 MiB hold 1,821.
+    expect(most.inFlight).toBe(1_821)
+    expect(most.memory - before).toBeLessThan(64 * 1024 ** 2)
+    expect((await program.end('SIGTERM')).code).toBe(0)
+    expect(await committed(source)).toBe(0)
+  }),
+  200_000,
+)
+
+/** Resident bytes. */
+async function memoryOf({ admin }: Program): Promise<number> {
+  const metrics = await (await fetch(`${admin}/metrics`)).text()
+  return Number(/^process_resident_memory_bytes (\S+)/m.exec(metrics)![1])
+}
+
+async function reconnectsOf({ admin }: Program, name: string): Promise<number> {
+  const { connections } = (await (await fetch(`${admin}/api/v1/connections`)).json()) as {
+    connections: { name: string; reconnects: number }[]
+  }
+  return connections.find((connection) => connection.name === name)?.reconnects ?? 0
+}
+
+async function fill(topic: string): Promise<void> {
+  const producer = new Kafka({ brokers: brokerAddresses().kafka, logLevel: logLevel.NOTHING }).producer()
+  await producer.connect()
+  const messages = Array.from({ length: 200 }, () => ({ value: Buffer.alloc(4_096, 'x') }))
+  for (let n = 0; n < 250; n += 1) await producer.send({ topic, messages })
+  await producer.disconnect()
+}

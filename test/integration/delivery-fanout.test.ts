@@ -6,19 +6,8 @@ import amqplib from 'amqplib'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
-import { startProxy } from '../support/proxy.ts'
-import {
-  amqpPlace,
-  arrived,
-  checkNothingLost,
-  fresh,
-  kafkaPlace,
-  mqttPlace,
-  type Place,
-  scenario,
-  setKey,
-  texts,
-} from './delivery-fixture.ts'
+import { arrived, checkNothingLost, scenario, setKey, texts } from './delivery-fixture.ts'
+import { amqpPlace, fresh, kafkaPlace, mqttPlace, type Place, wireTo } from './delivery-places.ts'
 
 scenario('of three targets only the one that fails is tried again; the others get one copy each', async (scope) => {
   const port = await freePort()
@@ -45,7 +34,7 @@ routes:
   expect(stats).toMatchObject({ delivered: 0, inFlight: 200 })
   expect(gateway.link('source', 'source').settled).toBe(0)
 
-  const proxy = await scope.use(startProxy(Number(/:(\d+)\/?$/.exec(brokerAddresses().mqtt)![1]), port))
+  const proxy = await scope.use(wireTo('mqtt', port))
   readers.push(await scope.use(mqtt.reader()))
   await eventually(() => stats.targets[2]!.delivered > 0, { withinMs: 30_000, what: 'the third begins' })
   proxy.cut()
@@ -90,30 +79,36 @@ routes:
   expect(gateway.route('choice')).toMatchObject({ matched: 80, delivered: 40, filtered: 40 })
 })
 
-scenario('two routes on one source: a message is acknowledged when both are done with it, and read once', async (scope) => {
-  const port = await freePort()
-  const source = await kafkaPlace()
-  const [near, far] = [await amqpPlace(), await mqttPlace({ port })]
-  const gateway = scope.gateway(`
+scenario(
+  'two routes on one source: a message is acknowledged when both are done with it, and read once',
+  async (scope) => {
+    const port = await freePort()
+    const source = await kafkaPlace()
+    const [near, far] = [await amqpPlace(), await mqttPlace({ port })]
+    const gateway = scope.gateway(`
 gateway: { id: ${fresh()}, drain: 5s, admin: false }
 connections: { source: ${source.connection}, near: ${near.connection}, far: ${far.connection} }
 routes:
   - { name: near, from: { connection: source, ${source.from} }, ${setKey}, to: [{ connection: near, ${near.to} }] }
   - { name: far, from: { connection: source, ${source.from} }, ${setKey}, to: [{ connection: far, ${far.to} }] }
 `)
-  const sent = texts(100)
-  await (await scope.use(source.sender())).send(sent)
-  await eventually(() => gateway.route('near').delivered === 100, { what: 'one route is done' })
-  expect(gateway.link('source', 'source')).toMatchObject({ received: 100, settled: 0 })
-  await scope.use(startProxy(Number(/:(\d+)\/?$/.exec(brokerAddresses().mqtt)![1]), port))
-  await eventually(() => gateway.link('source', 'source').settled === 100, { withinMs: 30_000, what: 'both are done' })
-  expect(gateway.link('source', 'source').received).toBe(100)
-  for (const place of [near, far]) {
-    const reader = await scope.use(place.reader())
-    await arrived(reader, sent)
-    checkNothingLost(reader.got, sent)
-  }
-})
+    const sent = texts(100)
+    await (await scope.use(source.sender())).send(sent)
+    await eventually(() => gateway.route('near').delivered === 100, { what: 'one route is done' })
+    expect(gateway.link('source', 'source')).toMatchObject({ received: 100, settled: 0 })
+    await scope.use(wireTo('mqtt', port))
+    await eventually(() => gateway.link('source', 'source').settled === 100, {
+      withinMs: 30_000,
+      what: 'both are done',
+    })
+    expect(gateway.link('source', 'source').received).toBe(100)
+    for (const place of [near, far]) {
+      const reader = await scope.use(place.reader())
+      await arrived(reader, sent)
+      checkNothingLost(reader.got, sent)
+    }
+  },
+)
 
 const hop = (id: string, from: Place, to: Place) => `
 gateway: { id: ${id}, drain: 5s, admin: false }

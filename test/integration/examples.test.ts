@@ -21,8 +21,12 @@ beforeEach(() => {
 })
 const exampleText = (name: string): string => readFileSync(join(root, 'examples', name), 'utf8')
 
-/** Runs an example's text until the end of the test; resolves when every connection named is up. */
-async function run(text: string, connected: readonly string[], env: Record<string, string> = {}) {
+/** Runs an example's text until the end of the test; resolves when every connection named is up in that role. */
+async function run(
+  text: string,
+  connected: readonly `${string} as ${'source' | 'sink'}`[],
+  env: Record<string, string> = {},
+) {
   const own = text.includes('gateway:') ? text : `gateway: { id: ${id} }\n${text}`
   const folder = folderWith({ 'example.yaml': own })
   const { kafka, amqp, mqtt: mqttUrl } = brokerAddresses()
@@ -39,8 +43,7 @@ async function run(text: string, connected: readonly string[], env: Record<strin
   afterwards(folder.remove)
   afterwards(() => forgetSession(`${id}-plant-in`))
   afterwards(async () => expect(await gateway.stop()).toMatchObject({ code: 0 }))
-  for (const name of connected) await gateway.wrote(new RegExp(`"${name} is connected`))
-  return gateway
+  for (const link of connected) await gateway.wrote(new RegExp(`"${link.replace(' as', ' is connected as')}`))
 }
 
 /** The persistent session that the gateway leaves at the broker. */
@@ -99,7 +102,7 @@ describe('examples/mqtt-to-kafka.yaml', () => {
 
   test('brings telemetry into the topic of its site, in the order of its device', async () => {
     const kafka = await kafkaClient(`telemetry.${id}`)
-    await run(text, ['plant', 'events'])
+    await run(text, ['plant as source', 'events as sink'])
     const { client } = await device()
     for (let n = 0; n < 20; n += 1) {
       await client.publishAsync(`sensors/${id}/${n % 2}/telemetry`, `{"n":${n}}`, { qos: 1 })
@@ -119,14 +122,13 @@ describe('examples/amqp-commands.yaml', () => {
 
   async function office(name: string) {
     const connection = await amqplib.connect(brokerAddresses().amqp)
-    const channel = await connection.createConfirmChannel()
+    afterwards(() => connection.close())
     afterwards(async () => {
-      await channel.deleteQueue(name)
-      await channel.deleteQueue(`${name}.dead`)
+      const channel = await connection.createChannel()
+      for (const queue of [name, `${name}.dead`]) await channel.deleteQueue(queue)
       await channel.deleteExchange(name)
-      await connection.close()
     })
-    return channel
+    return connection.createConfirmChannel()
   }
 
   test('brings commands to the device they name, and keeps those it cannot understand', async () => {
@@ -134,7 +136,7 @@ describe('examples/amqp-commands.yaml', () => {
     const channel = await office(name)
     const { client, got } = await device()
     await client.subscribeAsync(`devices/${id}/commands`, { qos: 1 })
-    await run(text.replaceAll('plant-commands', name), ['office', 'plant'])
+    await run(text.replaceAll('plant-commands', name), ['office as source', 'plant as sink'])
     const send = (body: string) => channel.publish(name, `device.${id}`, Buffer.from(body), { persistent: true })
     send('{"command":"set-limit","limit":80}')
     send('{"command":"self-destruct"}')
@@ -151,7 +153,8 @@ describe('examples/amqp-commands.yaml', () => {
   test('a command no longer valid waits in the dead letter queue with its reason', async () => {
     const name = `plant-commands-${id}`
     const channel = await office(name)
-    await run(text.replaceAll('plant-commands', name), ['office', 'plant'])
+    await run(text.replaceAll('plant-commands', name), ['office as source', 'plant as sink'])
+    await channel.assertQueue(`${name}.dead`, { durable: true })
     // an expiry of its own, which the broker does not know: it is over when the message arrives
     const headers = { cloudEvents_specversion: '1.0', cloudEvents_id: '1', cloudEvents_source: '/office' }
     const expired = {
@@ -177,9 +180,7 @@ describe('examples/sidecar.yaml', () => {
     const kafka = await kafkaClient(`${events}.orders`, commands)
     const port = String(await freePort())
     const own = text.replaceAll('app-events', events).replaceAll('app-commands', commands)
-    const gateway = await run(own, [], { POD_NAME: id, APP_MQTT_PORT: port })
-    await gateway.wrote(/events is connected as source/)
-    await gateway.wrote(/app is connected as source/)
+    await run(own, ['events as source', 'app as source'], { POD_NAME: id, APP_MQTT_PORT: port })
 
     const { client, got } = await device(`mqtt://127.0.0.1:${port}`)
     await client.subscribeAsync('in/#', { qos: 1 })

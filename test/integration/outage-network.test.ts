@@ -7,19 +7,8 @@ import { type EndName, endNames } from '../support/peers.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
 import { startProxy, type TcpProxy } from '../support/proxy.ts'
-import {
-  arrived,
-  checkNothingLost,
-  fresh,
-  type Place,
-  placeAt,
-  type Scope,
-  scenario,
-  setKey,
-  steadyLoad,
-} from './delivery-fixture.ts'
-
-const otherOf: Record<EndName, EndName> = { mqtt: 'kafka', kafka: 'amqp', amqp: 'mqtt' }
+import { arrived, bothWays, checkNothingLost, otherOf, type Scope, scenario, steadyLoad } from './delivery-fixture.ts'
+import { placeAt, wireTo } from './delivery-places.ts'
 
 /** How the gateway is told to look for a silent peer, and the longest time that may take; amqplib wants two whole intervals empty. */
 const patience: Record<EndName, { settings: string; noticedMs: number }> = {
@@ -36,13 +25,8 @@ const wires: Record<EndName, (scope: Scope) => Promise<{ proxy: TcpProxy; addres
     scope.after(() => broker.stop())
     return { proxy: await scope.use(startProxy(broker.port, port)), address: `127.0.0.1:${port}` }
   },
-  amqp: (scope) => wireTo(scope, brokerAddresses().amqp),
-  mqtt: (scope) => wireTo(scope, brokerAddresses().mqtt),
-}
-
-async function wireTo(scope: Scope, address: string): Promise<{ proxy: TcpProxy; address: string }> {
-  const port = Number(/:(\d+)\/?$/.exec(address)![1])
-  return { proxy: await scope.use(startProxy(port)), address }
+  amqp: async (scope) => ({ proxy: await scope.use(wireTo('amqp')), address: brokerAddresses().amqp }),
+  mqtt: async (scope) => ({ proxy: await scope.use(wireTo('mqtt')), address: brokerAddresses().mqtt }),
 }
 
 const isUp = (gateway: TestGateway, role: 'source' | 'sink') => gateway.link('shaky', role).state === 'up'
@@ -63,60 +47,45 @@ async function noticed(gateway: TestGateway): Promise<number> {
 }
 
 for (const protocol of endNames) {
-  scenario(`${protocol}: a reset and a black hole are noticed in time by source and target, and nothing is lost`, async (scope) => {
-    const { proxy, address } = await wires[protocol](scope)
-    const { settings, noticedMs } = patience[protocol]
-    const at = { address, port: proxy.port, settings }
-    const out = { from: await placeAt(protocol, at), to: await placeAt(otherOf[protocol]) }
-    const into = { from: await placeAt(otherOf[protocol]), to: await placeAt(protocol, at) }
-    const gateway = await scope.gateway(yamlOf(out, into)).ready()
-    const outlet = await scope.use(out.to.reader())
-    const sent = { out: [] as string[], into: [] as string[], unsure: [] as string[] }
-    /** Load on both roads while `fault` happens. */
-    const during = async (fault: () => Promise<void>) => {
-      const loads = [await steadyLoad(scope, out.from), await steadyLoad(scope, into.from)] as const
-      const delivered = gateway.route('into').delivered
-      await eventually(() => gateway.route('into').delivered > delivered + 100, { what: 'load', withinMs: 20_000 })
-      await fault()
-      await Promise.all(loads.map((load) => load.stop()))
-      sent.out.push(...loads[0].confirmed)
-      sent.into.push(...loads[1].confirmed)
-      sent.unsure.push(...loads[0].unsure)
-      await gateway.ready()
-    }
-    const whileAway = async (fault: () => void) => {
-      fault()
-      const ms = await noticed(gateway)
-      proxy.restore()
-      return ms
-    }
+  scenario(
+    `${protocol}: a reset and a black hole are noticed in time by source and target, and nothing is lost`,
+    async (scope) => {
+      const { proxy, address } = await wires[protocol](scope)
+      const { settings, noticedMs } = patience[protocol]
+      const at = { address, port: proxy.port, settings }
+      const out = { from: await placeAt(protocol, at), to: await placeAt(otherOf[protocol]) }
+      const into = { from: await placeAt(otherOf[protocol]), to: await placeAt(protocol, at) }
+      const gateway = await scope.gateway(bothWays(out, into)).ready()
+      const outlet = await scope.use(out.to.reader())
+      const sent = { out: [] as string[], into: [] as string[], unsure: [] as string[] }
+      /** Load on both roads while `fault` happens. */
+      const during = async (fault: () => Promise<void>) => {
+        const loads = [await steadyLoad(scope, out.from), await steadyLoad(scope, into.from)] as const
+        const delivered = gateway.route('into').delivered
+        await eventually(() => gateway.route('into').delivered > delivered + 100, { what: 'load', withinMs: 20_000 })
+        await fault()
+        await Promise.all(loads.map((load) => load.stop()))
+        sent.out.push(...loads[0].confirmed)
+        sent.into.push(...loads[1].confirmed)
+        sent.unsure.push(...loads[0].unsure)
+        await gateway.ready()
+      }
+      const whileAway = async (fault: () => void) => {
+        fault()
+        const ms = await noticed(gateway)
+        proxy.restore()
+        return ms
+      }
 
-    await during(async () => expect(await whileAway(proxy.cut)).toBeLessThan(2_000))
-    await during(async () => expect(await whileAway(proxy.blackhole)).toBeLessThan(noticedMs))
-    const inlet = await scope.use(into.to.reader())
-    await arrived(outlet, sent.out)
-    await arrived(inlet, sent.into)
-    checkNothingLost(outlet.got, sent.out, sent.unsure)
-    checkNothingLost(inlet.got, sent.into)
-    for (const name of ['out-of', 'into']) expect(gateway.route(name).deadLetteredTotal).toBe(0)
-  }, 180_000)
+      await during(async () => expect(await whileAway(proxy.cut)).toBeLessThan(2_000))
+      await during(async () => expect(await whileAway(proxy.blackhole)).toBeLessThan(noticedMs))
+      const inlet = await scope.use(into.to.reader())
+      await arrived(outlet, sent.out)
+      await arrived(inlet, sent.into)
+      checkNothingLost(outlet.got, sent.out, sent.unsure)
+      checkNothingLost(inlet.got, sent.into)
+      for (const name of ['out-of', 'into']) expect(gateway.route(name).deadLetteredTotal).toBe(0)
+    },
+    180_000,
+  )
 }
-
-const yamlOf = (out: { from: Place; to: Place }, into: { from: Place; to: Place }) => `
-gateway: { id: ${fresh()}, drain: 5s, admin: false }
-connections:
-  shaky: ${out.from.connection}
-  inlet: ${into.from.connection}
-  outlet: ${out.to.connection}
-routes:
-  - name: out-of
-    from: { connection: shaky, ${out.from.from} }
-    ${setKey}
-    to: [{ connection: outlet, ${out.to.to} }]
-    retry: { attempts: 2 }
-  - name: into
-    from: { connection: inlet, ${into.from.from} }
-    ${setKey}
-    to: [{ connection: shaky, ${into.to.to} }]
-    retry: { attempts: 2 }
-`

@@ -1,7 +1,6 @@
 /** Brokers that are not there yet, go away under load and come back: nothing is lost, and the log stays short. */
 import { expect } from '@jest/globals'
 import { notReady } from '../../src/telemetry/status.ts'
-import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { startKafka } from '../support/brokers/kafka.ts'
 import { startMosquitto } from '../support/brokers/mosquitto.ts'
 import type { Running } from '../support/brokers/process.ts'
@@ -12,68 +11,45 @@ import { freePort } from '../support/ports.ts'
 import { startProxy } from '../support/proxy.ts'
 import {
   arrived,
+  bothWays,
   checkNothingLost,
   complaints,
-  fresh,
-  type Place,
-  placeAt,
+  otherOf,
   type Scope,
   scenario,
-  setKey,
   steadyLoad,
   texts,
 } from './delivery-fixture.ts'
-
-/** A stable broker for the other end of a road. */
-const otherOf: Record<EndName, EndName> = { mqtt: 'kafka', kafka: 'amqp', amqp: 'mqtt' }
-
-/** Out of the place under test into a stable one, and out of another stable one into the place under test. */
-const bothWays = (a: { from: Place; to: Place }, b: { from: Place; to: Place }) => `
-gateway: { id: ${fresh()}, drain: 5s, admin: false }
-connections:
-  shaky: ${a.from.connection}
-  inlet: ${b.from.connection}
-  outlet: ${a.to.connection}
-routes:
-  - name: out-of
-    from: { connection: shaky, ${a.from.from} }
-    ${setKey}
-    to: [{ connection: outlet, ${a.to.to} }]
-    retry: { attempts: 2 }
-  - name: into
-    from: { connection: inlet, ${b.from.from} }
-    ${setKey}
-    to: [{ connection: shaky, ${b.to.to} }]
-    retry: { attempts: 2 }
-`
+import { type Place, placeAt, wireTo } from './delivery-places.ts'
 
 for (const protocol of endNames) {
-  scenario(`${protocol} away at the start is said once and named by readiness, and work begins when it comes`, async (scope) => {
-    const port = await freePort()
-    const [away, there] = [await placeAt(protocol, { port }), await placeAt(otherOf[protocol])]
-    const [target, inlet] = [await placeAt(protocol, { port }), await placeAt(otherOf[protocol])]
-    const gateway = scope.gateway(bothWays({ from: away, to: there }, { from: inlet, to: target }))
-    await eventually(() => gateway.link('shaky', 'source').reconnects > 1 && gateway.link('shaky', 'sink').reconnects > 1, {
-      what: 'some attempts',
-    })
-    const waiting = notReady(gateway.gateway.status())
-    expect(waiting.map(({ connection, role }) => `${connection} ${role}`).sort()).toEqual([
-      'shaky sink',
-      'shaky source',
-    ])
-    for (const { reason } of waiting) expect(reason).toMatch(/ECONNREFUSED/)
-    expect(complaints(gateway.lines).filter(({ message }) => message.startsWith('shaky'))).toHaveLength(2)
+  scenario(
+    `${protocol} away at the start is said once and named by readiness, and work begins when it comes`,
+    async (scope) => {
+      const port = await freePort()
+      const [away, there] = [await placeAt(protocol, { port }), await placeAt(otherOf[protocol])]
+      const [target, inlet] = [await placeAt(protocol, { port }), await placeAt(otherOf[protocol])]
+      const gateway = scope.gateway(bothWays({ from: away, to: there }, { from: inlet, to: target }))
+      await eventually(
+        () => gateway.link('shaky', 'source').reconnects > 1 && gateway.link('shaky', 'sink').reconnects > 1,
+        {
+          what: 'some attempts',
+        },
+      )
+      const waiting = notReady(gateway.gateway.status())
+      expect(waiting.map(({ connection, role }) => `${connection} ${role}`).sort()).toEqual([
+        'shaky sink',
+        'shaky source',
+      ])
+      for (const { reason } of waiting) expect(reason).toMatch(/ECONNREFUSED/)
+      expect(complaints(gateway.lines).filter(({ message }) => message.startsWith('shaky'))).toHaveLength(2)
 
-    const broker = await scope.use(startProxy(portOf(protocol), port))
-    expect(broker.port).toBe(port)
-    await gateway.ready()
-    await checkBothWays(scope, { from: away, to: there }, { from: inlet, to: target })
-  })
-}
-
-function portOf(protocol: EndName): number {
-  const { kafka, amqp, mqtt } = brokerAddresses()
-  return Number(/:(\d+)\/?$/.exec({ kafka: kafka[0]!, amqp, mqtt }[protocol])![1])
+      const broker = await scope.use(wireTo(protocol, port))
+      expect(broker.port).toBe(port)
+      await gateway.ready()
+      await checkBothWays(scope, { from: away, to: there }, { from: inlet, to: target })
+    },
+  )
 }
 
 async function checkBothWays(scope: Scope, ...roads: { from: Place; to: Place }[]): Promise<void> {
@@ -129,43 +105,49 @@ function killed(broker: Running): Own {
 }
 
 for (const protocol of endNames) {
-  scenario(`${protocol} going away under load loses nothing either way, and 10 s of outage are a line or two`, async (scope) => {
-    const own = await ownBrokers[protocol](scope)
-    const at = { address: own.address, ...(own.port === undefined ? {} : { port: own.port }) }
-    const out = { from: await placeAt(protocol, at), to: await placeAt(otherOf[protocol]) }
-    const into = { from: await placeAt(otherOf[protocol]), to: await placeAt(protocol, at) }
-    const gateway = await scope.gateway(bothWays(out, into)).ready()
-    const outlet = await scope.use(out.to.reader())
-    const before = [await steadyLoad(scope, out.from), await steadyLoad(scope, into.from)] as const
-    await eventually(() => outlet.got.length > 300 && gateway.route('into').delivered > 300, { what: 'load' })
+  scenario(
+    `${protocol} going away under load loses nothing either way, and 10 s of outage are a line or two`,
+    async (scope) => {
+      const own = await ownBrokers[protocol](scope)
+      const at = { address: own.address, ...(own.port === undefined ? {} : { port: own.port }) }
+      const out = { from: await placeAt(protocol, at), to: await placeAt(otherOf[protocol]) }
+      const into = { from: await placeAt(otherOf[protocol]), to: await placeAt(protocol, at) }
+      const gateway = await scope.gateway(bothWays(out, into)).ready()
+      const outlet = await scope.use(out.to.reader())
+      const before = [await steadyLoad(scope, out.from), await steadyLoad(scope, into.from)] as const
+      await eventually(() => outlet.got.length > 300 && gateway.route('into').delivered > 300, { what: 'load' })
 
-    await own.goAway()
-    const awayAt = performance.now()
-    await eventually(() => notReady(gateway.gateway.status()).length === 2, { what: 'both roles down' })
-    await eventually(() => performance.now() - awayAt > 10_000, { withinMs: 15_000, what: '10 s of outage' })
-    await Promise.all(before.map((load) => load.stop()))
-    expect(gateway.route('into').inFlight).toBeGreaterThan(0)
-    const said = complaints(gateway.lines).map(({ message }) => message)
-    for (const role of ['source', 'sink']) {
-      const lines = said.filter((message) => message.startsWith('shaky') && message.includes(`as ${role}`))
-      expect({ role, lines: lines.length <= 3 ? [] : lines }).toEqual({ role, lines: [] })
-    }
-    expect({ others: said.filter((message) => !message.startsWith('shaky is not available')) }).toEqual({ others: [] })
+      await own.goAway()
+      const awayAt = performance.now()
+      await eventually(() => notReady(gateway.gateway.status()).length === 2, { what: 'both roles down' })
+      await eventually(() => performance.now() - awayAt > 10_000, { withinMs: 15_000, what: '10 s of outage' })
+      await Promise.all(before.map((load) => load.stop()))
+      expect(gateway.route('into').inFlight).toBeGreaterThan(0)
+      const said = complaints(gateway.lines).map(({ message }) => message)
+      for (const role of ['source', 'sink']) {
+        const lines = said.filter((message) => message.startsWith('shaky') && message.includes(`as ${role}`))
+        expect({ role, lines: lines.length <= 3 ? [] : lines }).toEqual({ role, lines: [] })
+      }
+      expect({ others: said.filter((message) => !message.startsWith('shaky is not available')) }).toEqual({
+        others: [],
+      })
 
-    await own.comeBack()
-    await gateway.ready()
-    const after = [await steadyLoad(scope, out.from), await steadyLoad(scope, into.from)] as const
-    await eventually(() => after.every(({ confirmed }) => confirmed.length > 100), { what: 'load again' })
-    await Promise.all(after.map((load) => load.stop()))
-    const inlet = await scope.use(into.to.reader())
-    for (const [reader, index] of [
-      [outlet, 0],
-      [inlet, 1],
-    ] as const) {
-      const sent = [...before[index].confirmed, ...after[index].confirmed]
-      await arrived(reader, sent)
-      checkNothingLost(reader.got, sent, before[index].unsure)
-    }
-    for (const name of ['out-of', 'into']) expect(gateway.route(name).deadLetteredTotal).toBe(0)
-  }, 180_000)
+      await own.comeBack()
+      await gateway.ready()
+      const after = [await steadyLoad(scope, out.from), await steadyLoad(scope, into.from)] as const
+      await eventually(() => after.every(({ confirmed }) => confirmed.length > 100), { what: 'load again' })
+      await Promise.all(after.map((load) => load.stop()))
+      const inlet = await scope.use(into.to.reader())
+      for (const [reader, index] of [
+        [outlet, 0],
+        [inlet, 1],
+      ] as const) {
+        const sent = [...before[index].confirmed, ...after[index].confirmed]
+        await arrived(reader, sent)
+        checkNothingLost(reader.got, sent, before[index].unsure)
+      }
+      for (const name of ['out-of', 'into']) expect(gateway.route(name).deadLetteredTotal).toBe(0)
+    },
+    180_000,
+  )
 }
