@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { buffer } from 'node:stream/consumers'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { protocols } from '../../protocols/index.ts'
 import { Budget } from '../adapter/budget.ts'
 import type { Context, Outbound, Outcome, Sink } from '../adapter/contract.ts'
@@ -11,6 +12,9 @@ import { messageOf } from '../errors.ts'
 import { createLog } from '../telemetry/log.ts'
 import { readConfig } from './config-file.ts'
 import { exitCodes } from './exit-codes.ts'
+
+const absentAttempts = 4
+const absentWaitMs = 500
 
 export interface PublishOptions {
   readonly config?: string
@@ -61,7 +65,7 @@ async function send(
   try {
     await sink.open(signal)
     for (let start = 0; start < batch.length; start += sink.maxBatch) {
-      const outcomes = await sink.send(batch.slice(start, start + sink.maxBatch), signal)
+      const outcomes = await sendPatiently(sink, batch.slice(start, start + sink.maxBatch), signal)
       const problem = outcomes.find((outcome) => outcome.kind !== 'delivered')
       if (problem !== undefined) return reportOutcome(problem, destination)
     }
@@ -71,6 +75,16 @@ async function send(
     return fail(exitCodes.unavailable, messageOf(error))
   } finally {
     await sink.close()
+  }
+}
+
+/** A topic that the broker makes on first use is there a moment later. All messages have one destination. */
+async function sendPatiently(sink: Sink, batch: readonly Outbound[], signal: AbortSignal): Promise<readonly Outcome[]> {
+  for (let attempt = 1; ; attempt += 1) {
+    const outcomes = await sink.send(batch, signal)
+    const isAbsent = outcomes.every((outcome) => outcome.kind === 'retryable' && outcome.error.code === 'NOT_FOUND')
+    if (!isAbsent || attempt === absentAttempts) return outcomes
+    await sleep(absentWaitMs)
   }
 }
 
