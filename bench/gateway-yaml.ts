@@ -30,7 +30,7 @@ function connection({ protocol, name }: Place, addresses: Task['addresses']): st
 function fromOf({ protocol, name }: Place): string {
   if (protocol === 'mqtt') return `topic: "${name}/{device}", qos: 1`
   if (protocol === 'amqp') return `queue: ${name}`
-  return `topic: ${name}, group: ${name}, maxInFlight: 1500`
+  return `topic: ${name}, group: ${name}`
 }
 
 /** Something on the same source that no message matches. */
