@@ -52,8 +52,9 @@ const tls = () =>
     description: 'TLS of mqtts and wss: what a client trusts and shows; for `listen` the certificate and key it needs.',
   })
 
-const clientOnly = Object.keys(clientShape).filter((key) => key !== 'maxInFlight')
-const embeddedOnly = Object.keys(embeddedShape)
+const shared = new Set(['maxInFlight', 'maxPacketSize'])
+const clientOnly = Object.keys(clientShape).filter((key) => !shared.has(key))
+const embeddedOnly = Object.keys(embeddedShape).filter((key) => !shared.has(key))
 
 export const MqttConnection = z.strictObject({ ...clientShape, tls: tls(), ...embeddedShape }).superRefine(checkKind)
 export type MqttConnection = z.infer<typeof MqttConnection>
@@ -115,6 +116,8 @@ export interface ClientSettings {
   readonly keepaliveMs: number
   readonly will: MqttConnection['will']
   readonly maxInFlight: number
+  /** The largest packet the broker takes, where it cannot say so itself. */
+  readonly maxPacketBytes: number
 }
 
 /** The settings of a connection with `url`. */
@@ -131,6 +134,7 @@ export function clientSettings(connection: MqttConnection): ClientSettings {
     keepaliveMs: connection.keepalive ?? 15_000,
     will: connection.will,
     maxInFlight: connection.maxInFlight ?? 1024,
+    maxPacketBytes: connection.maxPacketSize ?? Number.POSITIVE_INFINITY,
   }
 }
 

@@ -62,6 +62,7 @@ export class Link {
   readonly version: MqttVersion
   readonly #client: MqttClient
   readonly #stream: Duplex
+  readonly #maxPacketBytes: number
   readonly #url: string
   readonly #ended = Promise.withResolvers<unknown>()
   readonly #lost = Promise.withResolvers<GatewayError>()
@@ -71,9 +72,10 @@ export class Link {
   #isClosing = false
   #isPaused = false
 
-  constructor(client: MqttClient, version: MqttVersion, url: string, { take }: LinkOptions) {
+  constructor(client: MqttClient, version: MqttVersion, url: string, { take, settings }: LinkOptions) {
     this.version = version
     this.#client = client
+    this.#maxPacketBytes = settings.maxPacketBytes
     this.#stream = client.stream as Duplex
     this.#url = url
     client.on('packetreceive', (packet) => {
@@ -101,7 +103,7 @@ export class Link {
     const said = this.#connack?.properties
     return {
       receiveMaximum: said?.receiveMaximum ?? 65_535,
-      maximumPacketSize: said?.maximumPacketSize ?? Number.POSITIVE_INFINITY,
+      maximumPacketSize: Math.min(said?.maximumPacketSize ?? Number.POSITIVE_INFINITY, this.#maxPacketBytes),
       maximumQos: said?.maximumQoS ?? 2,
       canRetain: said?.retainAvailable ?? true,
     }

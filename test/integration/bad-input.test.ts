@@ -134,6 +134,13 @@ scenario('over the maximum packet size of an MQTT broker: too-large, and the lan
   await checkTooLarge(scope, target, 20_000, () => scope.use(target.reader()))
 })
 
+scenario('over the maxPacketSize of a connection that speaks MQTT 3.1.1, whose broker cannot say', async (scope) => {
+  const broker = await startMosquitto({ conf: ['max_packet_size 4000'] })
+  scope.after(() => broker.stop())
+  const target = await mqttPlace({ address: broker.address, settings: 'protocolVersion: 4, maxPacketSize: 4000B' })
+  await checkTooLarge(scope, target, 20_000, () => scope.use(target.reader()))
+})
+
 for (const through of ['kafka', 'amqp', 'mqtt'] as const) {
   scenario(`a Kafka tombstone stays one by way of ${through}, and comes back to Kafka as one`, async (scope) => {
     const [source, end] = [await kafkaPlace(), await kafkaPlace()]

@@ -1,11 +1,21 @@
 /** Queues and topics at real brokers, whose clients are made anew for each use, so that they outlive no broker. */
 import { randomUUID } from 'node:crypto'
+import { afterAll } from '@jest/globals'
 import amqplib from 'amqplib'
 import { Kafka, logLevel } from 'kafkajs'
 import mqtt from 'mqtt'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import type { EndName } from '../support/peers.ts'
 import { startProxy, type TcpProxy } from '../support/proxy.ts'
+
+/** What the shared brokers would otherwise keep; brokers of a test's own take theirs along. */
+const removals: (() => Promise<unknown>)[] = []
+afterAll(async () => {
+  await Promise.all(removals.splice(0).map((remove) => remove().catch(() => {})))
+}, 30_000)
+function removeLater(options: PlaceOptions, remove: () => Promise<unknown>): void {
+  if (options.address === undefined) removals.push(remove)
+}
 
 export const fresh = (): string => `t${randomUUID().slice(0, 12)}`
 
@@ -88,6 +98,11 @@ export async function amqpPlace(options: PlaceOptions = {}): Promise<Place> {
     return { channel, close: () => connection.close().catch(() => {}) }
   }
   await (await dial()).close()
+  removeLater(options, async () => {
+    const { channel, close } = await dial()
+    await channel.deleteQueue(queue)
+    await close()
+  })
   return {
     name: queue,
     connection: `{ protocol: amqp, url: "${withPort(address, port)}"${more(settings)} }`,
@@ -138,6 +153,7 @@ export async function mqttPlace(options: PlaceOptions = {}): Promise<Place> {
   const first = await dial(readerId, false) // a session, so that the broker keeps what comes before the reader does
   await first.subscribeAsync(`${root}/#`, { qos: 1 })
   await first.endAsync()
+  removeLater(options, async () => (await dial(readerId, true)).endAsync())
   return {
     name: root,
     connection: `{ protocol: mqtt, url: "${withPort(address, port)}"${more(settings)} }`,
@@ -185,6 +201,11 @@ export async function kafkaPlace(options: PlaceOptions = {}): Promise<Place> {
   await admin.connect()
   await admin.createTopics({ topics: [{ topic, numPartitions: 3 }], waitForLeaders: true })
   await admin.disconnect()
+  removeLater(options, async () => {
+    await admin.connect()
+    await admin.deleteTopics({ topics: [topic] })
+    await admin.disconnect()
+  })
   return {
     name: topic,
     connection: `{ protocol: kafka, brokers: ["${withPort(address, port)}"]${more(settings)} }`,

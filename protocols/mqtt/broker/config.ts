@@ -38,7 +38,10 @@ export const embeddedShape = {
     description:
       'Who may connect. Without `publish` and `subscribe` a user may use every topic; with one of them nothing else. No users: anybody may connect.',
   }),
-  maxPacketSize: size().optional().meta({ description: 'Largest packet a device may send; default 1MiB.' }),
+  maxPacketSize: size().optional().meta({
+    description:
+      'Largest packet: `listen`, that a device may send (default 1MiB); `url`, that the broker takes. A broker that speaks 3.1.1 cannot say so and hangs up on a larger one.',
+  }),
   maxConnections: z.int().min(1).optional().meta({ description: 'Most devices at once; default 10000.' }),
   connectTimeout: duration()
     .optional()

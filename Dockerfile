@@ -1,0 +1,24 @@
+FROM node:24-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+# without the optional packages: they bring a Node, and the image has one
+RUN npm ci --omit=dev --omit=optional --ignore-scripts
+COPY bin bin
+COPY protocols protocols
+COPY src src
+RUN mkdir /data
+
+# no shell, no package manager; user 65532
+FROM gcr.io/distroless/nodejs24-debian12:nonroot
+WORKDIR /app
+COPY --from=build /app /app
+COPY --from=build --chown=65532:65532 /data /data
+ENV TRIVIUM_CONFIG=/config/trivium.yaml TRIVIUM_DATA_DIR=/data TRIVIUM_LOG_FORMAT=json
+VOLUME /data
+USER 65532:65532
+# the embedded MQTT broker, and the admin server
+EXPOSE 1883 7070
+# alive, not ready: a gateway that waits for a broker does not get better by a restart
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["/nodejs/bin/node", "/app/bin/trivium.js", "health", "--live"]
+ENTRYPOINT ["/nodejs/bin/node", "/app/bin/trivium.js"]
+CMD ["run"]

@@ -1,0 +1,94 @@
+/** One line on each error code: what it means, and what to do. The compiler demands a line for every code. */
+import type { ErrorCode } from '../src/errors.ts'
+
+export const errorMeanings: Readonly<Record<ErrorCode, { readonly meaning: string; readonly whatToDo: string }>> = {
+  MESSAGE_REFUSED: {
+    meaning: 'The target refused this message for good.',
+    whatToDo: 'Read the reason in the dead letter; mend the message or the rule that made it.',
+  },
+  MESSAGE_UNROUTABLE: {
+    meaning: 'The broker has nowhere to put it: no queue is bound for the routing key.',
+    whatToDo: 'Bind a queue, or correct `exchange` and `routingKey`.',
+  },
+  MESSAGE_TOO_LARGE: {
+    meaning: 'It is larger than the target takes.',
+    whatToDo: "Raise the broker's limit (and `maxMessageSize` of AMQP), or send less.",
+  },
+  MESSAGE_MALFORMED: {
+    meaning: 'The body is not what its content type claims, such as JSON that does not parse.',
+    whatToDo: 'Mend the sender, or read it with `format: raw`.',
+  },
+  MESSAGE_EXPIRED: {
+    meaning: 'Its time to live was over before it could be delivered.',
+    whatToDo: 'Find out why it waited (`trivium_endpoint_up`), or give it more time.',
+  },
+  MESSAGE_LOOPING: {
+    meaning: 'It passed this gateway too often: routes, or gateways, send it in a circle.',
+    whatToDo:
+      'Give the routes addresses that do not feed each other; `trivium validate` finds circles within one file.',
+  },
+  TARGET_BUSY: {
+    meaning: 'The target asked to come again later, such as a full queue or a quota.',
+    whatToDo: 'Nothing at first: it is tried again. If it stays, give the target more room.',
+  },
+  TRANSFORM_FAILED: {
+    meaning: '`set` could not be carried out for this message.',
+    whatToDo: 'Guard the expression in `when` with `has(…)`, or mend the sender.',
+  },
+  DESTINATION_INVALID: {
+    meaning: 'A destination made from a message is not legal, not in `allow`, or lacks a value.',
+    whatToDo: 'Look at the template and at the message in the dead letter; extend `allow` if it was right.',
+  },
+  PEER_UNREACHABLE: {
+    meaning: 'No connection to the broker: nobody listens, the name does not resolve, the certificate is not trusted.',
+    whatToDo: 'Check address, network and TLS. Messages wait; it is tried again all the time.',
+  },
+  PEER_TIMEOUT: {
+    meaning: 'The broker did not answer in time.',
+    whatToDo: 'Look at the load of the broker and the network. What was unconfirmed is sent again.',
+  },
+  PEER_LOST: {
+    meaning: 'The connection ended.',
+    whatToDo: 'Nothing: it is opened again. If it recurs, read the log of the broker.',
+  },
+  CREDENTIALS_REFUSED: {
+    meaning: 'The broker does not accept user and password, or the certificate.',
+    whatToDo: 'Correct them. It is tried again, so mending them at the broker needs no restart.',
+  },
+  ACCESS_DENIED: {
+    meaning: 'The user may not do this: read, write or declare there.',
+    whatToDo: 'Grant the right named in the error. Messages wait meanwhile.',
+  },
+  NOT_FOUND: {
+    meaning: 'The queue, exchange or topic is not there.',
+    whatToDo: 'Create it, or let the gateway declare it where the protocol can. Messages wait meanwhile.',
+  },
+  PEER_FAILED: {
+    meaning: 'The broker answered with an error of its own.',
+    whatToDo: 'Read the log of the broker; it is tried again.',
+  },
+  CONFIG_INVALID: {
+    meaning: 'The configuration, or a file it names, cannot be used.',
+    whatToDo: 'Run `trivium validate`; starting again will not help.',
+  },
+  PORT_IN_USE: {
+    meaning: 'Somebody else listens on the port of the embedded broker or the admin server.',
+    whatToDo: 'End the other, or change `listen` or `gateway.admin.listen`.',
+  },
+  USAGE: {
+    meaning: 'A command was called with wrong arguments.',
+    whatToDo: '`trivium help <command>` shows examples.',
+  },
+  FILE_MISSING: {
+    meaning: 'A file that was named cannot be read, such as a certificate.',
+    whatToDo: 'Check the path and the rights of the user the gateway runs as.',
+  },
+  DRAIN_INCOMPLETE: {
+    meaning: 'Not everything in flight was delivered before the time to stop was over.',
+    whatToDo: 'Nothing is lost: its source gives it again. Raise `gateway.drain` if targets are slow.',
+  },
+  INTERNAL: {
+    meaning: 'A bug.',
+    whatToDo: 'Report it with the log line and its stack. Nothing acknowledged is lost.',
+  },
+}

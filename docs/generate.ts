@@ -1,0 +1,130 @@
+/** `npm run docs`: writes the pages that are made from the code. A test fails when one of them is stale. */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { z } from 'zod'
+import { protocols } from '../protocols/index.ts'
+import type { AnyProtocol } from '../src/adapter/protocol.ts'
+import { diagnosticCodes, severityOf } from '../src/config/codes.ts'
+import { configJsonSchema } from '../src/config/json-schema.ts'
+import { connectionKeys, fromKeys, gatewaySection, routeKeys, targetKeys } from '../src/config/schema.ts'
+import { errorCodes } from '../src/errors.ts'
+import { errorMeanings } from './error-meanings.ts'
+import { jsonText } from './json-text.ts'
+import { tableOf } from './tables.ts'
+
+const note = '<!-- Made by `npm run docs`; do not edit. -->'
+
+/** Path below docs/ -> text, of every generated file. */
+export function generatedPages(): ReadonlyMap<string, string> {
+  return new Map([
+    ['trivium.schema.json', `${jsonText(configJsonSchema(protocols))}\n`],
+    ['errors.md', errorsPage()],
+    ['config-errors.md', configErrorsPage()],
+    ['reference/gateway.md', gatewayPage()],
+    ['reference/routes.md', routesPage()],
+    ...protocols.map((protocol) => [`reference/${protocol.name}.md`, protocolPage(protocol)] as const),
+  ])
+}
+
+function page(...parts: readonly string[]): string {
+  return `${[note, ...parts].join('\n\n')}\n`
+}
+
+function protocolPage(protocol: AnyProtocol): string {
+  const { name, summary, connection, source, sink } = protocol
+  const common = 'Besides these, every connection has the keys of [gateway.md](gateway.md#connections).'
+  return page(
+    `# ${name}`,
+    summary,
+    `What may be relied on, and what can go wrong: [protocols/${name}/README.md](../../protocols/${name}/README.md).`,
+    `## Connection\n\n\`connections.<name>\`, with \`protocol: ${name}\`. ${common}`,
+    tableOf(connection),
+    ...(source
+      ? ['## From\n\n`from` of a route. Besides these: `connection` and `format`.', tableOf(source.schema)]
+      : []),
+    ...(sink
+      ? [
+          '## Target\n\nAn entry of `to`, or `deadLetter`. Besides these: `connection`, `when`, `format` and `allow`.',
+          tableOf(sink.schema),
+          `May hold \`{expressions}\`: ${templatesOf(sink)}.`,
+        ]
+      : []),
+  )
+}
+
+function templatesOf(sink: NonNullable<AnyProtocol['sink']>): string {
+  return [...Object.keys(sink.destinations), ...sink.plainTemplates].map((key) => `\`${key}\``).join(', ')
+}
+
+function gatewayPage(): string {
+  return page(
+    '# gateway and connections',
+    'Durations are `200ms`, `5s`, `1m`, `2h`, `7d`; sizes `512B`, `64KiB`, `1MiB`. `${env:NAME}`, `${env:NAME:-default}` and `${file:/path}` may stand in any text.',
+    '## gateway',
+    tableOf(gatewaySection),
+    '## connections',
+    'A mapping: name -> connection. Every connection has these keys, and those of its protocol.',
+    tableOf(z.strictObject(connectionKeys)),
+    `Protocols: ${protocols.map(({ name }) => `[${name}](${name}.md)`).join(', ')}.`,
+  )
+}
+
+function routesPage(): string {
+  return page(
+    '# routes',
+    'A list. A message takes every route whose `from` reads its address, and is acknowledged when all of them are done with it.',
+    tableOf(z.strictObject(routeKeys)),
+    '## from',
+    'Required. Besides these, the keys of the protocol.',
+    tableOf(z.strictObject(fromKeys)),
+    '## to, deadLetter',
+    '`to` is a list of at least one target; `deadLetter` is one target. Besides these, the keys of the protocol.',
+    tableOf(z.strictObject(targetKeys)),
+    '## What expressions see',
+    expressionTable,
+  )
+}
+
+const expressionTable = `| name | is |
+|---|---|
+| \`payload\` | the body, if it is JSON: \`payload.temperature\`, \`payload.items[0].id\` |
+| \`params\` | what the pattern of \`from\` captured: \`params.site\` |
+| \`headers\` | \`headers.contentType\`, \`headers.priority\`, \`headers.ttl\`, \`headers.retryCount\`, and custom ones by their name |
+| \`messageId\`, \`timestamp\`, \`source\`, \`destination\`, \`eventType\`, \`version\`, \`correlationId\`, \`key\`, \`replyTo\` | the envelope's own fields |
+
+\`AND\`, \`OR\`, \`NOT\` mean \`&&\`, \`||\`, \`!\`. Whole and decimal numbers mix. A field that is not there makes a condition false; such cases are counted in
+\`trivium_rule_missing_fields_total\`. In a target's texts \`{expression}\` is replaced by its value; a literal brace is \`{{\` or \`}}\`.`
+
+function errorsPage(): string {
+  const rows = errorCodes.map((code) => {
+    const { meaning, whatToDo } = errorMeanings[code]
+    return `| \`${code}\` | ${meaning} | ${whatToDo} |`
+  })
+  return page(
+    '# Errors',
+    'The code stands in log lines (`code`), in dead letters and in what commands print. Whether a message is tried again is decided case by case: a retryable error is tried again, a permanent one makes a dead letter.',
+    ['| code | means | what to do |', '|---|---|---|', ...rows].join('\n'),
+  )
+}
+
+function configErrorsPage(): string {
+  const rows = Object.entries(diagnosticCodes).map(
+    ([code, meaning]) => `| \`${code}\` | ${severityOf(code as keyof typeof diagnosticCodes)} | ${meaning} |`,
+  )
+  return page(
+    '# Configuration errors',
+    '`trivium validate` and `trivium run` print all of a file at once, each with file, line, column and, where there is one, the nearest valid name. Errors end with 78; warnings do not keep a file from being used.',
+    ['| code | | means |', '|---|---|---|', ...rows].join('\n'),
+  )
+}
+
+function write(): void {
+  for (const [name, text] of generatedPages()) {
+    const file = join(import.meta.dirname, name)
+    mkdirSync(dirname(file), { recursive: true })
+    writeFileSync(file, text)
+    console.log(`docs/${name}`)
+  }
+}
+
+if (import.meta.main) write()

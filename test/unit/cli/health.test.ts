@@ -1,0 +1,64 @@
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { expect, test } from '@jest/globals'
+import { freePort } from '../../support/ports.ts'
+import { registerCleanups } from './cleanups.ts'
+import { trivium } from './command.ts'
+import { folderWith } from './files.ts'
+
+const afterwards = registerCleanups()
+
+/** An admin server that answers as told; resolves with its port and the paths it was asked for. */
+async function adminServer(answer: (request: IncomingMessage, response: ServerResponse) => void) {
+  const asked: string[] = []
+  const server = createServer((request, response) => {
+    asked.push(request.url ?? '')
+    answer(request, response)
+  }).listen(0, '127.0.0.1')
+  afterwards(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  await once(server, 'listening')
+  return { port: (server.address() as AddressInfo).port, asked }
+}
+
+test('0 when it is ready; --live asks whether it is alive', async () => {
+  const { port, asked } = await adminServer((_request, response) => response.end('{}'))
+  const url = `http://127.0.0.1:${port}`
+  expect(await trivium(['health', '--url', url])).toMatchObject({ code: 0, stdout: '', stderr: '' })
+  expect(await trivium(['health', '--live', '--url', url])).toMatchObject({ code: 0 })
+  expect(asked).toEqual(['/readyz', '/livez'])
+})
+
+test('1 when it is not ready, with what it waits for', async () => {
+  const { port } = await adminServer((_request, response) => response.writeHead(503).end('{"waitingFor":["events"]}'))
+  const { code, stderr } = await trivium(['health', '--url', `http://127.0.0.1:${port}`])
+  expect(code).toBe(1)
+  expect(stderr).toContain('answered 503: {"waitingFor":["events"]}')
+})
+
+test('1 when nobody listens, and 1 when nobody answers in time', async () => {
+  const port = await freePort()
+  const closed = await trivium(['health', '--url', `http://127.0.0.1:${port}`])
+  expect(closed).toMatchObject({ code: 1, stderr: expect.stringMatching(/does not answer: .*ECONNREFUSED/) })
+  const silent = await adminServer(() => {})
+  const late = await trivium(['health', '--url', `http://127.0.0.1:${silent.port}`])
+  expect(late).toMatchObject({ code: 1, stderr: expect.stringContaining('does not answer') })
+})
+
+test('without --url it asks where the environment says, else where the configuration does', async () => {
+  const { port, asked } = await adminServer((_request, response) => response.end('{}'))
+  const env = { TRIVIUM_ADMIN_LISTEN: `0.0.0.0:${port}` }
+  expect(await trivium(['health'], { env })).toMatchObject({ code: 0 })
+  const folder = folderWith({
+    'on.yaml': `gateway: { admin: { listen: "0.0.0.0:${port}", token: "\${env:NO_SUCH:-t}" } }\nconnections: {}\nroutes: []\n`,
+    'off.yaml': 'gateway: { admin: false }\nconnections: {}\nroutes: []\n',
+  })
+  afterwards(folder.remove)
+  expect(await trivium(['health', '-c', 'on.yaml'], { cwd: folder.path })).toMatchObject({ code: 0 })
+  expect(asked).toEqual(['/readyz', '/readyz'])
+  const off = await trivium(['health', '-c', 'off.yaml'], { cwd: folder.path })
+  expect(off).toMatchObject({ code: 64, stderr: expect.stringContaining('the admin server is off') })
+})
