@@ -10,7 +10,7 @@ const neededMajor = 24
  * A gateway's messages die young and its heap is small: V8's own choice on a large machine lets a flood of 20 MiB take
  * 350 MiB. Measured in docs/benchmarks.md. They can only be given when a process starts.
  */
-const flags = ['--max-semi-space-size=4', '--initial-old-space-size=48', '--heap-growing-percent=30']
+const flags = ['--max-semi-space-size=4', '--initial-old-space-size=32', '--heap-growing-percent=30']
 
 const isNewEnough = Number(process.versions.node.split('.')[0]) >= neededMajor
 const hasFlags = flags.every((flag) => process.execArgv.includes(flag))

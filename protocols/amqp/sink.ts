@@ -114,7 +114,7 @@ export class AmqpSink implements Sink<AmqpTarget> {
       options.mandatory = target.mandatory
       options.persistent = target.persistent
       const { exchange = '', routingKey = target.queue ?? '' } = target
-      publisher.publish({ exchange, routingKey, content, options, flight, index, target })
+      publisher.publish({ exchange, routingKey, content, options, flight, index, target, bytes: 0 })
     } catch (error) {
       flight.settle(index, failure(publisher.isOpen ? unsendable(error) : lost('the channel was closed', error)))
     }

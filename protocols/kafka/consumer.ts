@@ -32,6 +32,8 @@ export interface ConsumerSettings {
 export interface Past {
   /** The member of the group that a lost connection left behind. */
   ghost: string
+  /** Partitions of each topic at the first join: those that appear later are read from their beginning, whatever `startFrom` says. */
+  first?: ReadonlyMap<string, number>
 }
 
 interface Parts {
@@ -77,8 +79,6 @@ export class Consumer {
   readonly #past: Past
   readonly #member: GroupMember
   readonly #inFlight: InFlight
-  /** Topics read since the first join: those that appear later are read from their beginning, whatever `startFrom` says. */
-  #firstTopics: ReadonlySet<string> | undefined
   #topics: readonly string[] = []
   #owned = new Map<string, OwnedPartition>()
   #committing: Promise<void> = Promise.resolve()
@@ -143,7 +143,9 @@ export class Consumer {
 
   async #readOnce(): Promise<void> {
     this.#end = newEnding()
-    this.#topics = await findTopics(this.#cluster, this.#settings.patterns, this.#signal)
+    const topics = await findTopics(this.#cluster, this.#settings.patterns, this.#signal)
+    if (topics.join() !== this.#topics.join()) this.#isJoined = false // e.g. one is gone: its partitions are nobody's
+    this.#topics = topics
     if (!this.#isJoined) await this.#join()
     if (this.#signal.aborted) return
     const reading = new AbortController()
@@ -189,7 +191,7 @@ export class Consumer {
     for (const [key, partition] of before) if (!this.#owned.has(key)) partition.isOurs = false
     const fresh = partitions.filter((partition) => !this.#owned.has(keyOf(partition)))
     if (fresh.length > 0) await this.#begin(fresh)
-    this.#firstTopics ??= new Set(this.#topics)
+    this.#past.first ??= new Map(this.#topics.map((topic) => [topic, this.#partitionsOf(topic)]))
     this.#isJoined = true
     this.#commitSoon() // from `latest`, the position must outlive a restart before the first message
     const { group } = this.#settings
@@ -201,7 +203,7 @@ export class Consumer {
     const committed = new Map((await this.#member.committed(partitions)).map((p) => [keyOf(p), p]))
     for (const position of committed.values()) this.#own(position, position.offset)
     const without = partitions.filter((partition) => !committed.has(keyOf(partition)))
-    const byEnd = Map.groupBy(without, ({ topic }) => this.#startFrom(topic))
+    const byEnd = Map.groupBy(without, (partition) => this.#startFrom(partition))
     for (const [end, asked] of byEnd) {
       for (const position of await listOffsets(this.#cluster, asked, end)) this.#own(position, -1)
     }
@@ -211,8 +213,9 @@ export class Consumer {
     this.#owned.set(keyOf(position), new OwnedPartition(position, committed))
   }
 
-  #startFrom(topic: string): 'earliest' | 'latest' {
-    const isNew = this.#firstTopics !== undefined && !this.#firstTopics.has(topic)
+  #startFrom({ topic, partition }: { topic: string; partition: number }): 'earliest' | 'latest' {
+    const { first } = this.#past
+    const isNew = first !== undefined && partition >= (first.get(topic) ?? 0)
     return isNew ? 'earliest' : this.#settings.startFrom(topic)
   }
 
@@ -386,7 +389,11 @@ export class Consumer {
   }
 
   #partitionCount(): number {
-    return this.#topics.reduce((sum, topic) => sum + (this.#cluster.topic(topic)?.partitions.length ?? 0), 0)
+    return this.#topics.reduce((sum, topic) => sum + this.#partitionsOf(topic), 0)
+  }
+
+  #partitionsOf(topic: string): number {
+    return this.#cluster.topic(topic)?.partitions.length ?? 0
   }
 }
 

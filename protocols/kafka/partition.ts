@@ -15,7 +15,7 @@ export class OwnedPartition {
   committed: number
   /** False once it may belong to another member: what is settled then changes nothing. */
   isOurs = true
-  readonly #prefix: OrderedPrefix<number>
+  #prefix: OrderedPrefix<number>
   #confirmed: number
   #waiting: Iterator<{ offset: number; record: InRecord }>[] = []
   #next: { offset: number; record: InRecord } | undefined
@@ -27,9 +27,7 @@ export class OwnedPartition {
     this.fetchOffset = position.offset
     this.#confirmed = position.offset
     this.committed = committed
-    this.#prefix = new OrderedPrefix((offset) => {
-      this.#confirmed = offset + 1
-    })
+    this.#prefix = this.#prefixFromHere()
   }
 
   get hasWaiting(): boolean {
@@ -60,9 +58,15 @@ export class OwnedPartition {
     this.#movedAt = Date.now()
   }
 
-  /** Goes on elsewhere, e.g. because the log no longer has the position. */
+  /**
+   * Goes on elsewhere, because the log no longer has the position. What the group has on record is void too, even where
+   * it is further on; what is in flight is no longer in the log and moves no position any more.
+   */
   moveTo(offset: number): void {
     this.fetchOffset = offset
+    this.committed = -1
+    this.#confirmed = offset
+    this.#prefix = this.#prefixFromHere()
     this.#waiting = []
     this.#next = undefined
   }
@@ -75,16 +79,29 @@ export class OwnedPartition {
     return { record: next.record, confirm: this.#prefix.add(next.offset) }
   }
 
+  /** Makes the next record ready. Where one cannot be read, nothing at or behind it may ever be committed. */
   #pull(): void {
     this.#next = undefined
-    while (this.#waiting[0] !== undefined) {
-      const { done, value } = this.#waiting[0].next()
-      if (!done) {
-        this.#next = value
-        return
+    try {
+      while (this.#waiting[0] !== undefined) {
+        const { done, value } = this.#waiting[0].next()
+        if (!done) {
+          this.#next = value
+          return
+        }
+        this.#waiting.shift()
       }
-      this.#waiting.shift()
+    } catch (error) {
+      this.isOurs = false
+      throw error
     }
+  }
+
+  #prefixFromHere(): OrderedPrefix<number> {
+    const prefix = new OrderedPrefix<number>((offset) => {
+      if (prefix === this.#prefix) this.#confirmed = offset + 1
+    })
+    return prefix
   }
 
   #watch(isStalled: boolean): void {

@@ -39,7 +39,7 @@ const needNewProducer: ReadonlySet<string> = new Set([
   'INVALID_PRODUCER_ID_MAPPING',
   'PRODUCER_FENCED',
 ])
-/** Answered by another leader, or by the same one in a moment. */
+/** Answered by another leader, or by the same one in a moment. A leader that is replaced may have written the batch. */
 const transient: ReadonlySet<string> = new Set([
   'NOT_LEADER_FOR_PARTITION',
   'LEADER_NOT_AVAILABLE',
@@ -145,6 +145,7 @@ export class Producer {
     }
     const byLeader = Map.groupBy(sending.queues, ({ topic, partition }) => this.#cluster.leaderOf(topic, partition))
     const isSmooth = await Promise.all([...byLeader].map(([node, queues]) => this.#sendTo(node, queues, sending)))
+    if (sending.needsNewProducer) this.#beginAnew(sending)
     sending.queues = sending.queues.filter(({ waiting }) => waiting.length > 0)
     return isSmooth.every(Boolean)
   }
@@ -201,7 +202,7 @@ export class Producer {
 
   /** True when the queue can go on at once. */
   #judge({ queue, batch }: Sent, result: ProduceResult | undefined, sending: Sending): boolean {
-    if (result === undefined) return false
+    if (result === undefined) return keepInDoubt(queue)
     const type = result.errorCode === 0 ? 'NONE' : errorType(result.errorCode)
     if (type === 'NONE' || type === 'DUPLICATE_SEQUENCE_NUMBER') {
       this.#advance(queue, batch.count)
@@ -214,17 +215,19 @@ export class Producer {
       result.errorMessage ?? undefined,
     )
     sending.lastError = error
-    if (needNewProducer.has(type)) return this.#beginAnew(sending)
-    if (transient.has(type)) {
-      queue.isUncertain ||= type === 'REQUEST_TIMED_OUT' || type === 'NOT_ENOUGH_REPLICAS_AFTER_APPEND'
-      return false
-    }
-    queue.batch = undefined
-    queue.isUncertain = false
-    if (!perhapsOneRecord.has(type)) {
+    if (transient.has(type)) return type === 'NOT_ENOUGH_REPLICAS' ? false : keepInDoubt(queue)
+    if (!needNewProducer.has(type) && !perhapsOneRecord.has(type)) {
+      if (error.code === 'PEER_FAILED') queue.isUncertain = true // e.g. UNKNOWN_SERVER_ERROR: anything may have happened
       sending.give(queue, error)
       return true
     }
+    // A batch in doubt may have its sequence numbers in the log: other records must not be sent under the same.
+    if (needNewProducer.has(type) || queue.isUncertain) {
+      queue.isUncertain = false
+      sending.needsNewProducer = true
+      return false
+    }
+    queue.batch = undefined
     narrow(queue, batch.count, result, error, sending)
     return true
   }
@@ -236,10 +239,10 @@ export class Producer {
   }
 
   /** Sequence numbers belong to a producer id: with a new one every unanswered batch is made again. */
-  #beginAnew(sending: Sending): boolean {
+  #beginAnew(sending: Sending): void {
+    sending.needsNewProducer = false
     this.#producerId = -1n
     for (const queue of sending.queues) queue.batch = undefined
-    return false
   }
 
   /** After a failed round: looks up the leaders again. True when the rest has got its outcomes. */
@@ -271,6 +274,12 @@ export class Producer {
 
 function keyOf({ topic, partition }: { topic: string; partition: number }): string {
   return `${topic}/${partition}`
+}
+
+/** The same batch is to be sent again under the same sequence number, whatever became of it. */
+function keepInDoubt(queue: Queue): false {
+  queue.isUncertain = true
+  return false
 }
 
 /** Rejects the records at fault where they are known; else halves the batch until one is left. */
@@ -307,6 +316,8 @@ class Sending {
   lastError: unknown = undefined
   /** True when a batch was given up of which nobody knows whether it was written. */
   isSequenceBroken = false
+  /** True when the broker has lost track of our sequence numbers: what is unanswered is made again under a new id. */
+  needsNewProducer = false
 
   constructor(records: readonly Routed[], deadline: number) {
     this.records = records

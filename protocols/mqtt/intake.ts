@@ -112,12 +112,18 @@ export class Intake {
       this.#link?.fail(new Error('the broker uses a topic alias, which it was not offered')) // [MQTT-3.3.2-9]
       return
     }
-    if (packet.qos === 2 && this.#session.accepted.has(packet.messageId ?? 0)) {
+    if (packet.qos === 2 && this.#isRepeated(packet)) {
       this.#order.add({ packetId: packet.messageId ?? 0, qos: 2, isSkipped: false })()
       return
     }
     this.#arrived.push(packet)
     if (!this.#isHandOverDue) this.#handOverSoon()
+  }
+
+  /** Without DUP it is another message [MQTT-3.3.1-1]: the broker has lost its side of the handshake and uses the id anew. */
+  #isRepeated({ dup, messageId = 0 }: IPublishPacket): boolean {
+    if (!dup) this.#session.accepted.delete(messageId)
+    return this.#session.accepted.has(messageId)
   }
 
   #complete(packetId: number): void {

@@ -1,4 +1,4 @@
-import { delivered, type Outbound, type Outcome, type Sink } from '../adapter/contract.ts'
+import type { Outbound, Outcome, Sink } from '../adapter/contract.ts'
 import { withDeadline } from '../adapter/deadline.ts'
 import { type GatewayError, messageOf, PermanentError, RetryableError } from '../errors.ts'
 import { fullJitterMs } from './backoff.ts'
@@ -9,10 +9,18 @@ import { Queue } from './queue.ts'
 /** A sink keeps its own deadline; this one is for a sink that does not. Milliseconds. */
 const sendDeadlineMs = 60_000
 
+/** Of a message that its sink forgot: never taken for a confirmation. */
+const unanswered: Outcome = {
+  kind: 'retryable',
+  error: new RetryableError('PEER_FAILED', 'the sink gave no outcome for the message'),
+}
+
 /** One call of the sink that is under way. */
 interface Send {
   readonly number: number
   readonly parcels: readonly Parcel[]
+  /** Of the sink's generation it was sent with. */
+  readonly signal: AbortSignal
   outcomes: readonly Outcome[] | undefined
 }
 
@@ -128,17 +136,17 @@ export class Dispatcher {
   }
 
   #send(parcels: readonly Parcel[]): void {
-    const send: Send = { number: ++this.#lastSend, parcels, outcomes: undefined }
+    const send: Send = { number: ++this.#lastSend, parcels, signal: this.#abort.signal, outcomes: undefined }
     this.#sends.push(send)
-    void this.#outcomes(parcels.map(outboundOf)).then((outcomes) => {
+    void this.#outcomes(parcels.map(outboundOf), send.signal).then((outcomes) => {
       send.outcomes = outcomes
       this.#finishSends()
     })
   }
 
-  async #outcomes(batch: readonly Outbound[]): Promise<readonly Outcome[]> {
+  async #outcomes(batch: readonly Outbound[], signal: AbortSignal): Promise<readonly Outcome[]> {
     try {
-      const outcomes = await withDeadline(this.#sink.send(batch, this.#abort.signal), sendDeadlineMs, 'a send')
+      const outcomes = await withDeadline(this.#sink.send(batch, signal), sendDeadlineMs, 'a send')
       if (outcomes.length === batch.length) return outcomes
       throw new Error(`the sink gave ${outcomes.length} outcomes for ${batch.length} messages`)
     } catch (cause) {
@@ -151,25 +159,26 @@ export class Dispatcher {
   #finishSends(): void {
     const nowMs = performance.now()
     while (this.#sends[0]?.outcomes !== undefined) {
-      const { number, parcels, outcomes } = this.#sends.shift()!
-      for (let i = 0; i < parcels.length; i += 1) this.#finish(parcels[i]!, outcomes![i] ?? delivered, nowMs)
+      const { number, parcels, signal, outcomes } = this.#sends.shift()!
+      const at = { nowMs, isOld: signal !== this.#abort.signal }
+      for (let i = 0; i < parcels.length; i += 1) this.#finish(parcels[i]!, outcomes![i] ?? unanswered, at)
       this.#lastFinishedSend = number
     }
     if (!this.#lanes.isEmpty) this.#freeLanes()
     this.#pump()
   }
 
-  #finish(parcel: Parcel, outcome: Outcome, nowMs: number): void {
+  #finish(parcel: Parcel, outcome: Outcome, { nowMs, isOld }: { nowMs: number; isOld: boolean }): void {
     const lane = this.#lanes.isEmpty ? undefined : this.#lanes.of(parcel)
     // One before it in its lane failed: it is sent again behind that one, whatever became of it.
     if (lane !== undefined && lane.state !== 'underway' && !this.#isStopped) return void lane.waiting.push(parcel)
-    if (outcome.kind === 'retryable') return this.#retry(parcel, outcome.error)
+    if (outcome.kind === 'retryable') return this.#retry(parcel, outcome.error, isOld)
     if (outcome.kind === 'delivered') parcel.owner.confirmed(parcel, nowMs)
     else parcel.owner.failed(parcel, outcome.error)
     if (lane !== undefined) this.#free(lane)
   }
 
-  #retry(parcel: Parcel, error: RetryableError): void {
+  #retry(parcel: Parcel, error: RetryableError, isOld: boolean): void {
     parcel.failures += 1
     if (error.countsAsAttempt) parcel.attempts += 1
     if (this.#isStopped) return parcel.owner.released(parcel)
@@ -182,7 +191,8 @@ export class Dispatcher {
     parcel.owner.retried(parcel, error)
     const lane = this.#lanes.hold(parcel, error.isOutage ? 'outage' : 'backoff', this.#lastSend)
     lane.waiting.push(parcel)
-    if (error.isOutage) this.#breakOff(error)
+    if (error.isOutage && isOld && this.#isOpen) lane.isDue = true // the sink has been opened anew meanwhile
+    else if (error.isOutage) this.#breakOff(error)
     else this.#backOff(lane, error.retryAfterMs ?? fullJitterMs(parcel.failures, parcel.owner.retry))
   }
 

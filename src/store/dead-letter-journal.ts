@@ -3,6 +3,8 @@ import { join } from 'node:path'
 import type { HeaderValue } from '../envelope/envelope.ts'
 import type { DeadLetter, DeadLetters } from './dead-letters.ts'
 
+const newline = 0x0a
+
 /**
  * Dead letters of routes that name no target of their own: `dead-letters.ndjson` in the data directory, one JSON object
  * per line, on disk (fsync) before `add` resolves. What arrives while one write runs forms the next.
@@ -38,18 +40,35 @@ export class DeadLetterJournal implements DeadLetters {
       this.#pending = []
       try {
         this.#file ??= await this.#open()
-        await this.#file.write(batch.map(({ line }) => line).join(''))
+        await this.#file.appendFile(batch.map(({ line }) => line).join('')) // `write` may write a part and call it done
         await this.#file.datasync()
         for (const { done } of batch) done.resolve()
       } catch (error) {
+        await this.#letGo() // what it wrote of a line is looked at when the file is opened again
         for (const { done } of batch) done.reject(error)
       }
     }
   }
 
+  async #letGo(): Promise<void> {
+    const file = this.#file
+    this.#file = undefined
+    await file?.close().catch(() => {})
+  }
+
+  /** A full disk or a crash may have torn the last line: the next letter then begins a line of its own. */
   async #open(): Promise<FileHandle> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 })
-    return open(join(this.#directory, 'dead-letters.ndjson'), 'a', 0o600)
+    const file = await open(join(this.#directory, 'dead-letters.ndjson'), 'a+', 0o600)
+    try {
+      const { size } = await file.stat()
+      const { buffer } = await file.read(Buffer.alloc(1), 0, 1, Math.max(0, size - 1))
+      if (size > 0 && buffer[0] !== newline) await file.appendFile('\n')
+      return file
+    } catch (error) {
+      await file.close()
+      throw error
+    }
   }
 }
 

@@ -34,14 +34,14 @@ test('the log tells in two lines what to try, and it works', async () => {
   afterwards(() => subscriber.stop())
   const [command = '', connection = '', topic = '', body = ''] = publish.replaceAll(/['\\]/g, '').split(' ')
   // a subscriber says nothing when it is subscribed: published again until it has seen one
-  const alert = subscriber.wrote(/alerts\/berlin (.*)\n/)
+  let isOver = false
+  const alert = subscriber.wrote(/alerts\/berlin (.*)\n/).finally(() => {
+    isOver = true
+  })
   const first = await trivium([command, connection, topic, body], options)
   expect(first).toMatchObject({ code: 0, stderr: expect.stringContaining('1 message(s) confirmed by devices/') })
-  let seen: RegExpExecArray | undefined
-  void alert.then((found) => {
-    seen = found
-  })
-  while (seen === undefined) await trivium([command, connection, topic, body], options)
+  while (!isOver) await trivium([command, connection, topic, body], options)
+  const seen = await alert
   expect(JSON.parse(seen[1] ?? '')).toEqual({ temperature: 31.5, device: '7', fahrenheit: 88.7 })
   expect(subscriber.output).not.toContain('critical')
 })

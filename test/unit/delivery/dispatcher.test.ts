@@ -184,6 +184,39 @@ describe('dispatcher', () => {
     expect(owner.events).toEqual(['released b', 'released c', 'confirmed a'])
   })
 
+  test('takes a missing outcome for no confirmation', async () => {
+    const sink = new ScriptedSink()
+    sink.isHolding = true
+    const owner = new RecordingOwner({ attempts: 1 })
+    const dispatcher = started(sink)
+    dispatcher.add(parcel(owner, 'a'))
+    dispatcher.add(parcel(owner, 'b'))
+    await nextTurn()
+    sink.held[0]?.answer(new Array(2).with(1, delivered))
+    await owner.ended(2)
+    expect(owner.events).toEqual(['failed a PEER_FAILED', 'confirmed b'])
+  })
+
+  test('an outage told by a send from before the sink was opened anew does not end the new connection', async () => {
+    const sink = new ScriptedSink({ maxConcurrentSends: 2 })
+    sink.isHolding = true
+    const owner = new RecordingOwner()
+    let outages = 0
+    const dispatcher = started(sink, () => {
+      outages += 1
+    })
+    dispatcher.add(parcel(owner, 'a'))
+    await nextTurn()
+    dispatcher.suspend()
+    dispatcher.resume()
+    sink.held[0]?.answer([lost])
+    await nextTurn()
+    sink.held[1]?.answer([delivered])
+    await owner.ended(1)
+    expect(owner.events).toEqual(['confirmed a'])
+    expect(outages).toBe(0)
+  })
+
   test('every message ends exactly once, in order of its key, whatever the sink answers', async () => {
     let seed = 7
     const random = () => {

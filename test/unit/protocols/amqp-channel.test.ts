@@ -9,11 +9,14 @@ import { Publisher } from '../../../protocols/amqp/publisher.ts'
 import type { Outcome } from '../../../src/adapter/contract.ts'
 import { PermanentError } from '../../../src/errors.ts'
 
-/** A channel that notes what it is told. */
+/** A channel that notes what it is told; writes go where the driver keeps the frames of channel 1. */
 class FakeChannel extends EventEmitter {
   readonly frames: string[] = []
+  readonly writes: Buffer[] = []
   isClosed = false
   isFull = false
+  readonly ch = 1
+  readonly connection = { frameMax: 131_072, sentSinceLastCheck: false, channels: [null, { buffer: this.#buffer() }] }
 
   ack({ fields }: { fields: { deliveryTag: number } }, multiple = false): void {
     this.#note(`ack ${fields.deliveryTag}${multiple ? ' multiple' : ''}`)
@@ -23,11 +26,14 @@ class FakeChannel extends EventEmitter {
     this.#note(`nack ${fields.deliveryTag}${requeue ? ' requeue' : ''}`)
   }
 
-  sendMessage(): boolean {
-    return !this.isFull
+  #buffer() {
+    return {
+      write: (chunk: Buffer) => {
+        this.writes.push(chunk)
+        return !this.isFull
+      },
+    }
   }
-
-  pushConfirmCallback(): void {}
 
   #note(frame: string): void {
     if (this.isClosed) throw new Error('Channel closed')
@@ -94,15 +100,16 @@ describe('Publisher', () => {
     }
     const sender = new Publisher(channel as unknown as ConfirmChannel, events)
     const target = AmqpTargetConfig.parse({ queue: 'q' })
-    const publish = (index: number, bytes = 1) =>
+    const publish = (index: number, bytes = 1, messageId = `${index}`) =>
       sender.publish({
         exchange: '',
         routingKey: 'q',
         content: Buffer.alloc(bytes, index),
-        options: { messageId: `${index}` },
+        options: { messageId },
         flight,
         index,
         target,
+        bytes: 0,
       })
     for (let index = 0; index < count; index += 1) publish(index)
     return { channel, flight, sender, publish, ends }
@@ -142,6 +149,7 @@ describe('Publisher', () => {
     const { channel, sender, publish } = publisher(3)
     channel.isFull = true
     publish(0)
+    await turn()
     expect(sender.isWritable).toBe(false)
     const waiting = sender.whenWritable()
     channel.emit('drain')
@@ -153,6 +161,28 @@ describe('Publisher', () => {
     channel.emit('ack', confirm(5, true))
     await confirmed
     expect(sender.isIdle).toBe(true)
+  })
+
+  test('what one turn publishes is one write, and none once the channel is gone', async () => {
+    const { channel, publish, sender } = publisher(3)
+    await turn()
+    expect(channel.writes).toHaveLength(1)
+    publish(0)
+    channel.emit('close')
+    await turn()
+    expect(channel.writes).toHaveLength(1)
+    expect(sender.isOpen).toBe(false)
+  })
+
+  test('a message that does not fit takes no delivery tag', async () => {
+    const { channel, flight, publish, sender } = publisher(1)
+    expect(() => publish(0, 1, 'x'.repeat(256))).toThrow('255')
+    publish(0)
+    channel.emit('ack', confirm(1))
+    expect(sender.isIdle).toBe(false)
+    channel.emit('ack', confirm(2))
+    expect(sender.isIdle).toBe(true)
+    expect(await flight.outcomes).toHaveLength(1)
   })
 
   test('a wait ends with the channel', async () => {

@@ -1,0 +1,71 @@
+import { setImmediate as turn } from 'node:timers/promises'
+import { describe, expect, test } from '@jest/globals'
+import type { IPublishPacket } from 'mqtt'
+import type { Link } from '../../../protocols/mqtt/connection.ts'
+import { createSession, Intake, type Session } from '../../../protocols/mqtt/intake.ts'
+import type { Delivery } from '../../../src/adapter/contract.ts'
+import { RetryableError } from '../../../src/errors.ts'
+import { testContext } from '../../support/context.ts'
+
+function fakeLink(sessionPresent: boolean) {
+  const written: string[] = []
+  const link = {
+    version: 5,
+    sessionPresent,
+    write: (bytes: Buffer) => written.push(bytes.toString('hex')),
+    pause: () => {},
+    resume: () => {},
+  }
+  return { link: link as unknown as Link, written }
+}
+
+/** One connection of a session, consuming; `got` are its deliveries. */
+function connect(session: Session, sessionPresent = true) {
+  const intake = new Intake(session, testContext('plant'))
+  const { link, written } = fakeLink(sessionPresent)
+  const got: Delivery[] = []
+  intake.start(link)
+  intake.consume((batch) => void got.push(...batch), new AbortController().signal).catch(() => {})
+  return { intake, written, got }
+}
+
+function publish(text: string, messageId: number, dup = false): IPublishPacket {
+  return { cmd: 'publish', topic: 't', payload: Buffer.from(text), qos: 2, messageId, dup, retain: false }
+}
+
+const texts = (got: readonly Delivery[]) => got.map(({ envelope }) => Buffer.from(envelope.payload ?? []).toString())
+
+describe('MQTT intake, QoS 2', () => {
+  test('a repetition of what was accepted is answered and not handed over', async () => {
+    const session = createSession(testContext('plant'), 10)
+    const first = connect(session)
+    first.intake.take(publish('a', 5))
+    await turn()
+    first.got[0]?.settle('accept')
+    first.intake.stop(new RetryableError('PEER_LOST', 'gone'))
+    const second = connect(session)
+    second.intake.take(publish('a', 5, true))
+    await turn()
+    await turn()
+    expect(second.got).toEqual([])
+    expect(second.written).toEqual(['50020005'])
+  })
+
+  test('another message under an id whose PUBREL never came is handed over, and again when it is repeated', async () => {
+    const session = createSession(testContext('plant'), 10)
+    const first = connect(session)
+    first.intake.take(publish('a', 5))
+    await turn()
+    first.got[0]?.settle('accept')
+    first.intake.stop(new RetryableError('PEER_LOST', 'gone'))
+    const second = connect(session)
+    second.intake.take(publish('b', 5))
+    await turn()
+    expect(texts(second.got)).toEqual(['b'])
+    second.intake.stop(new RetryableError('PEER_LOST', 'gone'))
+    const third = connect(session)
+    third.intake.take(publish('b', 5, true))
+    await turn()
+    expect(texts(third.got)).toEqual(['b'])
+  })
+})
