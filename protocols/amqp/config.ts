@@ -71,7 +71,7 @@ export const AmqpTargetConfig = z.strictObject({
   routingKey: z
     .string()
     .optional()
-    .meta({ description: 'Routing key for `exchange`.', examples: ['alarm.{site}'] }),
+    .meta({ description: 'Routing key for `exchange`.', examples: ['alarm.{params.site}'] }),
   exchangeType: exchangeType().optional().meta({ description: 'Declares the exchange, durable, if it is missing.' }),
   queue: name().optional().meta({ description: 'Queue to send to, by way of the default exchange.' }),
   declare: declareQueue().default(true).meta({

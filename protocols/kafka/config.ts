@@ -63,7 +63,7 @@ export const KafkaFrom = z
     startFrom: z.enum(['earliest', 'latest']).default('earliest').meta({
       description: 'Where a group without a position begins, and where it goes on when its position is gone.',
     }),
-    maxInFlight: z.int().min(1).default(500).meta({
+    maxInFlight: z.int().min(1).default(1000).meta({
       description: 'Unsettled messages before reading stops; more for a target that is far away.',
     }),
     maxBytes: size().prefault('32MiB').meta({ description: 'Unsettled bytes before reading stops.' }),

@@ -54,6 +54,7 @@ function outside(connection: MqttConnection): MqttConnection {
   return {
     url,
     clean: true,
+    protocolVersion: 4, // all the embedded broker speaks
     ...(user && { username: user.username, password: user.password }),
     ...(secured && { tls: { ca: connection.tls?.cert } }),
   }

@@ -8,8 +8,8 @@ import { Outflow } from './outflow.ts'
 
 export class MqttSink implements Sink<MqttTarget> {
   readonly keepsOrder = true
-  readonly maxConcurrentSends = 2
-  readonly maxBatch = 500
+  readonly maxConcurrentSends = 4
+  readonly maxBatch = 250
   readonly #settings: ClientSettings
   readonly #clientId: string
   #link: Link | undefined

@@ -79,7 +79,7 @@ function publishCommand(): Command {
     .description('Send a message through a connection of the configuration, and wait until it is confirmed.')
     .argument('<connection>', 'name of the connection')
     .argument('<destination>', 'MQTT topic, Kafka topic, or AMQP exchange/routing-key (/queue for a queue)')
-    .argument('[body]', 'the payload; - or absent: standard input')
+    .argument('[body]', 'the payload; @file: the content of a file; - or absent: standard input')
     .option('-c, --config <file>', 'configuration file; default $TRIVIUM_CONFIG, else trivium.yaml')
     .option('-H, --header <name=value>', 'a header; may be repeated', collect, [])
     .option('-k, --key <key>', 'ordering and partition key')

@@ -46,6 +46,7 @@ export async function publish(message: Message, options: PublishOptions): Promis
   const protocol = protocols.find(({ name }) => name === connection.protocol)
   if (protocol?.sink === undefined) return fail(exitCodes.usage, `${connection.protocol} cannot be published to`)
   const payload = await payloadOf(message.body)
+  if (payload === undefined) return fail(exitCodes.noInput, `no such file: ${message.body?.slice(1)}`)
   const { destination } = message
   const target = protocol.sink.targetOf(destination, options.key)
   const outbound = Array.from({ length: Number(options.count) }, () =>
@@ -123,9 +124,15 @@ function usageProblem({ header, format, count }: PublishOptions): string | undef
   return /^[1-9]\d{0,6}$/.test(count) ? undefined : `--count ${count}: a number from 1 to 9999999`
 }
 
-async function payloadOf(body: string | undefined): Promise<Uint8Array> {
+/** Undefined where it is a file that cannot be read. */
+async function payloadOf(body: string | undefined): Promise<Uint8Array | undefined> {
   if (body === undefined || body === '-') return buffer(process.stdin)
-  return body.startsWith('@') ? readFileSync(body.slice(1)) : Buffer.from(body)
+  if (!body.startsWith('@')) return Buffer.from(body)
+  try {
+    return readFileSync(body.slice(1))
+  } catch {
+    return undefined
+  }
 }
 
 function contextOf(connection: ConnectionConfig): Context {
