@@ -7,10 +7,11 @@ import { constants } from 'node:os'
 const neededMajor = 24
 
 /**
- * A gateway's messages die young and its heap is small: V8's own choice on a large machine lets a flood of 20 MiB take
- * 350 MiB. Measured in docs/benchmarks.md. They can only be given when a process starts.
+ * A gateway's messages die young and its heap is small, but V8's choice on a large machine and glibc's arenas let a flood
+ * of 60 MB hold 350 MiB. Measured in docs/benchmarks.md. These can only be given when a process starts.
  */
 const flags = ['--max-semi-space-size=4', '--initial-old-space-size=32', '--heap-growing-percent=30']
+const memory = { MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '131072' }
 
 const isNewEnough = Number(process.versions.node.split('.')[0]) >= neededMajor
 const hasFlags = flags.every((flag) => process.execArgv.includes(flag))
@@ -49,9 +50,9 @@ function bundledNode() {
 function becomeOrRun(node, args) {
   if (process.execve !== undefined && process.platform !== 'win32') {
     process.removeAllListeners('warning') // execve is experimental; so is its warning
-    process.execve(node, [node, ...args], process.env)
+    process.execve(node, [node, ...args], { ...memory, ...process.env })
   }
-  const child = spawn(node, args, { stdio: 'inherit' })
+  const child = spawn(node, args, { stdio: 'inherit', env: { ...memory, ...process.env } })
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
   child.on('exit', (code, signal) => process.exit(code ?? 128 + constants.signals[signal]))
 }

@@ -5,13 +5,13 @@
  * of a quorum queue.
  */
 import type { Channel, ConsumeMessage } from 'amqplib'
-import { Budget } from '../../src/adapter/budget.ts'
+import type { Budget } from '../../src/adapter/budget.ts'
 import type { Context, Delivery, Settlement } from '../../src/adapter/contract.ts'
 import { withDeadline } from '../../src/adapter/deadline.ts'
 import type { Envelope } from '../../src/envelope/envelope.ts'
 import type { GatewayError } from '../../src/errors.ts'
 import { Acknowledger } from './acknowledger.ts'
-import { decode } from './codec.ts'
+import { type AmqpPlace, decode } from './codec.ts'
 import { type AmqpConnection, callDeadlineMs } from './connection.ts'
 import { lost, toGatewayError } from './errors.ts'
 
@@ -20,6 +20,10 @@ interface ConsumptionParts {
   readonly context: Context
   readonly queue: string
   readonly maxInFlight: number
+  /** Outlives the run: what an earlier one handed over still counts, or each lost channel would add as many again. */
+  readonly budget: Budget
+  /** Called when a message was settled, of whichever run it is. */
+  readonly onSettled: () => void
   readonly deliver: (batch: readonly Delivery[]) => void
   readonly signal: AbortSignal
 }
@@ -27,6 +31,7 @@ interface ConsumptionParts {
 export class Consumption {
   readonly #parts: ConsumptionParts
   readonly #budget: Budget
+  readonly #place: AmqpPlace
   #channel: Channel | undefined
   #acks: Acknowledger | undefined
   #gathered: AmqpDelivery[] = []
@@ -38,8 +43,7 @@ export class Consumption {
 
   constructor(parts: ConsumptionParts) {
     this.#parts = parts
-    const { maxInFlight, context } = parts
-    this.#budget = new Budget({ maxCount: maxInFlight, maxBytes: Number.POSITIVE_INFINITY, parent: context.budget })
+    this.#budget = parts.budget
   }
 
   /** Resolves when the signal has aborted and all in flight is settled; rejects when the connection is lost. */
@@ -120,14 +124,14 @@ export class Consumption {
   }
 
   #receive(message: ConsumeMessage | null): void {
-    const { queue, context, signal } = this.#parts
+    const { queue, signal } = this.#parts
     if (message === null) return this.#fail(lost(`the broker cancelled the consumer of ${queue}: was it deleted?`))
     const acks = this.#acks
     if (acks === undefined || this.#failure !== undefined) return
     const tag = message.fields.deliveryTag
     acks.add(tag)
     if (signal.aborted) return acks.settle(tag, 'release')
-    const envelope = decode(message, { connection: context.connection, queue, format: context.format })
+    const envelope = decode(message, this.#place)
     this.#budget.take(envelope.sizeBytes)
     this.#gathered.push(new AmqpDelivery(this, tag, envelope, queue, message.fields.routingKey))
     if (this.#gathered.length === 1) setImmediate(() => this.#handOver())
@@ -146,6 +150,11 @@ export class Consumption {
   settled(tag: number, settlement: Settlement, bytes: number): void {
     this.#budget.give(bytes)
     this.#acks?.settle(tag, settlement)
+    this.#parts.onSettled()
+  }
+
+  /** A message was settled, perhaps of an earlier run. */
+  stir(): void {
     if (this.#awaitsSettlement) this.#wake?.()
   }
 

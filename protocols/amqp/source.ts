@@ -1,3 +1,4 @@
+import { Budget } from '../../src/adapter/budget.ts'
 import type { Context, Delivery, Source } from '../../src/adapter/contract.ts'
 import type { AmqpConnectionConfig, AmqpFromConfig } from './config.ts'
 import { AmqpConnection } from './connection.ts'
@@ -10,6 +11,8 @@ export class AmqpSource implements Source {
   readonly #settings: AmqpConnectionConfig
   readonly #froms: readonly AmqpFromConfig[]
   readonly #context: Context
+  readonly #maxInFlight: number
+  readonly #budget: Budget
   #connection: AmqpConnection | undefined
   #consumption: Consumption | undefined
 
@@ -18,6 +21,9 @@ export class AmqpSource implements Source {
     this.#settings = settings
     this.#froms = froms
     this.#context = context
+    this.#maxInFlight = Math.max(...froms.map((from) => from.prefetch))
+    const limits = { maxCount: this.#maxInFlight, maxBytes: Number.POSITIVE_INFINITY, parent: context.budget }
+    this.#budget = new Budget(limits)
   }
 
   async open(signal: AbortSignal): Promise<void> {
@@ -39,7 +45,9 @@ export class AmqpSource implements Source {
       connection,
       context: this.#context,
       queue: this.#froms[0]?.queue ?? '',
-      maxInFlight: Math.max(...this.#froms.map((from) => from.prefetch)),
+      maxInFlight: this.#maxInFlight,
+      budget: this.#budget,
+      onSettled: () => this.#consumption?.stir(),
       deliver,
       signal,
     })

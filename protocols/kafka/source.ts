@@ -9,7 +9,7 @@ import { toGatewayError } from './errors.ts'
 import { findTopics, isExact, topicRegExp } from './topics.ts'
 
 const closeMs = 3000
-const maxFetchBytes = 8 * 1024 * 1024
+const maxFetchBytes = 4 * 1024 * 1024
 
 /** A member of a consumer group; commits only the unbroken confirmed prefix of each partition. */
 export class KafkaSource implements Source {

@@ -28,16 +28,16 @@ export async function supervise(
   let attempt = 0
   while (!stop.aborted) {
     let upSinceMs: number | undefined
+    const opening = new AbortController()
     try {
-      await Promise.race([
-        withDeadline(component.open(stop), openDeadlineMs, `opening ${link.connection}`),
-        aborted(stop),
-      ])
+      const open = component.open(AbortSignal.any([stop, opening.signal]))
+      await Promise.race([withDeadline(open, openDeadlineMs, `opening ${link.connection}`), aborted(stop)])
       if (stop.aborted) break
       upSinceMs = performance.now()
       changeState(link, 'up', undefined, log)
       await session(stop)
     } catch (error) {
+      opening.abort() // one that is late must not take the place of its successor
       if (stop.aborted) break
       if (error instanceof PermanentError) throw error
       changeState(link, 'down', messageOf(error), log, error)

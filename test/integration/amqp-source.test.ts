@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import type { Delivery } from '../../src/adapter/contract.ts'
 import { eventually } from '../support/poll.ts'
-import { Bench, never, outbound, recorder, targetOf, textOf, unique } from './amqp-fixture.ts'
+import { Bench, never, outbound, Running, recorder, targetOf, textOf, unique } from './amqp-fixture.ts'
 
 let bench: Bench
 beforeEach(() => {
@@ -75,6 +75,26 @@ describe('amqp source', () => {
     acceptAll(running.received)
     expect(running.context.budget).toMatchObject({ count: 0, bytes: 0 })
     await eventually(async () => (await bench.depth(queue)) === 3, { what: 'all three back in the queue' })
+  })
+
+  test('what is unsettled from before a reconnect still counts, and makes room when it is settled', async () => {
+    const queue = await bench.queue()
+    await fill(queue, 10)
+    const first = await bench.source({ queue, prefetch: 4 })
+    await first.has(4)
+    await first.source.close()
+    await first.source.open(never)
+    const second = new Running(first.source, first.context)
+    await eventually(async () => (await bench.depth(queue)) === 10, { what: 'the unsettled to be back' })
+    acceptAll(first.received.slice(0, 2))
+    await second.has(2)
+    expect(second.received.map(textOf)).toEqual(['0', '1'])
+    acceptAll(first.received.slice(2))
+    second.onBatch = acceptAll
+    acceptAll(second.received)
+    await second.has(10)
+    await second.stop()
+    expect(first.context.budget.count).toBe(0)
   })
 
   test('what is released comes again, what is rejected goes to the dead-letter exchange', async () => {
