@@ -48,10 +48,10 @@ export const amqp = defineProtocol<AmqpConnectionConfig, AmqpFromConfig, AmqpTar
   },
 })
 
-/** `exchange/routing.key`, or the name of a queue; a key makes the destination an exchange. */
+/** `exchange/routing.key`, or the name of a queue, with or without `/` before it; a key makes it an exchange. */
 function targetOf(destination: string, key: string | undefined): AmqpTarget {
   if (key !== undefined) return AmqpTargetConfig.parse({ exchange: destination, routingKey: key })
   const slash = destination.indexOf('/')
-  if (slash === -1) return AmqpTargetConfig.parse({ queue: destination })
+  if (slash <= 0) return AmqpTargetConfig.parse({ queue: destination.slice(slash + 1) })
   return AmqpTargetConfig.parse({ exchange: destination.slice(0, slash), routingKey: destination.slice(slash + 1) })
 }

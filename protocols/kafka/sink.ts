@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Context, Outbound, Outcome, Sink } from '../../src/adapter/contract.ts'
 import { withDeadline } from '../../src/adapter/deadline.ts'
 import { type GatewayError, messageOf, PermanentError, RetryableError } from '../../src/errors.ts'
@@ -17,6 +18,8 @@ interface Generation {
 
 /** A topic that was not there is looked up again after this long. */
 const absentMs = 1000
+const creationLooks = 4
+const creationMs = 100
 const slackMs = 2000
 const unknownTopic = 3
 
@@ -106,7 +109,7 @@ export class KafkaSink implements Sink<KafkaTarget> {
     const unknown = [...topics].filter((topic) => !isUsable(cluster.topic(topic)))
     const now = Date.now()
     const asked = unknown.filter((topic) => (this.#absentUntil.get(topic) ?? 0) <= now)
-    if (asked.length > 0) await cluster.refresh(asked, { mayCreate: true })
+    if (asked.length > 0) await this.#ask(cluster, asked)
     const absent = new Map<string, GatewayError>()
     for (const topic of unknown) {
       const metadata = cluster.topic(topic)
@@ -118,6 +121,16 @@ export class KafkaSink implements Sink<KafkaTarget> {
       absent.set(topic, topicError(topic, metadata))
     }
     return absent
+  }
+
+  /** A broker that creates a topic on being asked for it has it a moment later; only the first question waits for that. */
+  async #ask(cluster: Cluster, topics: readonly string[]): Promise<void> {
+    const isNew = topics.some((topic) => !this.#absentUntil.has(topic))
+    for (let look = 1; look <= (isNew ? creationLooks : 1); look += 1) {
+      if (look > 1) await sleep(creationMs)
+      await cluster.refresh(topics, { mayCreate: true })
+      if (topics.every((topic) => isUsable(cluster.topic(topic)))) return
+    }
   }
 }
 

@@ -8,6 +8,7 @@ import type { RunOptions } from './run.ts'
 
 /** The command line. Sets the process's exit code; a command's own module is loaded only when it is called. */
 export async function main(argv: readonly string[]): Promise<void> {
+  process.stdout.on('error', endQuietly)
   const program = buildProgram()
   try {
     await program.parseAsync(argv.length === 0 ? ['run'] : [...argv], { from: 'user' })
@@ -78,7 +79,7 @@ function publishCommand(): Command {
   return new Command('publish')
     .description('Send a message through a connection of the configuration, and wait until it is confirmed.')
     .argument('<connection>', 'name of the connection')
-    .argument('<destination>', 'MQTT topic, Kafka topic, or AMQP exchange/routing-key (/queue for a queue)')
+    .argument('<destination>', 'MQTT topic, Kafka topic, or AMQP exchange/routing-key or queue')
     .argument('[body]', 'the payload; @file: the content of a file; - or absent: standard input')
     .option('-c, --config <file>', 'configuration file; default $TRIVIUM_CONFIG, else trivium.yaml')
     .option('-H, --header <name=value>', 'a header; may be repeated', collect, [])
@@ -131,6 +132,12 @@ function versionCommand(): Command {
     .action(({ json }: { json?: boolean }) => {
       console.log(json ? JSON.stringify({ version, node: process.versions.node }) : version)
     })
+}
+
+/** Whoever reads our output has seen enough: `trivium help | head`. */
+function endQuietly(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error
+  process.exit(exitCodes.ok)
 }
 
 const examples = (lines: readonly string[]): string =>

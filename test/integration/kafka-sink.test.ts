@@ -79,7 +79,7 @@ describe('Kafka sink', () => {
       )
       await produce(sink, batch)
     }
-    const reading = await read({ topic, group: freshName('group') })
+    const reading = await read({ topic, group: freshName('group'), maxInFlight: 5000 })
     await reading.atLeast(2000)
     const lastOf = new Map<unknown, number>()
     for (const { envelope } of reading.deliveries) {
