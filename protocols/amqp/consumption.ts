@@ -44,6 +44,7 @@ export class Consumption {
   constructor(parts: ConsumptionParts) {
     this.#parts = parts
     this.#budget = parts.budget
+    this.#place = { connection: parts.context.connection, queue: parts.queue, format: parts.context.format }
   }
 
   /** Resolves when the signal has aborted and all in flight is settled; rejects when the connection is lost. */

@@ -74,7 +74,9 @@ export class Publisher {
     channel.on('error', (error) => {
       cause = error
     })
-    channel.on('close', () => this.#events.closed(cause, this.abandon()))
+    channel.on('close', () => {
+      if (!this.#isClosed) this.#events.closed(cause, this.abandon()) // else another has its place
+    })
   }
 
   get isOpen(): boolean {
@@ -181,9 +183,9 @@ function isSame(
   { fields, properties, content: body }: Message,
 ) {
   return (
-    options.messageId === properties.messageId &&
+    options.messageId?.toWellFormed() === properties.messageId && // as UTF-8 carries it
     exchange === fields.exchange &&
-    routingKey === fields.routingKey &&
+    routingKey.toWellFormed() === fields.routingKey &&
     body.equals(content)
   )
 }

@@ -100,13 +100,13 @@ describe('Publisher', () => {
     }
     const sender = new Publisher(channel as unknown as ConfirmChannel, events)
     const target = AmqpTargetConfig.parse({ queue: 'q' })
-    const publish = (index: number, bytes = 1, messageId = `${index}`) =>
+    const publish = (index: number, bytes = 1, messageId = `${index}`, to = flight) =>
       sender.publish({
         exchange: '',
         routingKey: 'q',
         content: Buffer.alloc(bytes, index),
         options: { messageId },
-        flight,
+        flight: to,
         index,
         target,
         bytes: 0,
@@ -133,6 +133,23 @@ describe('Publisher', () => {
     channel.emit('return', { fields, properties: { messageId: '1' }, content: Buffer.alloc(1, 1) })
     channel.emit('ack', confirm(2, true))
     expect((await flight.outcomes).map(({ kind }) => kind)).toEqual(['delivered', 'rejected'])
+  })
+
+  test('a return finds its message, though UTF-8 could not carry its id as it was', async () => {
+    const { channel, publish } = publisher(0)
+    const alone = new Flight(1)
+    publish(0, 1, '\ud800', alone)
+    const fields = { exchange: '', routingKey: 'q', replyCode: 312, replyText: 'NO_ROUTE' }
+    channel.emit('return', { fields, properties: { messageId: '\ufffd' }, content: Buffer.alloc(1, 0) })
+    channel.emit('ack', confirm(1))
+    expect((await alone.outcomes).map(({ kind }) => kind)).toEqual(['rejected'])
+  })
+
+  test("the end of a channel that was abandoned is nobody's any more", () => {
+    const { channel, sender, ends } = publisher(1)
+    sender.abandon()
+    channel.emit('close')
+    expect(ends).toEqual([])
   })
 
   test('an end gives back what was unconfirmed, with the reason', () => {
