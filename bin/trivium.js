@@ -10,7 +10,7 @@ const neededMajor = 24
  * A gateway's messages die young and its heap is small, but V8's choice on a large machine and glibc's arenas let a flood
  * of 60 MB hold 350 MiB. Measured in docs/benchmarks.md. These can only be given when a process starts.
  */
-const flags = ['--max-semi-space-size=4', '--initial-old-space-size=32', '--heap-growing-percent=30']
+const flags = ['--max-semi-space-size=4', '--initial-old-space-size=48', '--heap-growing-percent=50']
 const memory = { MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '131072' }
 
 const isNewEnough = Number(process.versions.node.split('.')[0]) >= neededMajor

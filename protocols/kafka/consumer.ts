@@ -88,7 +88,6 @@ export class Consumer {
   /** Nodes that are being read from. */
   #nodes: ReadonlySet<number> = new Set()
   readonly #failingSince = new Map<number, number>()
-  #turn = 0
 
   constructor({ cluster, context, budget, settings, deliver, signal, past }: Parts) {
     this.#past = past
@@ -231,8 +230,8 @@ export class Consumer {
 
   /** Fetches from one node and hands over, one after the other: what is fetched and not handed over is one response. */
   async #read(node: number, stopped: AbortSignal): Promise<void> {
-    while (!stopped.aborted) {
-      const mine = this.#ledBy(node)
+    for (let turn = 0; !stopped.aborted; turn++) {
+      const mine = this.#ledBy(node, turn)
       await this.#handOver(mine, stopped)
       if (stopped.aborted || mine.length === 0) return
       const limits = { maxWaitMs: fetchWaitMs, maxBytes: this.#settings.maxFetchBytes, maxPartitionBytes }
@@ -262,14 +261,14 @@ export class Consumer {
   }
 
   /** In turn, so that a partition that always has something does not starve the others. */
-  #ledBy(node: number): OwnedPartition[] {
+  #ledBy(node: number, turn: number): OwnedPartition[] {
     const all = [...this.#owned.values()].filter(({ topic, partition }) => {
       const leader = this.#cluster.leaderOf(topic, partition)
       if (leader === undefined || !this.#nodes.has(leader)) this.#end.resolve('leaders moved')
       return leader === node
     })
-    this.#turn = (this.#turn + 1) % Math.max(1, all.length)
-    return [...all.slice(this.#turn), ...all.slice(0, this.#turn)]
+    const first = turn % Math.max(1, all.length)
+    return [...all.slice(first), ...all.slice(0, first)]
   }
 
   async #receive(fetched: FetchedPartition, requested: number): Promise<void> {

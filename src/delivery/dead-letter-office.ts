@@ -1,6 +1,6 @@
 import type { Log, Outbound } from '../adapter/contract.ts'
 import type { Envelope } from '../envelope/envelope.ts'
-import { type GatewayError, messageOf } from '../errors.ts'
+import { type GatewayError, messageOf, RetryableError } from '../errors.ts'
 import type { Params } from '../routing/subject.ts'
 import type { DeadLetter, DeadLetters } from '../store/dead-letters.ts'
 import { deadLetterEnvelope, reasonOf } from './dead-letter.ts'
@@ -17,6 +17,8 @@ export interface DeadLetterTarget {
 
 /** Milliseconds between two tries to write a dead letter to a disk that refuses it. */
 const diskRetryMs = 1_000
+/** A target that takes no letter is named in the log once in this time, in milliseconds. */
+const remindMs = 60_000
 
 interface Case {
   readonly transit: Transit
@@ -37,6 +39,7 @@ export class DeadLetterOffice implements ParcelOwner {
   readonly #store: DeadLetters
   readonly #log: Log
   #isStopped = false
+  #saidMs = Number.NEGATIVE_INFINITY
 
   constructor(parts: { route: string; target: DeadLetterTarget | undefined; store: DeadLetters; log: Log }) {
     this.id = `${parts.route}/dead-letter`
@@ -76,7 +79,18 @@ export class DeadLetterOffice implements ParcelOwner {
     transit.deadLettered(letter.reason, nowMs)
   }
 
-  retried(): void {}
+  /** Said once a minute: a dead letter is never given up, so that a target that is missing would hold its message unseen. */
+  retried(_: Parcel, error: GatewayError): void {
+    if (error instanceof RetryableError && error.isOutage) return // of that the connection speaks
+    const nowMs = performance.now()
+    if (nowMs - this.#saidMs < remindMs) return
+    this.#saidMs = nowMs
+    const fields = { route: this.#route, code: error.code }
+    this.#log.warn(
+      `dead letters of route ${this.#route} wait, and their messages: ${error.message}; trying again`,
+      fields,
+    )
+  }
 
   failed(parcel: Parcel, error: GatewayError): void {
     this.#log.error(`the dead letter target of route ${this.#route} refused a letter, it is kept on disk instead`, {

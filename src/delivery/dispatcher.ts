@@ -191,7 +191,8 @@ export class Dispatcher {
     parcel.owner.retried(parcel, error)
     const lane = this.#lanes.hold(parcel, error.isOutage ? 'outage' : 'backoff', this.#lastSend)
     lane.waiting.push(parcel)
-    if (error.isOutage && isOld && this.#isOpen) lane.isDue = true // the sink has been opened anew meanwhile
+    if (error.isOutage && isOld && this.#isOpen)
+      lane.isDue = true // the sink has been opened anew meanwhile
     else if (error.isOutage) this.#breakOff(error)
     else this.#backOff(lane, error.retryAfterMs ?? fullJitterMs(parcel.failures, parcel.owner.retry))
   }
