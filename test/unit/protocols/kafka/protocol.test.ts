@@ -88,7 +88,7 @@ describe('configuration', () => {
     expect(kafka.source?.schema.parse({ topic: 't' })).toEqual({
       topic: 't',
       startFrom: 'earliest',
-      maxInFlight: 5000,
+      maxInFlight: 1000,
       maxBytes: 32 * 1024 ** 2,
     })
   })
