@@ -1,7 +1,9 @@
 /** Fills a place with messages before a run, and counts what has arrived at one. */
+
 import amqplib from 'amqplib'
 import { Kafka, logLevel } from 'kafkajs'
 import mqtt from 'mqtt'
+import { createTopics } from '../test/support/topics.ts'
 import type { Addresses, Place, ProtocolName } from './task.ts'
 
 const keys = 1000
@@ -120,7 +122,7 @@ function kafkaFiller(brokers: string[]): Filler {
   return {
     prepare: (name) =>
       withAdmin(async (admin) => {
-        await admin.createTopics({ topics: [{ topic: name, numPartitions: 3 }], waitForLeaders: true })
+        await createTopics(admin, [{ topic: name, numPartitions: 3 }])
       }),
     async fill(name, count) {
       const producer = kafka.producer()

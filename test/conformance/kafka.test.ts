@@ -4,6 +4,7 @@ import { type Admin, Kafka, logLevel } from 'kafkajs'
 import { kafka } from '../../protocols/kafka/index.ts'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { freePort } from '../support/ports.ts'
+import { createTopics } from '../support/topics.ts'
 import { conforms } from './suite.ts'
 
 const brokers = brokerAddresses().kafka
@@ -19,7 +20,7 @@ conforms({
   unreachable: { brokers: [`127.0.0.1:${closedPort}`] },
   async makeWay({ maxInFlight }) {
     const topic = `conformance-${randomUUID()}`
-    await admin.createTopics({ waitForLeaders: true, topics: [{ topic, numPartitions: 3, replicationFactor: 1 }] })
+    await createTopics(admin, [{ topic, numPartitions: 3, replicationFactor: 1 }])
     return {
       source: { connection: { brokers }, from: { topic, group: topic, startFrom: 'earliest', maxInFlight } },
       sink: { connection: { brokers }, target: { topic } },

@@ -1,4 +1,5 @@
 /** What an operator must mend: credentials, queues and topics that are not there, ports in use. Said clearly, tried again. */
+
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -17,6 +18,7 @@ import type { Running } from '../support/brokers/process.ts'
 import type { TestGateway } from '../support/gateway.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
+import { createTopics } from '../support/topics.ts'
 import { arrived, checkNothingLost, complaints, type Scope, scenario, setKey, texts } from './delivery-fixture.ts'
 import { amqpPlace, fresh, kafkaPlace, type Place } from './delivery-places.ts'
 import { Installation } from './delivery-program.ts'
@@ -153,7 +155,7 @@ scenario('a topic to read that is not there is named, and read once somebody mak
   await admin.deleteTopics({ topics: [source.name] })
   const gateway = scope.gateway(road(source, target))
   await namesSource(gateway, source.name)
-  await admin.createTopics({ topics: [{ topic: source.name, numPartitions: 3 }], waitForLeaders: true })
+  await createTopics(admin, [{ topic: source.name, numPartitions: 3 }])
   await gateway.ready()
   await delivers(scope, source, target)
 })
@@ -182,7 +184,7 @@ scenario(
     const target = await kafkaPlace({ address })
     const admin = await kafkaAdmin(scope, [address])
     await admin.deleteTopics({ topics: [target.name] })
-    const make = () => admin.createTopics({ topics: [{ topic: target.name, numPartitions: 3 }], waitForLeaders: true })
+    const make = () => createTopics(admin, [{ topic: target.name, numPartitions: 3 }])
     await checkWaits(scope, target, target.name, make)
   },
 )

@@ -91,7 +91,7 @@ scenario(
       `
 gateway: { id: ${fresh()}, maxInFlightBytes: 8MiB, drain: 1s, admin: { listen: "127.0.0.1:${adminPort}" } }
 connections: { source: ${source.connection}, target: ${target.connection} }
-routes: [{ name: road, from: { connection: source, ${source.from} }, to: [{ connection: target, topic: x }] }]
+routes: [{ name: road, from: { connection: source, ${source.from}, maxInFlight: 5000 }, to: [{ connection: target, topic: x }] }]
 `,
     ).run()
     const before = await memoryOf(program)

@@ -1,4 +1,5 @@
 /** Queues and topics at real brokers, whose clients are made anew for each use, so that they outlive no broker. */
+
 import { randomUUID } from 'node:crypto'
 import { afterAll } from '@jest/globals'
 import amqplib from 'amqplib'
@@ -7,6 +8,7 @@ import mqtt from 'mqtt'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import type { EndName } from '../support/peers.ts'
 import { startProxy, type TcpProxy } from '../support/proxy.ts'
+import { createTopics } from '../support/topics.ts'
 
 /** What the shared brokers would otherwise keep; brokers of a test's own take theirs along. */
 const removals: (() => Promise<unknown>)[] = []
@@ -199,7 +201,7 @@ export async function kafkaPlace(options: PlaceOptions = {}): Promise<Place> {
   const group = fresh()
   const admin = kafka.admin()
   await admin.connect()
-  await admin.createTopics({ topics: [{ topic, numPartitions: 3 }], waitForLeaders: true })
+  await createTopics(admin, [{ topic, numPartitions: 3 }])
   await admin.disconnect()
   removeLater(options, async () => {
     await admin.connect()

@@ -1,4 +1,5 @@
 /** Every file of examples/ against real brokers, run by the command line as a user runs it. */
+
 import { randomUUID } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,6 +10,7 @@ import mqtt from 'mqtt'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
+import { createTopics } from '../support/topics.ts'
 import { registerCleanups } from '../unit/cli/cleanups.ts'
 import { root, startTrivium } from '../unit/cli/command.ts'
 import { folderWith } from '../unit/cli/files.ts'
@@ -65,7 +67,10 @@ async function kafkaClient(...topics: string[]) {
   const admin = kafka.admin()
   await admin.connect()
   afterwards(() => admin.disconnect())
-  await admin.createTopics({ topics: topics.map((topic) => ({ topic, numPartitions: 2 })), waitForLeaders: true })
+  await createTopics(
+    admin,
+    topics.map((topic) => ({ topic, numPartitions: 2 })),
+  )
   afterwards(() => admin.deleteTopics({ topics }))
   return kafka
 }

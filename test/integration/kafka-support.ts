@@ -7,6 +7,7 @@ import type { Context, Delivery, Outbound, Sink, Source } from '../../src/adapte
 import { Envelope, type EnvelopeFields } from '../../src/envelope/envelope.ts'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { eventually } from '../support/poll.ts'
+import { createTopics } from '../support/topics.ts'
 
 export interface LogLine {
   readonly level: string
@@ -63,7 +64,7 @@ export async function makeTopic(
 ): Promise<string> {
   const topic = options.name ?? freshName()
   const configEntries = Object.entries(options.config ?? {}).map(([name, value]) => ({ name, value }))
-  await withAdmin((a) => a.createTopics({ topics: [{ topic, numPartitions: options.partitions ?? 1, configEntries }] }))
+  await withAdmin((a) => createTopics(a, [{ topic, numPartitions: options.partitions ?? 1, configEntries }]))
   topics.push(topic)
   return topic
 }

@@ -1,9 +1,11 @@
 /** Independent clients of the three protocols: plain use of the libraries, nothing of the gateway's. */
+
 import { randomUUID } from 'node:crypto'
 import amqplib from 'amqplib'
 import { Kafka, logLevel } from 'kafkajs'
 import mqtt from 'mqtt'
 import { brokerAddresses } from './brokers/addresses.ts'
+import { createTopics } from './topics.ts'
 
 export interface Sent {
   readonly key: string
@@ -109,7 +111,7 @@ export async function kafkaEnd(): Promise<End> {
   const kafka = new Kafka({ brokers, logLevel: logLevel.NOTHING })
   const admin = kafka.admin()
   await admin.connect()
-  await admin.createTopics({ topics: [{ topic, numPartitions: 3 }], waitForLeaders: true })
+  await createTopics(admin, [{ topic, numPartitions: 3 }])
   const producer = kafka.producer()
   await producer.connect()
   const consumer = kafka.consumer({ groupId: fresh(), maxWaitTimeInMs: 50 })
