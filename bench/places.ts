@@ -4,7 +4,7 @@ import amqplib from 'amqplib'
 import { Kafka, logLevel } from 'kafkajs'
 import mqtt from 'mqtt'
 import { createTopics } from '../test/support/topics.ts'
-import type { Addresses, Place, ProtocolName } from './task.ts'
+import type { Addresses, ProtocolName } from './task.ts'
 
 const keys = 1000
 const chunk = 2000
@@ -144,5 +144,3 @@ function kafkaFiller(brokers: string[]): Filler {
     remove: (name) => withAdmin((admin) => admin.deleteTopics({ topics: [name] })),
   }
 }
-
-export const describePlace = ({ protocol, name }: Place): string => `${protocol}:${name}`

@@ -6,6 +6,7 @@ import type { DeadLetter, DeadLetters } from '../store/dead-letters.ts'
 import { deadLetterEnvelope, reasonOf } from './dead-letter.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import { Parcel, type ParcelOwner } from './parcel.ts'
+import { Reminder } from './reminder.ts'
 import type { Transit } from './transit.ts'
 
 /** A route's own place for dead letters: a target like any other. */
@@ -17,8 +18,6 @@ export interface DeadLetterTarget {
 
 /** Milliseconds between two tries to write a dead letter to a disk that refuses it. */
 const diskRetryMs = 1_000
-/** A target that takes no letter is named in the log once in this time, in milliseconds. */
-const remindMs = 60_000
 
 interface Case {
   readonly transit: Transit
@@ -38,8 +37,8 @@ export class DeadLetterOffice implements ParcelOwner {
   readonly #target: DeadLetterTarget | undefined
   readonly #store: DeadLetters
   readonly #log: Log
+  readonly #waiting = new Reminder()
   #isStopped = false
-  #saidMs = Number.NEGATIVE_INFINITY
 
   constructor(parts: { route: string; target: DeadLetterTarget | undefined; store: DeadLetters; log: Log }) {
     this.id = `${parts.route}/dead-letter`
@@ -82,9 +81,7 @@ export class DeadLetterOffice implements ParcelOwner {
   /** Said once a minute: a dead letter is never given up, so that a target that is missing would hold its message unseen. */
   retried(_: Parcel, error: GatewayError): void {
     if (error instanceof RetryableError && error.isOutage) return // of that the connection speaks
-    const nowMs = performance.now()
-    if (nowMs - this.#saidMs < remindMs) return
-    this.#saidMs = nowMs
+    if (!this.#waiting.isDue(this.id)) return
     const fields = { route: this.#route, code: error.code }
     this.#log.warn(
       `dead letters of route ${this.#route} wait, and their messages: ${error.message}; trying again`,

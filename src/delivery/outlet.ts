@@ -4,12 +4,8 @@ import type { TargetStats } from '../telemetry/stats.ts'
 import type { DeadLetterOffice } from './dead-letter-office.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Parcel, ParcelOwner } from './parcel.ts'
+import { Reminder } from './reminder.ts'
 import type { Transit } from './transit.ts'
-
-/** A destination that takes nothing is named in the log once in this time, in milliseconds. */
-const remindMs = 60_000
-/** Most destinations named in that time; a template may make any number of them. */
-const maxNamed = 20
 
 /** One target of one route: owns its parcels, and tells their transits what became of them. */
 export class Outlet implements ParcelOwner {
@@ -21,9 +17,7 @@ export class Outlet implements ParcelOwner {
   readonly #deadLetters: DeadLetterOffice
   readonly #addressOf: (target: unknown) => string
   readonly #log: Log
-  /** Destinations of which the log has said, since `#namedSinceMs`, that their messages wait. */
-  readonly #named = new Set<string>()
-  #namedSinceMs = 0
+  readonly #waiting = new Reminder()
 
   constructor(parts: {
     id: string
@@ -70,14 +64,8 @@ export class Outlet implements ParcelOwner {
   }
 
   #sayWaiting(parcel: Parcel, error: GatewayError): void {
-    const nowMs = performance.now()
-    if (nowMs - this.#namedSinceMs >= remindMs) {
-      this.#named.clear()
-      this.#namedSinceMs = nowMs
-    }
     const target = this.#addressOf(parcel.outbound.target)
-    if (this.#named.has(target) || this.#named.size >= maxNamed) return
-    this.#named.add(target)
+    if (!this.#waiting.isDue(target)) return
     this.#log.warn(`messages for ${target} wait: ${error.message}; trying again`, { target, code: error.code })
   }
 }
