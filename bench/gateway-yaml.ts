@@ -1,24 +1,31 @@
-import type { Place, Task } from './task.ts'
+import type { Acknowledge, Place, Task } from './task.ts'
 
-/** The configuration that does what the bare loop does; `routes - 1` further routes match nothing. */
-export function gatewayYaml({ from, to, addresses }: Task, routes = 1): string {
-  const others = Array.from({ length: routes - 1 }, (_, n) => route(`other-${n}`, otherFrom(from, n), to))
+export interface Shape {
+  /** How many routes; all but one match nothing. */
+  readonly routes?: number
+  readonly acknowledge?: Acknowledge
+}
+
+/** The configuration that does what the bare loop does. */
+export function gatewayYaml({ from, to, addresses }: Task, dataDir: string, shape: Shape = {}): string {
+  const { routes = 1, acknowledge = 'delivered' } = shape
+  const others = Array.from({ length: routes - 1 }, (_, n) => route(`other-${n}`, otherFrom(from, n), to, acknowledge))
   return `
-gateway: { id: bench, admin: false, dataDir: ./data }
+gateway: { id: bench, admin: false, dataDir: ${JSON.stringify(dataDir)} }
 connections:
   source: ${connection(from, addresses)}
   target: ${connection(to, addresses)}
 routes:
-${[...others, route('road', fromOf(from), to)].join('\n')}
+${[...others, route('road', fromOf(from), to, acknowledge)].join('\n')}
 `
 }
 
-function route(name: string, from: string, to: Place): string {
+function route(name: string, from: string, to: Place, acknowledge: Acknowledge): string {
   return `  - name: ${name}
     from: { connection: source, ${from} }
     when: payload.temperature > -300
     to: [{ connection: target, ${targetOf(to)} }]
-    acknowledge: delivered`
+    acknowledge: ${acknowledge}`
 }
 
 function connection({ protocol, name }: Place, addresses: Task['addresses']): string {

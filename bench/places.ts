@@ -4,23 +4,10 @@ import amqplib from 'amqplib'
 import { Kafka, logLevel } from 'kafkajs'
 import mqtt from 'mqtt'
 import { createTopics } from '../test/support/topics.ts'
+import { messageOf } from './message.ts'
 import type { Addresses, ProtocolName } from './task.ts'
 
-const keys = 1000
 const chunk = 2000
-
-/** About 300 bytes of JSON, as a device would send. */
-export function messageOf(n: number): { key: string; body: string } {
-  const key = `device-${n % keys}`
-  const reading = { device: key, n, temperature: (n % 400) / 10, humidity: 40 + (n % 50), status: 'ok', site: 'berlin' }
-  const body = JSON.stringify({
-    ...reading,
-    at: '2026-01-02T03:04:05.678Z',
-    firmware: '1.22.333',
-    text: 'x'.repeat(110),
-  })
-  return { key, body }
-}
 
 export interface Filler {
   /** Makes the place ready to keep messages for a reader that is not there yet. */

@@ -1,17 +1,21 @@
 /**
- * `npm run bench [-- --messages 200000 --runs 3 --only mqtt-kafka,routes,idle]`: the gateway beside the bare loop on real
- * brokers, road by road, in turn. `--profile DIR` writes a CPU profile of each gateway. See docs/benchmarks.md.
+ * `npm run bench [-- --messages 200000 --runs 3 --only mqtt-kafka,stored,devices,backlog,store-loop,routes,idle]`: the
+ * gateway beside the bare loop on real brokers, road by road, in turn; then what the store costs. `--profile DIR` writes a
+ * CPU profile of each gateway, `--data DIR` says which disk the stores are on. See docs/benchmarks.md.
  */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { brokerAddresses } from '../test/support/brokers/addresses.ts'
 import { startBrokers } from '../test/support/brokers/start.ts'
+import { measureBacklog, measureDevices } from './devices.ts'
 import { measureIdle } from './idle.ts'
 import { type Cost, median } from './measure.ts'
 import { Runner } from './runner.ts'
-import { type Road, roads } from './task.ts'
+import { type Acknowledge, type Road, roads } from './task.ts'
 
 const { values } = parseArgs({
   options: {
@@ -19,6 +23,7 @@ const { values } = parseArgs({
     runs: { type: 'string', default: '1' },
     only: { type: 'string' },
     profile: { type: 'string' },
+    data: { type: 'string', default: tmpdir() },
   },
 })
 const count = Number(values.messages)
@@ -30,11 +35,15 @@ const nameOf = ({ from, to }: Road) => `${from}-${to}`
 const brokers = await startBrokers()
 Object.assign(process.env, brokers.env)
 const { kafka, amqp, mqtt } = brokerAddresses()
-const folder = mkdtempSync(join(tmpdir(), 'trivium-bench-'))
+const folder = mkdtempSync(join(values.data, 'trivium-bench-'))
 const runner = new Runner({ addresses: { kafka, amqp, mqtt }, folder, count, profile: values.profile })
 try {
   const chosen = roads.filter((road) => isWanted(nameOf(road)))
   if (chosen.length > 0) await compareRoads(chosen)
+  if (isWanted('stored')) await compareStored()
+  if (isWanted('devices')) await reportDevices()
+  if (isWanted('backlog')) await reportBacklog()
+  if (isWanted('store-loop')) await runStoreLoop()
   if (isWanted('routes')) await compareRoutes()
   if (isWanted('idle')) await reportIdle()
 } finally {
@@ -48,24 +57,62 @@ async function compareRoads(chosen: readonly Road[]): Promise<void> {
   console.log('| road | CPU µs/msg | bare | ratio | msg/s | bare | ratio | peak MiB | bare |')
   console.log('|---|--:|--:|--:|--:|--:|--:|--:|--:|')
   for (const road of chosen) {
-    const gateway: Cost[] = []
-    const bare: Cost[] = []
-    for (let run = 0; run < runs; run += 1) {
-      const both = [
-        async () => gateway.push(await runner.gateway(road)),
-        async () => bare.push(await runner.bare(road)),
-      ]
-      for (const one of run % 2 === 0 ? both : both.reverse()) await one()
-    }
-    console.log(row(nameOf(road), median(gateway), median(bare)))
+    const [gateway, bare] = await inTurn(
+      () => runner.gateway(road),
+      () => runner.bare(road),
+    )
+    console.log(row(nameOf(road), gateway, bare))
   }
+}
+
+/** The same road acknowledged by the store, and by its target. */
+async function compareStored(): Promise<void> {
+  const road = roads[0]!
+  const by = (acknowledge: Acknowledge) => () => runner.gateway(road, { acknowledge })
+  const [stored, delivered] = await inTurn(by('stored'), by('delivered'))
+  console.log(`\n${count} messages a run, median of ${runs} run(s); a ratio is stored : delivered\n`)
+  console.log('| road | CPU µs/msg | delivered | ratio | msg/s | delivered | ratio | peak MiB | delivered |')
+  console.log('|---|--:|--:|--:|--:|--:|--:|--:|--:|')
+  console.log(row(`${nameOf(road)} stored`, stored, delivered))
+}
+
+async function reportDevices(): Promise<void> {
+  console.log('\n1,000 devices at the embedded broker, QoS 1, one message in flight each, into Kafka\n')
+  console.log(
+    '| acknowledged | msg/s | p50 ms | p99 ms | max ms | CPU µs/msg | load | in Kafka at the last PUBACK | peak MiB |',
+  )
+  console.log('|---|--:|--:|--:|--:|--:|--:|--:|--:|')
+  for (const acknowledge of ['stored', 'delivered'] as const) {
+    const cost = await measureDevices({ addresses: { kafka, amqp, mqtt }, folder, count }, acknowledge)
+    const cells = [
+      ...[count / cost.wallSecs, cost.p50Ms, cost.p99Ms, cost.maxMs].map((figure) => figure.toFixed(0)),
+      ...[micros(cost.gatewayCpuSecs), micros(cost.cpuSecs), cost.deliveredByThen, cost.peakMib.toFixed(0)],
+    ]
+    console.log(`| ${acknowledge} | ${cells.join(' | ')} |`)
+  }
+}
+
+async function reportBacklog(): Promise<void> {
+  const { perSec, cpuSecs, peakMib } = await measureBacklog({ addresses: { kafka, amqp, mqtt }, folder, count })
+  console.log(
+    `\nbacklog of ${count} stored messages, once Kafka is back: ${perSec.toFixed(0)} msg/s,` +
+      ` ${micros(cpuSecs)} µs/msg of CPU, peak ${peakMib.toFixed(0)} MiB with the filling before`,
+  )
+}
+
+/** In a process of its own, so that nothing else waits in its event loop. */
+async function runStoreLoop(): Promise<void> {
+  const script = join(import.meta.dirname, 'store-loop.ts')
+  const child = spawn(process.execPath, ['--no-warnings', script, '--data', folder], { stdio: 'inherit' })
+  const [code] = await once(child, 'exit')
+  if (code !== 0) throw new Error(`store-loop ended with ${code}`)
 }
 
 /** 1,000 routes of which one matches, beside that one alone: the work on messages, without reading the configuration. */
 async function compareRoutes(): Promise<void> {
   const road = roads[0]!
   const costOf = async (routes: number) => {
-    const total = median(await repeat(() => runner.gateway(road, routes))).cpuSecs
+    const total = median(await repeat(() => runner.gateway(road, { routes }))).cpuSecs
     const start = await runner.startCpuSecs(road, routes)
     return { start, perMessage: ((total - start) / count) * 1e6 }
   }
@@ -82,22 +129,32 @@ async function reportIdle(): Promise<void> {
   console.log(`\nidle, all three connected, over ${wallSecs} s: ${share} % of a core, ${rssMib.toFixed(0)} MiB`)
 }
 
+/** Two ways of doing the same, run by run in changing order; the median of each. */
+async function inTurn(first: () => Promise<Cost>, second: () => Promise<Cost>): Promise<[Cost, Cost]> {
+  const costs: [Cost[], Cost[]] = [[], []]
+  for (let run = 0; run < runs; run += 1) {
+    const both = [async () => costs[0].push(await first()), async () => costs[1].push(await second())]
+    for (const one of run % 2 === 0 ? both : both.reverse()) await one()
+  }
+  return [median(costs[0]), median(costs[1])]
+}
+
 async function repeat(run: () => Promise<Cost>): Promise<readonly Cost[]> {
   const costs: Cost[] = []
   for (let n = 0; n < runs; n += 1) costs.push(await run())
   return costs
 }
 
-function micros(cost: Cost): string {
-  return ((cost.cpuSecs / count) * 1e6).toFixed(1)
+function micros(cpuSecs: number): string {
+  return ((cpuSecs / count) * 1e6).toFixed(1)
 }
 
-function row(name: string, gateway: Cost, bare: Cost): string {
+function row(name: string, gateway: Cost, other: Cost): string {
   const rate = (cost: Cost) => count / cost.wallSecs
   const cells = [
-    ...[micros(gateway), micros(bare), (gateway.cpuSecs / bare.cpuSecs).toFixed(2)],
-    ...[rate(gateway).toFixed(0), rate(bare).toFixed(0), (rate(gateway) / rate(bare)).toFixed(2)],
-    ...[gateway.peakMib.toFixed(0), bare.peakMib.toFixed(0)],
+    ...[micros(gateway.cpuSecs), micros(other.cpuSecs), (gateway.cpuSecs / other.cpuSecs).toFixed(2)],
+    ...[rate(gateway).toFixed(0), rate(other).toFixed(0), (rate(gateway) / rate(other)).toFixed(2)],
+    ...[gateway.peakMib.toFixed(0), other.peakMib.toFixed(0)],
   ]
   return `| ${name} | ${cells.join(' | ')} |`
 }

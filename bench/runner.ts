@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { gatewayYaml } from './gateway-yaml.ts'
+import { gatewayYaml, type Shape } from './gateway-yaml.ts'
 import { type Cost, end, measure, usageOf } from './measure.ts'
 import { type Filler, fillers } from './places.ts'
 import { launcher, startReady } from './ready.ts'
@@ -26,9 +26,9 @@ export class Runner {
     this.#fillers = fillers(parts.addresses)
   }
 
-  gateway(road: Road, routes = 1): Promise<Cost> {
+  gateway(road: Road, shape: Shape = {}): Promise<Cost> {
     return this.#run(road, (task) => {
-      const file = this.#writeConfig(task, routes)
+      const file = this.#writeConfig(task, shape)
       const profiling = this.#profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${this.#profile}`]
       return [...profiling, launcher, 'run', file, '--log-level', 'warn']
     })
@@ -37,7 +37,7 @@ export class Runner {
   /** CPU seconds until a gateway with so many routes is connected; its source is empty. */
   async startCpuSecs(road: Road, routes: number): Promise<number> {
     const [from, to] = [await this.#place(road.from), await this.#place(road.to)]
-    const child = await startReady(this.#writeConfig({ from, to, addresses: this.#addresses }, routes))
+    const child = await startReady(this.#writeConfig({ from, to, addresses: this.#addresses }, { routes }))
     const { cpuSecs } = usageOf(child)
     await end(child)
     for (const { protocol, name } of [from, to]) await this.#fillers[protocol].remove(name)
@@ -61,9 +61,10 @@ export class Runner {
     }
   }
 
-  #writeConfig(task: Task, routes: number): string {
-    const file = join(this.#folder, `${task.from.name}.yaml`)
-    writeFileSync(file, gatewayYaml(task, routes))
+  #writeConfig(task: Task, shape: Shape): string {
+    const dataDir = join(this.#folder, task.from.name)
+    const file = `${dataDir}.yaml`
+    writeFileSync(file, gatewayYaml(task, dataDir, shape))
     return file
   }
 

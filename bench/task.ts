@@ -1,6 +1,9 @@
 export const protocolNames = ['mqtt', 'amqp', 'kafka'] as const
 export type ProtocolName = (typeof protocolNames)[number]
 
+/** When the source is told, see `acknowledge` of a route. */
+export type Acknowledge = 'stored' | 'delivered'
+
 export interface Addresses {
   readonly mqtt: string
   readonly amqp: string

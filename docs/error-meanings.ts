@@ -27,6 +27,10 @@ export const errorMeanings: Readonly<Record<ErrorCode, { readonly meaning: strin
     whatToDo:
       'Give the routes addresses that do not feed each other; `trivium validate` finds circles within one file.',
   },
+  MESSAGE_POISONOUS: {
+    meaning: 'The gateway died three times while it had this message in hand.',
+    whatToDo: 'Look at the message in the dead letters and report the crash; requeue it once the cause is mended.',
+  },
   TARGET_BUSY: {
     meaning: 'The target asked to come again later, such as a full queue or a quota.',
     whatToDo: 'Nothing at first: it is tried again. If it stays, give the target more room.',
@@ -86,6 +90,22 @@ export const errorMeanings: Readonly<Record<ErrorCode, { readonly meaning: strin
   DRAIN_INCOMPLETE: {
     meaning: 'Not everything in flight was delivered before the time to stop was over.',
     whatToDo: 'Nothing is lost: its source gives it again. Raise `gateway.drain` if targets are slow.',
+  },
+  STORE_IN_USE: {
+    meaning: 'Another process has the store of this data directory open.',
+    whatToDo: 'Stop it, or give each gateway a `gateway.dataDir` of its own.',
+  },
+  STORE_FAILED: {
+    meaning: 'The disk did not do what the store asked: it is full, read-only or broken.',
+    whatToDo: 'Look at the disk and the rights of `gateway.dataDir`. Nothing is acknowledged that is not safe.',
+  },
+  STORE_DAMAGED: {
+    meaning: 'The file of the store cannot be read as one.',
+    whatToDo: 'Put the file aside and restore a copy, or start with an empty data directory.',
+  },
+  STORE_FULL: {
+    meaning: 'As many bytes wait as `store.maxBytes` allows.',
+    whatToDo: 'Find out why the target does not take them; raise `store.maxBytes`, or set `store.onFull`.',
   },
   INTERNAL: {
     meaning: 'A bug.',

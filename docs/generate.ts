@@ -6,7 +6,7 @@ import { protocols } from '../protocols/index.ts'
 import type { AnyProtocol } from '../src/adapter/protocol.ts'
 import { diagnosticCodes, severityOf } from '../src/config/codes.ts'
 import { configJsonSchema } from '../src/config/json-schema.ts'
-import { connectionKeys, fromKeys, gatewaySection, routeKeys, targetKeys } from '../src/config/schema.ts'
+import { connectionKeys, fromKeys, gatewaySection, routeKeys, storeSection, targetKeys } from '../src/config/schema.ts'
 import { errorCodes } from '../src/errors.ts'
 import { errorMeanings } from './error-meanings.ts'
 import { jsonText } from './json-text.ts'
@@ -40,7 +40,11 @@ function protocolPage(protocol: AnyProtocol): string {
     `## Connection\n\n\`connections.<name>\`, with \`protocol: ${name}\`. ${common}`,
     tableOf(connection),
     ...(source
-      ? ['## From\n\n`from` of a route. Besides these: `connection` and `format`.', tableOf(source.schema)]
+      ? [
+          '## From\n\n`from` of a route. Besides these: `connection` and `format`.',
+          tableOf(source.schema),
+          `A route that does not say has \`acknowledge: ${source.defaultAcknowledge}\`, and \`stored\` with \`deduplicate\`.`,
+        ]
       : []),
     ...(sink
       ? [
@@ -58,10 +62,13 @@ function templatesOf(sink: NonNullable<AnyProtocol['sink']>): string {
 
 function gatewayPage(): string {
   return page(
-    '# gateway and connections',
+    '# gateway, store and connections',
     'Durations are `200ms`, `5s`, `1m`, `2h`, `7d`; sizes `512B`, `64KiB`, `1MiB`. `${env:NAME}`, `${env:NAME:-default}` and `${file:/path}` may stand in any text.',
     '## gateway',
     tableOf(gatewaySection),
+    '## store',
+    'Messages of routes with `acknowledge: stored` wait in `gateway.dataDir` until every target has them; so do dead letters.',
+    tableOf(storeSection),
     '## connections',
     'A mapping: name -> connection. Every connection has these keys, and those of its protocol.',
     tableOf(z.strictObject(connectionKeys)),

@@ -10,6 +10,7 @@ export const errorCodes = [
   'MESSAGE_MALFORMED', // the body is not what its content type claims
   'MESSAGE_EXPIRED', // its time to live has passed
   'MESSAGE_LOOPING', // it came through this gateway too often
+  'MESSAGE_POISONOUS', // the process died of it three times
   'TARGET_BUSY', // the target asks to come again later
   // what a rule could not do
   'TRANSFORM_FAILED',
@@ -28,6 +29,11 @@ export const errorCodes = [
   'USAGE',
   'FILE_MISSING',
   'DRAIN_INCOMPLETE',
+  // what the store met
+  'STORE_IN_USE', // another process has it
+  'STORE_FAILED', // the disk did not do what it was told
+  'STORE_DAMAGED',
+  'STORE_FULL',
   'INTERNAL',
 ] as const
 export type ErrorCode = (typeof errorCodes)[number]

@@ -1,19 +1,29 @@
 /** The composition root: what is connected to what, top to bottom. */
+import { setTimeout } from 'node:timers/promises'
 import { Budget } from './adapter/budget.ts'
-import type { Context, Log, Sink } from './adapter/contract.ts'
+import type { Context, Kept, Log, Sink } from './adapter/contract.ts'
 import type { AnyProtocol } from './adapter/protocol.ts'
 import type { GatewayConfig, RouteConfig, TargetConfig } from './config/types.ts'
-import { DeadLetterOffice, type DeadLetterTarget } from './delivery/dead-letter-office.ts'
+import { DeadLetterForwarder, type DeadLetterTarget } from './delivery/dead-letter-forwarder.ts'
+import { DeadLetterOffice } from './delivery/dead-letter-office.ts'
 import { Dispatcher } from './delivery/dispatcher.ts'
 import { intake } from './delivery/intake.ts'
 import { Outlet } from './delivery/outlet.ts'
-import { RouteRun } from './delivery/route-run.ts'
+import { placeBy } from './delivery/placement.ts'
+import { Residence } from './delivery/residence.ts'
+import { hopsOf, RouteRun } from './delivery/route-run.ts'
+import { StoreKeeper } from './delivery/store-keeper.ts'
+import { StoredOutlet } from './delivery/stored-outlet.ts'
+import { StoredRoute } from './delivery/stored-route.ts'
 import { sinkSession, sourceSession, supervise } from './delivery/supervisor.ts'
+import { targetTextsOf } from './delivery/target-text.ts'
+import { Workbench } from './delivery/workbench.ts'
 import type { Format } from './envelope/envelope.ts'
 import type { GatewayError } from './errors.ts'
-import { compileRoute, compileTarget, Router, scopeOf } from './routing/router.ts'
-import { DeadLetterJournal } from './store/dead-letter-journal.ts'
-import type { DeadLetters } from './store/dead-letters.ts'
+import { failpoint } from './failpoint.ts'
+import { type CompiledRoute, compileRoute, compileTarget, Router, scopeOf } from './routing/router.ts'
+import type { Store } from './store/contract.ts'
+import { openStore } from './store/store.ts'
 import { LinkStats, RouteStats, TargetStats } from './telemetry/stats.ts'
 import type { GatewayStatus } from './telemetry/status.ts'
 import { version } from './version.ts'
@@ -29,38 +39,73 @@ interface OutboundLink {
 
 /** Time for the released messages to reach their sources at the end of a drain, in milliseconds. */
 const farewellMs = 2_000
+/** Targets get so long to connect before sources are read, so that their first messages need not wait on disk. Milliseconds. */
+const headStartMs = 1_000
+/** How often a drain looks whether what is on its way has arrived, in milliseconds. */
+const drainLookMs = 10
 
 export class Gateway {
   readonly #config: GatewayConfig
   readonly #protocols: ReadonlyMap<string, AnyProtocol>
   readonly #log: Log
   readonly #budget: Budget
-  readonly #deadLetters: DeadLetters
+  readonly #store: Store
+  readonly #keeper: StoreKeeper
+  readonly #residence: Residence
+  /** For people to look after the dead letters. */
+  readonly workbench: Workbench
   readonly #links: LinkStats[] = []
   readonly #outbound = new Map<string, OutboundLink>()
-  readonly #offices: DeadLetterOffice[] = []
+  readonly #forwarders: DeadLetterForwarder[] = []
   readonly #runs: readonly RouteRun[]
   readonly #stopSources = new AbortController()
   readonly #stopSinks = new AbortController()
+  /** Resolves when the sources may begin. */
+  readonly #headStart = Promise.withResolvers<void>()
   readonly #fatal = Promise.withResolvers<unknown>()
   readonly #startedAt = Date.now()
   #sources: Promise<unknown> = Promise.resolve()
   #sinks: Promise<unknown> = Promise.resolve()
   #stopped: Promise<void> | undefined
 
+  /** Throws PermanentError where the store cannot be opened: STORE_IN_USE, STORE_DAMAGED, STORE_FAILED. */
   constructor(config: GatewayConfig, protocols: readonly AnyProtocol[], log: Log) {
     this.#config = config
     this.#protocols = new Map(protocols.map((protocol) => [protocol.name, protocol]))
     this.#log = log
     this.#budget = new Budget({ maxCount: config.gateway.maxInFlight, maxBytes: config.gateway.maxInFlightBytes })
-    this.#deadLetters = new DeadLetterJournal(config.gateway.dataDir)
+    this.#residence = new Residence(config.gateway.maxInFlightBytes)
+    this.#store = openStore({
+      directory: config.gateway.dataDir,
+      ...config.store,
+      log,
+      onFatal: (error) => this.#fatal.resolve(error),
+    })
     this.#runs = config.routes.map((route) => this.#runOf(route))
+    const stored = new Map(this.#runs.map((run) => [run.compiled.route.name, run.stored]))
+    const byNumber = new Map([...stored.values()].map((route) => [route.number, route]))
+    this.#keeper = new StoreKeeper({ store: this.#store, settings: config.store, routes: stored, log })
+    this.workbench = new Workbench({
+      deadLetters: this.#store.deadLetters,
+      place: placeBy((name) => stored.get(name)),
+      onRequeued: (number, count) => byNumber.get(number)?.requeued(count),
+      log,
+    })
   }
 
   /** Connects everything; a broker that is away is waited for. */
   start(): void {
+    this.#keeper.start()
+    for (const forwarder of this.#forwarders) forwarder.wake()
     this.#sinks = Promise.all([...this.#outbound.values()].map((link) => this.#superviseSink(link)))
-    this.#sources = Promise.all(this.#sourceGroups().map((runs) => this.#superviseSource(runs)))
+    const groups = this.#sourceGroups().map((runs) => ({ runs, link: this.#sourceLink(runs) }))
+    const starting = groups.map(async ({ runs, link }) => {
+      await this.#headStart.promise
+      await this.#superviseSource(runs, link)
+    })
+    this.#sources = Promise.all(starting)
+    setTimeout(headStartMs, undefined, { ref: false }).then(this.#headStart.resolve, () => {})
+    this.#stopSources.signal.addEventListener('abort', () => this.#headStart.resolve(), { once: true })
   }
 
   /** Resolves with the reason when the gateway cannot go on, e.g. its port is in use; otherwise never. */
@@ -83,44 +128,84 @@ export class Gateway {
       links: this.#links,
       routes: this.#runs.map((run) => run.stats),
       inFlight: { count: this.#budget.count, bytes: this.#budget.bytes },
+      store: this.#keeper.status(),
     }
   }
 
   async #drain(): Promise<void> {
     this.#stopSources.abort()
+    failpoint('drain.begun')
+    const untilMs = performance.now() + this.#config.gateway.drainMs
     const isDrained = await endsWithin(this.#sources, this.#config.gateway.drainMs)
-    if (!isDrained) {
-      this.#log.warn('not everything in flight was delivered in time; it goes back to its sources')
-      for (const office of this.#offices) office.stop()
-      for (const { dispatcher } of this.#outbound.values()) dispatcher.stop()
-      await endsWithin(this.#sources, farewellMs)
-    }
+    this.#keeper.stop()
+    for (const run of this.#runs) run.stored.stop()
+    for (const forwarder of this.#forwarders) forwarder.stop()
+    await this.#settleStored(untilMs)
+    if (!isDrained) this.#log.warn('not everything in flight was delivered in time; it goes back to its sources')
+    for (const { dispatcher } of this.#outbound.values()) dispatcher.stop()
+    if (!isDrained) await endsWithin(this.#sources, farewellMs)
+    await this.#settleStored(performance.now() + farewellMs)
     this.#stopSinks.abort()
     await endsWithin(this.#sinks, farewellMs)
-    await this.#deadLetters.close()
+    this.#keeper.close()
+  }
+
+  /** What is on its way to targets that can be reached arrives, so that the next start does not send it again. */
+  async #settleStored(untilMs: number): Promise<void> {
+    const isBusy = () => this.#runs.some((run) => run.stored.isBusy)
+    while (isBusy() && performance.now() < untilMs) await setTimeout(drainLookMs)
   }
 
   #runOf(route: RouteConfig): RouteRun {
     const stats = new RouteStats(
       route.name,
       route.to.map((target) => new TargetStats(target.connection, target.protocol)),
+      route.acknowledge === 'stored',
     )
     const compiled = compileRoute(route, (name) => this.#protocol(name))
     stats.missingFields = () => compiled.misses.count
-    const deadLetters = new DeadLetterOffice({
-      route: route.name,
-      target: route.deadLetter && this.#deadLetterTarget(route.deadLetter, route),
-      store: this.#deadLetters,
+    const deadLetters = this.#deadLetterOffice(route)
+    const numbered = this.#store.outbox.route(
+      route.name,
+      targetTextsOf(route, (name) => this.#protocol(name)),
+    )
+    const parts = route.to.map((target, index) => ({
+      id: `${route.name}/${index}`,
+      bit: numbered.bits[index]!,
+      order: route.order,
+      retry: route.retry,
+      dispatcher: this.#outboundLink(target).dispatcher,
+      stats: stats.targets[index]!,
+      deadLetters,
+      addressOf: this.#addressOf(target),
       log: this.#log,
+    }))
+    const stored = this.#storedRoute(compiled, stats, numbered, parts)
+    const outlets = parts.map((part) => new Outlet(part))
+    return new RouteRun({ compiled, stats, stored, outlets, deadLetters, gatewayId: this.#config.gateway.id })
+  }
+
+  #storedRoute(
+    compiled: CompiledRoute,
+    stats: RouteStats,
+    { route: number, bits }: { route: number; bits: readonly number[] },
+    parts: readonly ConstructorParameters<typeof Outlet>[0][],
+  ): StoredRoute {
+    const { outbox } = this.#store
+    const shared = { number, outbox, residence: this.#residence, flushed: () => this.#store.flushed() }
+    return new StoredRoute({
+      ...{ compiled, stats, number, bits, outbox },
+      outlets: (route) => parts.map((part, index) => new StoredOutlet({ ...part, ...shared, route, index })),
+      hopsOf: (envelope) => hopsOf(envelope, this.#config.gateway.id),
     })
-    this.#offices.push(deadLetters)
-    const outlets = route.to.map((target, index) => {
-      const { dispatcher } = this.#outboundLink(target)
-      const { order, retry } = route
-      const parts = { order, retry, dispatcher, stats: stats.targets[index]!, deadLetters, log: this.#log }
-      return new Outlet({ ...parts, id: `${route.name}/${index}`, addressOf: this.#addressOf(target) })
-    })
-    return new RouteRun({ compiled, stats, outlets, deadLetters, gatewayId: this.#config.gateway.id })
+  }
+
+  #deadLetterOffice(route: RouteConfig): DeadLetterOffice {
+    const parts = { route: route.name, store: this.#store.deadLetters, log: this.#log }
+    const target = route.deadLetter && this.#deadLetterTarget(route.deadLetter, route)
+    const forwarder = target && new DeadLetterForwarder({ ...parts, target })
+    if (forwarder !== undefined) this.#forwarders.push(forwarder)
+    return new DeadLetterOffice({ ...parts, forwarder })
   }
 
   #deadLetterTarget(target: TargetConfig, route: RouteConfig): DeadLetterTarget {
@@ -146,6 +231,7 @@ export class Gateway {
     )
     let next = Promise.withResolvers<GatewayError>()
     const dispatcher = new Dispatcher(sink, (error) => next.resolve(error))
+    dispatcher.onOpen(() => this.#onSinkOpen())
     const outage = () => {
       next = Promise.withResolvers()
       return next.promise
@@ -153,6 +239,12 @@ export class Gateway {
     const link = { sink, dispatcher, stats, outage }
     this.#outbound.set(target.connection, link)
     return link
+  }
+
+  /** Nothing has to wait on disk when all targets are there. */
+  #onSinkOpen(): void {
+    for (const { dispatcher } of this.#outbound.values()) if (!dispatcher.isOpen) return
+    this.#headStart.resolve()
   }
 
   async #superviseSink({ sink, dispatcher, stats, outage }: OutboundLink): Promise<void> {
@@ -169,10 +261,14 @@ export class Gateway {
     return [...groups.values()]
   }
 
-  async #superviseSource(runs: readonly RouteRun[]): Promise<void> {
+  #sourceLink(runs: readonly RouteRun[]): LinkStats {
+    const { connection, protocol } = runs[0]!.compiled.route.from
+    return this.#linkStats(connection, protocol, 'source')
+  }
+
+  async #superviseSource(runs: readonly RouteRun[], stats: LinkStats): Promise<void> {
     const routes = runs.map((run) => run.compiled.route)
-    const { connection, protocol } = routes[0]!.from
-    const stats = this.#linkStats(connection, protocol, 'source')
+    const { protocol } = routes[0]!.from
     const froms = routes.map((route) => route.from.settings)
     const { format } = routes[0]!.from // the same for all of a group: the configuration is refused otherwise
     const source = this.#protocol(protocol).source!.create(
@@ -199,6 +295,7 @@ export class Gateway {
       gatewayId: this.#config.gateway.id,
       log: this.#log,
       budget: this.#budget,
+      kept: keptOf(this.#store, stats.connection),
       count: (name, by = 1) => stats.extra.set(name, (stats.extra.get(name) ?? 0) + by),
     }
   }
@@ -216,8 +313,18 @@ export class Gateway {
 
 async function endsWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
   const { promise: late, resolve } = Promise.withResolvers<false>()
-  const timer = setTimeout(() => resolve(false), ms)
+  const timer = globalThis.setTimeout(() => resolve(false), ms)
   const isDone = await Promise.race([work.then(() => true as const), late])
   clearTimeout(timer)
   return isDone
+}
+
+/** The part of the store's kept entries that belongs to one connection. */
+function keptOf(store: Store, connection: string): Kept {
+  return {
+    all: (space) => store.kept.all(connection, space),
+    put: ({ space, key, value }) => store.kept.put(connection, space, key, value),
+    delete: (space, key) => store.kept.delete(connection, space, key),
+    flushed: () => store.flushed(),
+  }
 }

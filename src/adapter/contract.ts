@@ -19,6 +19,8 @@ export interface Delivery {
   readonly address: string
   /** What the AMQP routing key adds to the address for captures; undefined elsewhere. */
   readonly subject?: string | undefined
+  /** Put among the connection's kept entries in the same transaction as the message, where the message is stored. */
+  readonly keep?: KeptEntry | undefined
   /**
    * Called exactly once, perhaps after the connection is gone: then it gives its budget back and acknowledges nothing.
    * Never throws.
@@ -78,6 +80,23 @@ export interface Sink<Target = unknown> extends Component {
   lost(): Promise<GatewayError>
 }
 
+/** An entry that outlives a restart. */
+export interface KeptEntry {
+  readonly space: string
+  readonly key: string
+  readonly value: Uint8Array
+}
+
+/** The entries of one connection that outlive a restart, in the gateway's store. */
+export interface Kept {
+  /** What a space holds, by key. */
+  all(space: string): Iterable<readonly [key: string, value: Uint8Array]>
+  put(entry: KeptEntry): void
+  delete(space: string, key: string): void
+  /** Resolves when all that was put and deleted so far is on disk. */
+  flushed(): Promise<void>
+}
+
 /** What the gateway lends an adapter. */
 export interface Context {
   /** The connection's name in the configuration. */
@@ -88,6 +107,8 @@ export interface Context {
   readonly log: Log
   /** The process's budget of unsettled messages; a source's own limit is its child. */
   readonly budget: Budget
+  /** Undefined where the gateway has no store, e.g. for `trivium publish`. */
+  readonly kept?: Kept | undefined
   /** Adds to a counter of the connection, shown as `trivium_<name>_total`; for things only the adapter can see. */
   count(name: string, by?: number): void
 }

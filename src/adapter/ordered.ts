@@ -4,7 +4,7 @@
  */
 export class OrderedPrefix<T> {
   readonly #release: (value: T) => void
-  #entries: { value: T; done: boolean }[] = []
+  #entries: ({ value: T; done: boolean } | undefined)[] = []
   #head = 0
 
   /** `release` is called once per entry, in the order of `add`, as soon as all before it are done too. */
@@ -30,11 +30,12 @@ export class OrderedPrefix<T> {
   #advance(): void {
     let entry = this.#entries[this.#head]
     while (entry?.done) {
+      this.#entries[this.#head] = undefined // or a thousand devices would keep what each has sent of late
       this.#head += 1
       this.#release(entry.value)
       entry = this.#entries[this.#head]
     }
-    if (this.#head > 1024 && this.#head * 2 > this.#entries.length) {
+    if (this.#head > 32 && this.#head * 2 > this.#entries.length) {
       this.#entries = this.#entries.slice(this.#head)
       this.#head = 0
     }

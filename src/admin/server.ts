@@ -2,8 +2,10 @@ import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import express, { type Express } from 'express'
 import type { Registry } from 'prom-client'
+import type { Workbench } from '../delivery/workbench.ts'
 import { messageOf, PermanentError } from '../errors.ts'
 import type { GatewayStatus } from '../telemetry/status.ts'
+import { deadLetterPages } from './dead-letters.ts'
 import { onlyOwnHost, onlyWithToken } from './guard.ts'
 import { connectionsView, readinessView, routesView } from './views.ts'
 
@@ -20,14 +22,14 @@ export interface AdminOptions {
 /** Made when somebody scrapes for the first time: a gateway nobody scrapes does without the library. */
 export type Metrics = () => Promise<Registry>
 
-/** The admin server: probes, metrics and counts. It changes nothing, and knows no secret. */
+/** The admin server: probes, metrics, counts, and the work on dead letters where it gets a workbench. It knows no secret. */
 export class AdminServer {
   readonly #server: Server
   readonly #options: AdminOptions
 
-  constructor(options: AdminOptions, status: () => GatewayStatus, metrics: Metrics) {
+  constructor(options: AdminOptions, status: () => GatewayStatus, metrics: Metrics, workbench?: Workbench) {
     this.#options = options
-    this.#server = createServer(adminApp(options, status, metrics))
+    this.#server = createServer(adminApp(options, { status, metrics, workbench }))
     this.#server.requestTimeout = 10_000
   }
 
@@ -58,8 +60,13 @@ export class AdminServer {
   }
 }
 
-/** The routes of the admin server, as an app of their own for tests. */
-export function adminApp(options: AdminOptions, status: () => GatewayStatus, metrics: Metrics): Express {
+interface Parts {
+  readonly status: () => GatewayStatus
+  readonly metrics: Metrics
+  readonly workbench: Workbench | undefined
+}
+
+function adminApp(options: AdminOptions, { status, metrics, workbench }: Parts): Express {
   const app = express()
   app.disable('x-powered-by')
   app.use(onlyOwnHost(options.host))
@@ -75,6 +82,7 @@ export function adminApp(options: AdminOptions, status: () => GatewayStatus, met
   })
   app.get('/api/v1/routes', (_request, response) => void response.json(routesView(status())))
   app.get('/api/v1/connections', (_request, response) => void response.json(connectionsView(status())))
+  if (workbench !== undefined) app.use('/api/v1/dead-letters', deadLetterPages(workbench))
   app.use((request, response) => void response.status(404).json({ error: `no such page: ${request.path}` }))
   return app
 }

@@ -1,15 +1,24 @@
 /** What the admin server answers, as plain data. */
 import type { RouteStats } from '../telemetry/stats.ts'
-import { type GatewayStatus, notReady } from '../telemetry/status.ts'
+import { type GatewayStatus, linksDown, notReady, type Waiting } from '../telemetry/status.ts'
 
 export function readinessView(status: GatewayStatus) {
   const waiting = notReady(status)
-  return { status: waiting.length === 0 ? ('ready' as const) : ('not ready' as const), waitingFor: waiting }
+  const stored = status.routes.filter((route) => route.waiting > 0)
+  return {
+    status: waiting.length === 0 ? ('ready' as const) : ('not ready' as const),
+    waitingFor: waiting,
+    /** Targets that are away while their messages wait in the store. */
+    away: linksDown(status).filter((link) => !waiting.some((one) => isSameLink(one, link))),
+    stored: stored.map((route) => ({ route: route.name, messages: route.waiting })),
+  }
 }
 
-export function connectionsView({ id, version, startedAt, links, inFlight }: GatewayStatus) {
+const isSameLink = (a: Waiting, b: Waiting): boolean => a.connection === b.connection && a.role === b.role
+
+export function connectionsView({ id, version, startedAt, links, inFlight, store }: GatewayStatus) {
   return {
-    gateway: { id, version, startedAt: new Date(startedAt).toISOString(), inFlight },
+    gateway: { id, version, startedAt: new Date(startedAt).toISOString(), inFlight, store: storeView(store) },
     connections: links.map((link) => ({
       name: link.connection,
       protocol: link.protocol,
@@ -24,14 +33,22 @@ export function connectionsView({ id, version, startedAt, links, inFlight }: Gat
   }
 }
 
+function storeView({ waiting, waitingBytes, oldestAt, fullBecause, deadLetters, fileBytes }: GatewayStatus['store']) {
+  const oldest = oldestAt === undefined ? undefined : new Date(oldestAt).toISOString()
+  const letters = [...deadLetters.values()].reduce((sum, count) => sum + count, 0)
+  return { waiting, waitingBytes, oldest, fullBecause, deadLetters: letters, fileBytes }
+}
+
 export function routesView({ routes }: GatewayStatus) {
   return { routes: routes.map(routeView) }
 }
 
 function routeView(route: RouteStats) {
-  const { name, matched, delivered, filtered, released, inFlight, deadLetteredTotal } = route
+  const { name, matched, restored, delivered, filtered, duplicates, released, inFlight, waiting } = route
   return {
-    ...{ name, matched, delivered, filtered, deadLettered: deadLetteredTotal, released, inFlight },
+    ...{ name, acknowledge: route.isStored ? 'stored' : 'delivered' },
+    ...{ matched, restored, delivered, filtered, duplicates, deadLettered: route.deadLetteredTotal, released },
+    ...{ inFlight, waiting },
     deadLetterReasons: Object.fromEntries(route.deadLettered),
     missingFields: route.missingFields(),
     targets: route.targets.map((target) => ({

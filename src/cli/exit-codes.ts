@@ -8,6 +8,10 @@ export const exitCodes = {
   /** A port is in use, a broker cannot be reached. */
   unavailable: 69,
   internal: 70,
+  /** The disk did not do what it was told, or the store is damaged. */
+  disk: 74,
+  /** Another process has the store. */
+  inUse: 75,
   /** The configuration is invalid: starting again will not help. */
   config: 78,
 } as const

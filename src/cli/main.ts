@@ -1,6 +1,7 @@
 import { Command, CommanderError, Option } from 'commander'
 import { logLevels } from '../telemetry/log.ts'
 import { version } from '../version.ts'
+import { deadLettersCommand } from './dead-letters-command.ts'
 import { exitCodes } from './exit-codes.ts'
 import type { HealthOptions } from './health.ts'
 import type { PublishOptions } from './publish.ts'
@@ -31,7 +32,10 @@ function buildProgram(): Command {
         'publish devices sensors/berlin/7/telemetry \'{"temperature":31.5}\'',
       ]),
     )
-  const commands = [runCommand, validateCommand, publishCommand, healthCommand, schemaCommand, versionCommand]
+  const commands = [
+    ...[runCommand, validateCommand, publishCommand, deadLettersCommand],
+    ...[healthCommand, schemaCommand, versionCommand],
+  ]
   for (const command of commands.map((make) => make())) {
     program.addCommand(command.exitOverride().showHelpAfterError('(see trivium help)'))
   }

@@ -2,7 +2,7 @@ import { protocols } from '../../protocols/index.ts'
 import type { Log } from '../adapter/contract.ts'
 import { AdminServer, type Metrics } from '../admin/server.ts'
 import type { GatewayConfig } from '../config/types.ts'
-import { GatewayError, messageOf } from '../errors.ts'
+import { type ErrorCode, GatewayError, messageOf } from '../errors.ts'
 import { Gateway } from '../gateway.ts'
 import { createLog, type LogFormat, type LogLevel } from '../telemetry/log.ts'
 import type { GatewayStatus } from '../telemetry/status.ts'
@@ -21,18 +21,25 @@ export async function run(file: string | undefined, options: RunOptions): Promis
   if (typeof config === 'number') return config
   const log = createLog({ level: options.logLevel, format: options.logFormat })
   failStop(log)
-  const gateway = new Gateway(config, protocols, log)
+  try {
+    return await runGateway(new Gateway(config, protocols, log), config, log)
+  } catch (error) {
+    return reportFailure(error, log)
+  }
+}
+
+async function runGateway(gateway: Gateway, config: GatewayConfig, log: Log): Promise<number> {
   const status = () => gateway.status()
-  const admin = config.gateway.admin && new AdminServer(config.gateway.admin, status, metricsOf(status))
+  const admin =
+    config.gateway.admin && new AdminServer(config.gateway.admin, status, metricsOf(status), gateway.workbench)
   try {
     const address = await admin?.listen()
     gateway.start()
     greet(config, address, log)
     const failure = await Promise.race([stopSignal(log), gateway.fatal])
+    if (failure instanceof GatewayError && failure.code === 'STORE_FAILED') process.exit(reportFailure(failure, log))
     await gateway.stop()
     return failure === undefined ? exitCodes.ok : reportFailure(failure, log)
-  } catch (error) {
-    return reportFailure(error, log)
   } finally {
     await admin?.close()
   }
@@ -69,7 +76,14 @@ function stopSignal(log: Log): Promise<undefined> {
 function reportFailure(failure: unknown, log: Log): number {
   const code = failure instanceof GatewayError ? failure.code : 'INTERNAL'
   log.error(messageOf(failure), { code })
-  return code === 'INTERNAL' ? exitCodes.internal : exitCodes.unavailable
+  return exitCodeOf[code] ?? exitCodes.unavailable
+}
+
+const exitCodeOf: Partial<Record<ErrorCode, number>> = {
+  INTERNAL: exitCodes.internal,
+  STORE_IN_USE: exitCodes.inUse,
+  STORE_FAILED: exitCodes.disk,
+  STORE_DAMAGED: exitCodes.disk,
 }
 
 /** An error nobody expected: nothing more is acknowledged, the process ends, and the sources give everything again. */

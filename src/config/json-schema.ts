@@ -1,6 +1,14 @@
 import { z } from 'zod'
 import type { AnyProtocol } from '../adapter/protocol.ts'
-import { connectionKeys, fromKeys, gatewaySection, partDescriptions, routeKeys, targetKeys } from './schema.ts'
+import {
+  connectionKeys,
+  fromKeys,
+  gatewaySection,
+  partDescriptions,
+  routeKeys,
+  storeSection,
+  targetKeys,
+} from './schema.ts'
 
 /** A draft-07 schema, as far as it is put together here. */
 interface JsonSchema {
@@ -37,6 +45,7 @@ export function configJsonSchema(protocols: readonly AnyProtocol[]): object {
     type: 'object',
     properties: {
       gateway: { ...toJson(gatewaySection), description: partDescriptions.gateway },
+      store: { ...toJson(storeSection), description: partDescriptions.store },
       connections: {
         description: partDescriptions.connections,
         type: 'object',

@@ -13,6 +13,7 @@ import { checkRules } from './rules.ts'
 import { type Connections, isMapping, type RouteDraft, type Scene } from './scene.ts'
 import { checkSecrets } from './secrets.ts'
 import { checkSharedSources } from './shared-sources.ts'
+import { readStore } from './store-settings.ts'
 import type { GatewayConfig } from './types.ts'
 
 export interface LoadOptions {
@@ -44,6 +45,7 @@ export function loadConfig(text: string, options: LoadOptions): Loaded {
   const scene: Scene = { root, document, report, protocols }
   checkSections(scene)
   const gateway = readGateway(scene, options.env)
+  const store = readStore(scene)
   const connections = readConnections(scene)
   const drafts = readRoutes(scene, connections)
   checkSharedSources(scene, connections, drafts)
@@ -54,9 +56,9 @@ export function loadConfig(text: string, options: LoadOptions): Loaded {
   report.hide(checkSecrets(scene, connections))
 
   const routes = drafts.flatMap(({ config }) => config ?? [])
-  const isUsable = gateway !== undefined && !report.hasErrors
+  const isUsable = gateway !== undefined && store !== undefined && !report.hasErrors
   return {
-    config: isUsable ? { gateway, connections: connections.valid, routes } : undefined,
+    config: isUsable ? { gateway, store, connections: connections.valid, routes } : undefined,
     diagnostics: report.diagnostics,
   }
 }
@@ -88,7 +90,7 @@ function readRoot(document: ConfigDocument, report: Report): Record<string, unkn
   return undefined
 }
 
-const sections = ['gateway', 'connections', 'routes']
+const sections = ['gateway', 'store', 'connections', 'routes']
 
 function checkSections(scene: Scene): void {
   const { root, report } = scene

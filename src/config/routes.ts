@@ -6,7 +6,7 @@ import { asMapping, parsePart, reportSettings } from './parts.ts'
 import type { Connections, RouteDraft, Scene, TargetDraft } from './scene.ts'
 import { fromKeys, routeOwn, targetKeys } from './schema.ts'
 import { suggestKey } from './schema-problems.ts'
-import type { FilterClause, RouteConfig, TargetConfig } from './types.ts'
+import type { FilterClause, RouteConfig } from './types.ts'
 import { describePlace, describeValue } from './where.ts'
 
 const fromOwn = z.strictObject(fromKeys)
@@ -40,12 +40,14 @@ function readRoute(scene: Scene, connections: Connections, path: Path, value: un
   )
   const dead =
     deadLetter === undefined ? undefined : readTarget(scene, connections, [...path, 'deadLetter'], deadLetter)
-  if (raw.acknowledge === 'stored') warnOfStored(scene, path)
+  if (raw.deduplicate !== undefined && raw.acknowledge === 'delivered') reportContradiction(scene, path)
 
   const configs = targets.map((target) => target.config)
   const isComplete = own && source?.config && configs.length > 0 && configs.every((config) => config !== undefined)
   const config =
-    isComplete && (!dead || dead.config) ? buildRoute(own, source.config, configs, dead?.config) : undefined
+    isComplete && (!dead || dead.config)
+      ? buildRoute(own, source.protocol, { from: source.config, to: configs, deadLetter: dead?.config })
+      : undefined
   return {
     path,
     raw,
@@ -58,10 +60,10 @@ function readRoute(scene: Scene, connections: Connections, path: Path, value: un
 
 function buildRoute(
   own: z.infer<typeof routeOwn>,
-  from: RouteConfig['from'],
-  to: readonly TargetConfig[],
-  deadLetter: TargetConfig | undefined,
+  protocol: AnyProtocol | undefined,
+  { from, to, deadLetter }: Pick<RouteConfig, 'from' | 'to' | 'deadLetter'>,
 ): RouteConfig {
+  const usual = own.deduplicate === undefined ? protocol?.source?.defaultAcknowledge : 'stored'
   return {
     name: own.name,
     from,
@@ -71,7 +73,8 @@ function buildRoute(
     match: own.match,
     order: own.order,
     to,
-    acknowledge: 'delivered',
+    acknowledge: own.acknowledge ?? usual ?? 'delivered',
+    deduplicateMs: own.deduplicate,
     retry: { attempts: own.retry.attempts, delayMs: own.retry.delay, maxDelayMs: own.retry.maxDelay },
     deadLetter,
   }
@@ -171,8 +174,9 @@ function checkNames({ report }: Scene, drafts: readonly RouteDraft[]): void {
   }
 }
 
-function warnOfStored({ report, root }: Scene, path: Path): void {
-  const message = `${describePlace(path, root)}: \`acknowledge: stored\` is treated as \`delivered\` until this version has a store`
-  const help = 'messages are acknowledged later than you ask for, never earlier; nothing is lost by it'
-  report.add('TRV4001', message, { path: [...path, 'acknowledge'], on: 'value' }, { help })
+/** What was seen is known from the store alone: a message that is not stored is not remembered across a crash. */
+function reportContradiction({ report, root }: Scene, path: Path): void {
+  const message = `${describePlace(path, root)}: \`deduplicate\` cannot hold across a crash with \`acknowledge: delivered\``
+  const help = 'leave `acknowledge` out, or use `acknowledge: stored`'
+  report.add('TRV2014', message, { path: [...path, 'acknowledge'], on: 'value' }, { help })
 }

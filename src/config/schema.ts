@@ -61,6 +61,21 @@ export const gatewaySection = z.strictObject({
     .meta({ description: 'Lines the log shows once the gateway runs, such as what to try first.' }),
 })
 
+export const storeSection = z.strictObject({
+  maxBytes: size()
+    .default(4 * 1024 ** 3)
+    .meta({
+      description:
+        'Most bytes of waiting messages before sources of stored routes are held back, or the oldest become dead letters.',
+    }),
+  maxAge: duration()
+    .optional()
+    .meta({ description: 'A message that waits longer becomes a dead letter, expired; none: it waits for ever.' }),
+  onFull: z.enum(['wait', 'deadLetterOldest']).default('wait').meta({
+    description: 'wait: sources are held back until there is room; deadLetterOldest: the oldest messages make room.',
+  }),
+})
+
 /** What every entry of `connections` may have, besides its protocol's settings. */
 export const connectionKeys = {
   protocol: z.string().meta({ description: 'Which protocol it speaks.' }),
@@ -124,10 +139,17 @@ export const routeKeys = {
     .enum(['key', 'none'])
     .default('key')
     .meta({ description: 'key: messages of one key arrive in the order they came; none: no order is kept.' }),
-  acknowledge: z
-    .enum(['stored', 'delivered'])
-    .default('delivered')
-    .meta({ description: 'What must be true before the sender is told that its message is safe.' }),
+  acknowledge: z.enum(['stored', 'delivered']).optional().meta({
+    description:
+      'When the sender is told that its message is safe: stored on this disk, or delivered to every target. Not given: stored with `deduplicate`, else what suits the protocol of `from`.',
+  }),
+  deduplicate: duration()
+    .optional()
+    .meta({
+      description:
+        'A message whose `messageId` came within this time is not sent again. Not with acknowledge: delivered.',
+      examples: ['10m'],
+    }),
   retry: retry.prefault({}).meta({ description: 'How often and how patiently a refused message is tried again.' }),
 }
 export const routeOwn = z.strictObject(routeKeys)
@@ -135,6 +157,7 @@ export const routeOwn = z.strictObject(routeKeys)
 /** Descriptions of the parts that protocols complete; the JSON Schema shows them. */
 export const partDescriptions = {
   gateway: 'The process itself.',
+  store: 'Messages that wait on this disk.',
   connections: 'Name -> where a broker is, or where an embedded one listens.',
   routes: 'What is read where, and sent where.',
   route: 'One route.',

@@ -3,6 +3,7 @@ import type { Format } from '../envelope/envelope.ts'
 
 export interface GatewayConfig {
   readonly gateway: GatewaySettings
+  readonly store: StoreSettings
   readonly connections: ReadonlyMap<string, ConnectionConfig>
   readonly routes: readonly RouteConfig[]
 }
@@ -19,6 +20,16 @@ export interface GatewaySettings {
   readonly drainMs: number
   /** Lines for the log once the gateway runs. */
   readonly notes: readonly string[]
+}
+
+/** Of the store in the data directory. */
+export interface StoreSettings {
+  /** Most bytes of waiting messages; at this mark `onFull` decides. */
+  readonly maxBytes: number
+  /** A message that waits longer becomes a dead letter, `expired`; undefined: it waits for ever. */
+  readonly maxAgeMs: number | undefined
+  /** `wait`: sources are held back. `deadLetterOldest`: the oldest messages make room. */
+  readonly onFull: 'wait' | 'deadLetterOldest'
 }
 
 export interface ConnectionConfig {
@@ -46,7 +57,10 @@ export interface RouteConfig {
   readonly match: 'all' | 'first'
   readonly order: 'key' | 'none'
   readonly to: readonly TargetConfig[]
+  /** When the source is told: after the store's fsync, or after every target confirmed. */
   readonly acknowledge: 'stored' | 'delivered'
+  /** A `messageId` seen within this time is not sent again; undefined: nobody looks. Only with `stored`. */
+  readonly deduplicateMs: number | undefined
   readonly retry: { readonly attempts: number; readonly delayMs: number; readonly maxDelayMs: number }
   /** undefined: the gateway's own dead letters. */
   readonly deadLetter: TargetConfig | undefined

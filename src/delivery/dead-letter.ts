@@ -1,12 +1,14 @@
 import type { Envelope, HeaderValue } from '../envelope/envelope.ts'
 import type { ErrorCode, GatewayError } from '../errors.ts'
-import type { DeadLetter, DeadLetterReason } from '../store/dead-letters.ts'
+import type { DeadLetterReason, StoredDeadLetter } from '../store/contract.ts'
 
 const reasonOfCode: Partial<Record<ErrorCode, DeadLetterReason>> = {
   MESSAGE_EXPIRED: 'expired',
   MESSAGE_TOO_LARGE: 'too-large',
   MESSAGE_MALFORMED: 'schema',
   MESSAGE_LOOPING: 'loop',
+  MESSAGE_POISONOUS: 'poison',
+  STORE_FULL: 'store-full',
   TRANSFORM_FAILED: 'transform',
   DESTINATION_INVALID: 'transform',
 }
@@ -17,7 +19,7 @@ export function reasonOf(error: GatewayError): DeadLetterReason {
 }
 
 /** The original message with the `trivium-dlq-*` headers beside its own. */
-export function deadLetterEnvelope(letter: DeadLetter): Envelope {
+export function deadLetterEnvelope(letter: StoredDeadLetter): Envelope {
   const headers: Record<string, HeaderValue> = Object.assign(Object.create(null), letter.envelope.headers)
   headers['trivium-dlq-reason'] = letter.reason
   headers['trivium-dlq-error'] = `${letter.error.code}: ${letter.error.message}`

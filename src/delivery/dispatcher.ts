@@ -1,10 +1,12 @@
 import type { Outbound, Outcome, Sink } from '../adapter/contract.ts'
 import { withDeadline } from '../adapter/deadline.ts'
 import { type GatewayError, messageOf, PermanentError, RetryableError } from '../errors.ts'
+import { failpoint } from '../failpoint.ts'
 import { fullJitterMs } from './backoff.ts'
 import { type Lane, Lanes } from './lanes.ts'
 import { isExpired, type Parcel } from './parcel.ts'
 import { Queue } from './queue.ts'
+import { RankedQueue } from './ranked-queue.ts'
 
 /** A sink keeps its own deadline; this one is for a sink that does not. Milliseconds. */
 const sendDeadlineMs = 60_000
@@ -35,10 +37,11 @@ export class Dispatcher {
   readonly #sink: Sink
   /** Told once per outage; the supervisor then opens the sink anew and calls `resume`. */
   readonly #onOutage: (error: GatewayError) => void
-  readonly #ready = new Queue<Parcel>()
+  readonly #ready = new RankedQueue()
   readonly #urgent = new Queue<Parcel>()
   readonly #lanes = new Lanes()
   readonly #sends: Send[] = []
+  readonly #onOpen: (() => void)[] = []
   #nextSeq = 1
   #lastSend = 0
   #lastFinishedSend = 0
@@ -59,9 +62,26 @@ export class Dispatcher {
     return this.#ready.size + this.#urgent.size + this.#lanes.size + underway
   }
 
+  /** True while the sink is open. */
+  get isOpen(): boolean {
+    return this.#isOpen
+  }
+
+  /** `listener` is called each time the sink has been opened. */
+  onOpen(listener: () => void): void {
+    this.#onOpen.push(listener)
+  }
+
   add(parcel: Parcel): void {
     if (this.#isStopped) return parcel.owner.released(parcel)
     parcel.seq = this.#nextSeq++
+    const delayMs = parcel.dueAt === 0 ? 0 : parcel.dueAt - Date.now()
+    if (delayMs > 0 && this.#lanes.of(parcel) === undefined) {
+      const lane = this.#lanes.hold(parcel, 'backoff', this.#lastSend)
+      lane.waiting.push(parcel)
+      this.#backOff(lane, delayMs)
+      return
+    }
     this.#ready.push(parcel)
     this.#schedule()
   }
@@ -73,12 +93,14 @@ export class Dispatcher {
     this.#lanes.endOutage()
     this.#freeLanes()
     this.#schedule()
+    for (const opened of this.#onOpen) opened()
   }
 
   /** The sink is gone: send nothing until `resume`. */
   suspend(): void {
     this.#isOpen = false
     this.#abort.abort()
+    this.#park()
   }
 
   /** The gateway stops: what is not under way goes back to its source. */
@@ -87,6 +109,22 @@ export class Dispatcher {
     for (const parcel of [...this.#lanes.takeAll(), ...this.#urgent.takeAll(), ...this.#ready.takeAll()]) {
       parcel.owner.released(parcel)
     }
+  }
+
+  /**
+   * While the sink is away and nothing is under way, what is on disk need not be here too. All at once, so that no part of
+   * a lane stays behind.
+   */
+  #park(): void {
+    if (this.#isOpen || this.#sends.length > 0) return
+    const parked = this.#lanes.takeWhere(isParkable)
+    for (const queue of [this.#urgent, this.#ready]) {
+      for (const parcel of queue.takeAll()) {
+        if (isParkable(parcel)) parked.push(parcel)
+        else queue.push(parcel)
+      }
+    }
+    for (const parcel of parked) parcel.owner.parked?.(parcel)
   }
 
   /** Once per turn of the event loop, so that all a source has read in one go leaves in one batch. */
@@ -138,10 +176,12 @@ export class Dispatcher {
   #send(parcels: readonly Parcel[]): void {
     const send: Send = { number: ++this.#lastSend, parcels, signal: this.#abort.signal, outcomes: undefined }
     this.#sends.push(send)
+    failpoint('send.before')
     void this.#outcomes(parcels.map(outboundOf), send.signal).then((outcomes) => {
       send.outcomes = outcomes
       this.#finishSends()
     })
+    failpoint('send.sent')
   }
 
   async #outcomes(batch: readonly Outbound[], signal: AbortSignal): Promise<readonly Outcome[]> {
@@ -159,13 +199,15 @@ export class Dispatcher {
   #finishSends(): void {
     const nowMs = performance.now()
     while (this.#sends[0]?.outcomes !== undefined) {
-      const { number, parcels, signal, outcomes } = this.#sends.shift()!
+      const { number, parcels, signal, outcomes } = this.#sends[0]
       const at = { nowMs, isOld: signal !== this.#abort.signal }
       for (let i = 0; i < parcels.length; i += 1) this.#finish(parcels[i]!, outcomes![i] ?? unanswered, at)
+      this.#sends.shift() // not before: until then nothing is parked, so that a lane stays whole
       this.#lastFinishedSend = number
     }
     if (!this.#lanes.isEmpty) this.#freeLanes()
-    this.#pump()
+    if (this.#isOpen) this.#pump()
+    else this.#park()
   }
 
   #finish(parcel: Parcel, outcome: Outcome, { nowMs, isOld }: { nowMs: number; isOld: boolean }): void {
@@ -188,13 +230,16 @@ export class Dispatcher {
       if (lane !== undefined) this.#free(lane)
       return
     }
-    parcel.owner.retried(parcel, error)
+    const delayMs = error.isOutage
+      ? undefined
+      : (error.retryAfterMs ?? fullJitterMs(parcel.failures, parcel.owner.retry))
+    parcel.owner.retried(parcel, error, delayMs)
     const lane = this.#lanes.hold(parcel, error.isOutage ? 'outage' : 'backoff', this.#lastSend)
     lane.waiting.push(parcel)
     if (error.isOutage && isOld && this.#isOpen)
       lane.isDue = true // the sink has been opened anew meanwhile
-    else if (error.isOutage) this.#breakOff(error)
-    else this.#backOff(lane, error.retryAfterMs ?? fullJitterMs(parcel.failures, parcel.owner.retry))
+    else if (delayMs === undefined) this.#breakOff(error)
+    else this.#backOff(lane, delayMs)
   }
 
   #backOff(lane: Lane, delayMs: number): void {
@@ -219,9 +264,14 @@ export class Dispatcher {
   /** Merged by first order: of a lane freed before, the rest may still be urgent, and must stay behind. */
   #free(...lanes: readonly Lane[]): void {
     const parcels = lanes.flatMap((lane) => this.#lanes.letGo(lane))
-    const merged = [...this.#urgent.takeAll(), ...parcels].sort((a, b) => a.seq - b.seq)
+    const merged = [...this.#urgent.takeAll(), ...parcels].sort(byPlace)
     for (const parcel of merged) this.#urgent.push(parcel)
   }
 }
+
+/** Higher ranks first; within a rank as they came. */
+const byPlace = (a: Parcel, b: Parcel): number => b.rank - a.rank || a.seq - b.seq
+
+const isParkable = (parcel: Parcel): boolean => parcel.owner.parked !== undefined
 
 const outboundOf = (parcel: Parcel): Outbound => parcel.outbound

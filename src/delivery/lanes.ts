@@ -62,6 +62,12 @@ export class Lanes {
     for (const lane of this.#lanes.values()) if (lane.state === 'outage') lane.isDue = true
   }
 
+  /** What waits in lanes whose messages are such; those lanes are let go. All messages of a lane have one owner. */
+  takeWhere(isSuch: (parcel: Parcel) => boolean): Parcel[] {
+    const such = [...this.#lanes.values()].filter((lane) => lane.waiting[0] !== undefined && isSuch(lane.waiting[0]))
+    return such.flatMap((lane) => this.letGo(lane))
+  }
+
   /** Everything that waits, in its first order; no lane remains. */
   takeAll(): Parcel[] {
     const all = [...this.#lanes.values()].flatMap((lane) => this.letGo(lane))

@@ -13,6 +13,7 @@ export class Outlet implements ParcelOwner {
   readonly order: 'key' | 'none'
   readonly retry: ParcelOwner['retry']
   readonly dispatcher: Dispatcher
+  readonly #bit: number
   readonly #stats: TargetStats
   readonly #deadLetters: DeadLetterOffice
   readonly #addressOf: (target: unknown) => string
@@ -24,6 +25,8 @@ export class Outlet implements ParcelOwner {
     order: 'key' | 'none'
     retry: ParcelOwner['retry']
     dispatcher: Dispatcher
+    /** The target's bit in the store. */
+    bit: number
     stats: TargetStats
     deadLetters: DeadLetterOffice
     /** `kafka://events/telemetry` for logs and dead letters. */
@@ -34,6 +37,7 @@ export class Outlet implements ParcelOwner {
     this.order = parts.order
     this.retry = parts.retry
     this.dispatcher = parts.dispatcher
+    this.#bit = parts.bit
     this.#stats = parts.stats
     this.#deadLetters = parts.deadLetters
     this.#addressOf = parts.addressOf
@@ -56,7 +60,7 @@ export class Outlet implements ParcelOwner {
   failed(parcel: Parcel, error: GatewayError): void {
     this.#stats.attemptsFail += 1
     const target = this.#addressOf(parcel.outbound.target)
-    this.#deadLetters.take(transitOf(parcel), error, { attempts: parcel.attempts, target })
+    this.#deadLetters.take(transitOf(parcel), error, { attempts: parcel.attempts, target, bit: this.#bit })
   }
 
   released(parcel: Parcel): void {

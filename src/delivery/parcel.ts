@@ -9,12 +9,14 @@ export interface ParcelOwner {
   readonly retry: { readonly attempts: number; readonly delayMs: number; readonly maxDelayMs: number }
   /** The target confirmed it. */
   confirmed(parcel: Parcel, nowMs: number): void
-  /** It will be sent again: counted here, decided by the dispatcher. */
-  retried(parcel: Parcel, error: GatewayError): void
+  /** It will be sent again, after `delayMs`; undefined: when the target is back. Counted here, decided by the dispatcher. */
+  retried(parcel: Parcel, error: GatewayError, delayMs: number | undefined): void
   /** It will not be sent again: refused for good, expired, or its attempts are used up. */
   failed(parcel: Parcel, error: GatewayError): void
   /** The gateway stops before it could be sent. */
   released(parcel: Parcel): void
+  /** The target is away for now, and its owner has the message on disk: the dispatcher forgets the parcel. */
+  parked?(parcel: Parcel): void
 }
 
 /** One message on its way to one target. */
@@ -27,6 +29,10 @@ export class Parcel {
   readonly context: unknown
   /** Place in the dispatcher's order. */
   seq = 0
+  /** Higher ones leave first; never above that of an earlier parcel of its lane. */
+  rank = 0
+  /** Milliseconds since the epoch: not to be sent before. */
+  dueAt = 0
   /** Sends that the target answered: what `retry.attempts` limits. */
   attempts = 0
   /** Failed sends of any kind: what the back-off grows with. */
@@ -51,11 +57,15 @@ export class Parcel {
     return this.#lane
   }
 
-  /** A target's own `key` (the same word in every protocol) comes before the message's. */
   get #key(): string | undefined {
-    const key = (this.outbound.target as { key?: string | Uint8Array } | undefined)?.key ?? this.outbound.envelope.key
+    const key = laneKeyOf(this.outbound)
     return key === undefined || typeof key === 'string' ? key : Buffer.from(key).toString('latin1')
   }
+}
+
+/** What orders a message for its target: the target's own `key` (the same word in every protocol), else the message's. */
+export function laneKeyOf({ target, envelope }: Outbound): string | Uint8Array | undefined {
+  return (target as { key?: string | Uint8Array } | undefined)?.key ?? envelope.key
 }
 
 /** True when the message's time to live is over at `nowEpochMs`. */

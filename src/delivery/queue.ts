@@ -11,6 +11,11 @@ export class Queue<T> {
     this.#items.push(item)
   }
 
+  /** The one that `shift` would give. */
+  peek(): T | undefined {
+    return this.#items[this.#head]
+  }
+
   shift(): T | undefined {
     const item = this.#items[this.#head]
     if (item === undefined) return undefined

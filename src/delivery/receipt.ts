@@ -1,8 +1,8 @@
 import type { Delivery } from '../adapter/contract.ts'
 import type { LinkStats } from '../telemetry/stats.ts'
 
-/** What a route made of a message in the end. */
-export type RouteResult = 'delivered' | 'filtered' | 'dead_lettered' | 'released'
+/** What a route made of a message in the end; `stored` is an end for its source. */
+export type RouteResult = 'stored' | 'delivered' | 'filtered' | 'dead_lettered' | 'released'
 
 /**
  * A received message until every route that wanted it is done; only then its source hears of it. One release gives it

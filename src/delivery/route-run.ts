@@ -8,6 +8,7 @@ import type { DeadLetterOffice } from './dead-letter-office.ts'
 import type { Outlet } from './outlet.ts'
 import { Parcel } from './parcel.ts'
 import type { Receipt } from './receipt.ts'
+import type { StoredRoute } from './stored-route.ts'
 import { Transit } from './transit.ts'
 
 /** A message that passed this gateway more often is in a loop. */
@@ -17,6 +18,8 @@ const maxHops = 8
 export class RouteRun {
   readonly compiled: CompiledRoute
   readonly stats: RouteStats
+  /** What of it is in the store: all of its messages, or where it acknowledges `delivered`, those that were requeued. */
+  readonly stored: StoredRoute
   readonly #outlets: readonly Outlet[]
   readonly #deadLetters: DeadLetterOffice
   readonly #gatewayId: string
@@ -24,12 +27,14 @@ export class RouteRun {
   constructor(parts: {
     compiled: CompiledRoute
     stats: RouteStats
+    stored: StoredRoute
     outlets: readonly Outlet[]
     deadLetters: DeadLetterOffice
     gatewayId: string
   }) {
     this.compiled = parts.compiled
     this.stats = parts.stats
+    this.stored = parts.stored
     this.#outlets = parts.outlets
     this.#deadLetters = parts.deadLetters
     this.#gatewayId = parts.gatewayId
@@ -44,8 +49,11 @@ export class RouteRun {
     const decision = this.compiled.decide(envelope, params)
     if (decision.kind === 'failed') return this.#refuse(receipt, params, decision.error)
     if (decision.kind === 'filtered') return new Transit(receipt, params, 0, this.stats).filtered()
+    if (this.compiled.route.acknowledge === 'stored') {
+      return this.stored.keep(delivery, params, receipt, decision.targets)
+    }
     const transit = new Transit(receipt, params, decision.targets.length, this.stats)
-    const hops = envelope.hops === undefined ? this.#gatewayId : `${envelope.hops},${this.#gatewayId}`
+    const hops = hopsOf(envelope, this.#gatewayId)
     for (const { index, outbound } of decision.targets) {
       outbound.hops = hops
       const outlet = this.#outlets[index]!
@@ -54,7 +62,11 @@ export class RouteRun {
   }
 
   #refuse(receipt: Receipt, params: Params, error: PermanentError): void {
-    this.#deadLetters.take(new Transit(receipt, params, 1, this.stats), error, { attempts: 0, target: undefined })
+    this.#deadLetters.take(new Transit(receipt, params, 1, this.stats), error, {
+      attempts: 0,
+      target: undefined,
+      bit: undefined,
+    })
   }
 
   #isLooping(envelope: Envelope): boolean {
@@ -62,4 +74,9 @@ export class RouteRun {
     for (const id of envelope.hops?.split(',') ?? []) if (id === this.#gatewayId) passed += 1
     return passed > maxHops
   }
+}
+
+/** The gateways a message will have passed, `gatewayId` last. */
+export function hopsOf(envelope: Envelope, gatewayId: string): string {
+  return envelope.hops === undefined ? gatewayId : `${envelope.hops},${gatewayId}`
 }

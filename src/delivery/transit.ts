@@ -50,8 +50,7 @@ export class Transit {
       this.#stats.released += 1
       this.#end('released')
     } else if (this.#deadLettered !== undefined) {
-      const { deadLettered } = this.#stats
-      deadLettered.set(this.#deadLettered, (deadLettered.get(this.#deadLettered) ?? 0) + 1)
+      this.#stats.countDeadLetter(this.#deadLettered)
       this.#end('dead_lettered')
     } else {
       this.#stats.delivered += 1

@@ -9,6 +9,8 @@ export const deadLetterReasons = [
   'transform',
   'loop',
   'too-large',
+  'poison',
+  'store-full',
 ] as const
 export type DeadLetterReason = (typeof deadLetterReasons)[number]
 
@@ -23,13 +25,15 @@ export interface DeadLetter {
   readonly route: string
   /** `kafka://events/telemetry`; absent where the message did not get as far. */
   readonly target: string | undefined
+  /** That target's bit, see `Outbox.route`; undefined like `target`. */
+  readonly bit: number | undefined
+  /** What the route captured from the message's address. */
+  readonly params: Readonly<Record<string, string>>
+  /** How often it came back from the dead letters before. */
+  readonly requeues: number
   /** Milliseconds since the epoch: receipt, and the last attempt. */
   readonly firstAt: number
   readonly lastAt: number
-}
-
-/** Where dead letters are kept when a route names no target of its own. Resolves when the letter is safe on disk. */
-export interface DeadLetters {
-  add(letter: DeadLetter): Promise<void>
-  close(): Promise<void>
+  /** True where the route names a target of its own for its dead letters, which is to get it too. */
+  readonly toForward: boolean
 }

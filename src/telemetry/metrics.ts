@@ -15,6 +15,7 @@ export function createMetrics(status: () => GatewayStatus): Registry {
   collectDefaultMetrics({ register: registry })
   const series = new Series(registry, status)
   describeBuild(series)
+  describeStore(series)
   describeLinks(series)
   describeRoutes(series)
   describeDurations(registry, status)
@@ -80,6 +81,29 @@ function describeBuild(series: Series): void {
   ])
 }
 
+function describeStore(series: Series): void {
+  series.gauge('trivium_journal_messages', 'Messages that wait in the store.', [], ({ store }) => [[{}, store.waiting]])
+  series.gauge('trivium_journal_bytes', 'Bytes of the messages that wait in the store.', [], ({ store }) => [
+    [{}, store.waitingBytes],
+  ])
+  series.gauge('trivium_journal_file_bytes', 'Bytes of the store on disk.', [], ({ store }) => [[{}, store.fileBytes]])
+  series.gauge('trivium_journal_full', '1 while sources are held back as the store is full.', [], ({ store }) => [
+    [{}, store.fullBecause === undefined ? 0 : 1],
+  ])
+  series.gauge(
+    'trivium_journal_oldest_age_seconds',
+    'How long the oldest message in the store waits.',
+    [],
+    ({ store }) => [[{}, store.oldestAt === undefined ? 0 : Math.max(0, Date.now() - store.oldestAt) / 1_000]],
+  )
+  series.counter('trivium_journal_commits_total', 'Transactions committed, each with an fsync.', [], ({ store }) => [
+    [{}, store.commits],
+  ])
+  series.gauge('trivium_dlq_messages', 'Dead letters kept in the store.', ['route'], ({ store }) =>
+    [...store.deadLetters].map(([route, count]): Sample => [{ route }, count]),
+  )
+}
+
 function describeLinks(series: Series): void {
   const endpoint = ['endpoint', 'protocol']
   const sources = (value: (link: LinkStats) => number) =>
@@ -143,6 +167,7 @@ function describeRoutes(series: Series): void {
       [{ route: r.name, result: 'filtered' }, r.filtered],
       [{ route: r.name, result: 'dead_lettered' }, r.deadLetteredTotal],
       [{ route: r.name, result: 'released' }, r.released],
+      [{ route: r.name, result: 'duplicate' }, r.duplicates],
     ]),
   )
   series.gauge(
@@ -151,11 +176,26 @@ function describeRoutes(series: Series): void {
     ['route'],
     overRoutes((r) => [[{ route: r.name }, r.inFlight]]),
   )
+  series.gauge(
+    'trivium_route_waiting_messages',
+    'Messages of a route that are safe in the store and wait for their targets.',
+    ['route'],
+    overRoutes((r) => [[{ route: r.name }, r.waiting]]),
+  )
+  series.counter(
+    'trivium_messages_restored_total',
+    'Messages a route found in the store at the start, or that came back from the dead letters.',
+    ['route'],
+    overRoutes((r) => [[{ route: r.name }, r.restored]]),
+  )
   series.counter(
     'trivium_messages_dropped_total',
     'Messages a route let go on purpose.',
     ['route', 'reason'],
-    overRoutes((r) => [[{ route: r.name, reason: 'filtered' }, r.filtered]]),
+    overRoutes((r) => [
+      [{ route: r.name, reason: 'filtered' }, r.filtered],
+      [{ route: r.name, reason: 'duplicate' }, r.duplicates],
+    ]),
   )
   series.counter(
     'trivium_messages_dead_lettered_total',

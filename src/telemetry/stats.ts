@@ -45,24 +45,41 @@ export class TargetStats {
   }
 }
 
-/** Invariant at every moment: matched = delivered + filtered + deadLettered + released + inFlight. */
+/**
+ * Invariant at every moment:
+ * matched + restored = delivered + filtered + duplicates + deadLettered + released + inFlight + waiting.
+ */
 export class RouteStats {
   readonly name: string
   readonly targets: readonly TargetStats[]
+  /** Its source is answered once a message is in the store. */
+  readonly isStored: boolean
   matched = 0
   delivered = 0
   filtered = 0
   released = 0
+  /** Repeated within the route's `deduplicate` window. */
+  duplicates = 0
+  /** In memory alone: its source has not been answered. */
   inFlight = 0
+  /** Safe in the store, not yet delivered. */
+  waiting = 0
+  /** Found in the store at the start, or come back from the dead letters. */
+  restored = 0
   readonly deadLettered = new Map<DeadLetterReason, number>()
   /** Conditions that were false because a field was not there. */
   missingFields: () => number = () => 0
   /** From receipt until every target confirmed, in seconds. */
   readonly duration = new Histogram()
 
-  constructor(name: string, targets: readonly TargetStats[]) {
+  constructor(name: string, targets: readonly TargetStats[], isStored = false) {
     this.name = name
     this.targets = targets
+    this.isStored = isStored
+  }
+
+  countDeadLetter(reason: DeadLetterReason): void {
+    this.deadLettered.set(reason, (this.deadLettered.get(reason) ?? 0) + 1)
   }
 
   get deadLetteredTotal(): number {

@@ -11,12 +11,50 @@ export interface GatewayStatus {
   readonly routes: readonly RouteStats[]
   /** Taken in and not yet settled, in the whole process. */
   readonly inFlight: { readonly count: number; readonly bytes: number }
+  readonly store: StoreStatus
 }
 
-/** The links that are not up, with the reason: empty when the gateway is ready. */
-export function notReady(status: GatewayStatus): readonly { connection: string; role: string; reason: string }[] {
-  const waiting = status.links
+export interface StoreStatus {
+  readonly waiting: number
+  readonly waitingBytes: number
+  /** Milliseconds since the epoch: receipt of the oldest message that waits. */
+  readonly oldestAt: number | undefined
+  /** Why sources are held back; undefined: they are not. */
+  readonly fullBecause: string | undefined
+  /** By route. */
+  readonly deadLetters: ReadonlyMap<string, number>
+  readonly fileBytes: number
+  readonly commits: number
+}
+
+/** What a link waits for. */
+export interface Waiting {
+  readonly connection: string
+  readonly role: string
+  readonly reason: string
+}
+
+/** What keeps the gateway from taking in messages: empty when it is ready. A target whose messages wait in the store does not. */
+export function notReady(status: GatewayStatus): readonly Waiting[] {
+  const waiting = linksDown(status).filter(
+    ({ role, connection }) => role === 'source' || !isBuffered(status, connection),
+  )
+  const { fullBecause } = status.store
+  return [
+    ...(status.isDraining ? [{ connection: '*', role: 'gateway', reason: 'draining' }] : []),
+    ...(fullBecause === undefined ? [] : [{ connection: '*', role: 'store', reason: `full: ${fullBecause}` }]),
+    ...waiting,
+  ]
+}
+
+/** The links that are not up, with the reason. */
+export function linksDown(status: GatewayStatus): readonly Waiting[] {
+  return status.links
     .filter((link) => link.state !== 'up')
     .map((link) => ({ connection: link.connection, role: link.role, reason: link.error ?? link.state }))
-  return status.isDraining ? [{ connection: '*', role: 'gateway', reason: 'draining' }, ...waiting] : waiting
+}
+
+/** True where every route that sends there keeps its messages in the store meanwhile. */
+function isBuffered({ routes }: GatewayStatus, connection: string): boolean {
+  return routes.every((route) => route.isStored || route.targets.every((target) => target.connection !== connection))
 }

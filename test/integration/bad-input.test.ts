@@ -1,6 +1,4 @@
 /** Messages no rule or target can take, at real brokers: each ends as a dead letter that says why, the others go on. */
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { expect } from '@jest/globals'
 import amqplib from 'amqplib'
 import { Kafka, logLevel } from 'kafkajs'
@@ -11,12 +9,10 @@ import { eventually } from '../support/poll.ts'
 import { arrived, type Scope, scenario, texts } from './delivery-fixture.ts'
 import { amqpPlace, fresh, type Got, kafkaPlace, mqttPlace, type Place } from './delivery-places.ts'
 
-function letters({ dataDir }: TestGateway): { reason: string; error: { code: string }; body: Buffer }[] {
-  const lines = readFileSync(join(dataDir, 'dead-letters.ndjson'), 'utf8').trim().split('\n')
-  return lines.map((line) => {
-    const { reason, error, message } = JSON.parse(line)
-    return { reason, error, body: Buffer.from(message.payload, 'base64') }
-  })
+function letters(gateway: TestGateway): { reason: string; error: { code: string }; body: Buffer }[] {
+  return gateway.letters().map(({ reason, error, envelope }) => ({
+    ...{ reason, error, body: Buffer.from(envelope.payload ?? []) },
+  }))
 }
 
 async function kafkaClient(scope: Scope) {

@@ -12,7 +12,7 @@ import { committed, fresh, type Place, placeAt, queueDepth, wireTo } from './del
 const road = (source: { connection: string; from: string }, target: Place) => `
 gateway: { id: ${fresh()}, drain: 300ms, admin: false }
 connections: { source: ${source.connection}, target: ${target.connection} }
-routes: [{ name: road, from: { connection: source, ${source.from} }, ${setKey}, to: [{ connection: target, ${target.to} }] }]
+routes: [{ name: road, from: { connection: source, ${source.from} }, ${setKey}, to: [{ connection: target, ${target.to} }], acknowledge: delivered }]
 `
 
 /** A target whose broker, once reached, can be made to swallow everything. */

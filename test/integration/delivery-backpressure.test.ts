@@ -78,6 +78,7 @@ routes:
     from: { connection: source, ${source.from}${limits.from === undefined ? '' : `, ${limits.from}`} }
     ${setKey}
     to: [{ connection: target, ${target.to} }]
+    acknowledge: delivered
 `
 
 scenario(

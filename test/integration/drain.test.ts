@@ -10,7 +10,7 @@ import { counts, Installation, type Program, ready } from './delivery-program.ts
 const yamlOf = (port: number, source: Place, target: Place) => `
 gateway: { id: ${fresh()}, admin: { listen: "127.0.0.1:${port}" } }
 connections: { source: ${source.connection}, target: ${target.connection} }
-routes: [{ name: road, from: { connection: source, ${source.from} }, ${setKey}, to: [{ connection: target, ${target.to} }] }]
+routes: [{ name: road, from: { connection: source, ${source.from} }, ${setKey}, to: [{ connection: target, ${target.to} }], acknowledge: delivered }]
 `
 
 for (const from of endNames) {

@@ -177,7 +177,7 @@ function until<T>(
   event: string,
   check: () => T | false,
   what: string,
-  withinMs = 5_000,
+  withinMs = 30_000,
 ): Promise<T> {
   const { promise, resolve, reject } = Promise.withResolvers<T>()
   const timer = setTimeout(() => reject(new Error(`not within ${withinMs} ms: ${what}`)), withinMs)

@@ -133,7 +133,8 @@ describe('the configurations', () => {
 
 test('the table of metrics names all there are, and no others', async () => {
   const link = { connection: 'c', protocol: 'p', role: 'source', state: 'up', extra: new Map() }
-  const status = { version: '0', links: [link], routes: [], inFlight: { count: 0, bytes: 0 } }
+  const store = { deadLetters: new Map([['r', 1]]) }
+  const status = { version: '0', links: [link], routes: [], inFlight: { count: 0, bytes: 0 }, store }
   const registry = createMetrics(() => status as never)
   const names = registry.getMetricsAsArray().map(({ name }) => name)
   const own = names.filter((name) => name.startsWith('trivium_')).sort()

@@ -22,6 +22,7 @@ const protocolFolders = readdirSync(join(root, 'protocols'), { withFileTypes: tr
 /** What a folder of src/ may import; `type:` allows types only. Folders not named here are free inside src/. */
 const arrows: Readonly<Record<string, readonly string[]>> = {
   'src/errors.ts': [],
+  'src/failpoint.ts': [],
   'src/envelope': ['src/errors.ts'],
   'src/adapter': ['src/envelope', 'src/errors.ts'],
   'src/routing': ['src/envelope', 'src/adapter', 'src/errors.ts', 'type:src/config/types.ts'],
@@ -29,6 +30,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'src/adapter',
     'src/routing',
     'src/store',
+    'src/failpoint.ts',
     'src/envelope',
     'src/errors.ts',
     'type:src/config/types.ts',
@@ -38,12 +40,20 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'src/adapter',
     'src/routing',
     'src/store',
+    'src/failpoint.ts',
     'src/envelope',
     'src/errors.ts',
     'type:src/config/types.ts',
     'type:src/telemetry',
   ],
-  'src/store': ['src/adapter', 'src/envelope', 'src/errors.ts', 'type:src/config/types.ts', 'type:src/telemetry'],
+  'src/store': [
+    'src/adapter',
+    'src/envelope',
+    'src/errors.ts',
+    'src/failpoint.ts',
+    'type:src/config/types.ts',
+    'type:src/telemetry',
+  ],
 }
 
 const drivers: Readonly<Record<string, readonly string[]>> = {
@@ -62,7 +72,7 @@ test.each(Object.entries(arrows))('%s imports only %j', (folder, allowed) => {
 })
 
 test.each(protocolFolders)('protocols/%s imports its own driver, the contract, the envelope and the errors', (name) => {
-  const own = [`protocols/${name}`, 'src/adapter', 'src/envelope', 'src/errors.ts']
+  const own = [`protocols/${name}`, 'src/adapter', 'src/envelope', 'src/errors.ts', 'src/failpoint.ts']
   const packages = [...(drivers[name] ?? []), 'zod']
   const isAllowed = ({ to }: Import) =>
     isLocal(to) ? own.some((place) => isBelow(to, place)) : to.startsWith('node:') || packages.includes(packageOf(to))

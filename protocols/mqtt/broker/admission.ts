@@ -19,6 +19,8 @@ export interface AdmissionOptions {
   /** Most sessions kept for devices that are away. */
   readonly maxAway: number
   onRefused(device: Device, reason: string): void
+  /** A device with a kept session comes in. */
+  onKept(clientId: string, username: string | undefined): void
   /** Ends the session that was left alone the longest. */
   endSession(clientId: string): void
 }
@@ -37,6 +39,12 @@ export class Admission {
 
   deviceOf(clientId: string): Device | undefined {
     return this.#online.get(clientId)
+  }
+
+  /** A session that was kept from an earlier broker; the longest kept first. */
+  restore(clientId: string, username: string | undefined): void {
+    this.#owners.set(clientId, { username })
+    this.#addAway(clientId)
   }
 
   /** Resolves with undefined when the device may come in, else with the CONNACK's return code, after the delay of a guess. */
@@ -69,7 +77,11 @@ export class Admission {
       this.#owners.delete(device.clientId)
       return
     }
-    this.#away.add(device.clientId)
+    this.#addAway(device.clientId)
+  }
+
+  #addAway(clientId: string): void {
+    this.#away.add(clientId)
     const oldest = this.#away.values().next().value
     if (this.#away.size <= this.#options.maxAway || oldest === undefined) return
     this.#away.delete(oldest)
@@ -84,6 +96,7 @@ export class Admission {
     this.#online.set(device.clientId, device)
     this.#owners.set(device.clientId, { username: device.rights.username })
     this.#away.delete(device.clientId)
+    if (device.isKept) this.#options.onKept(device.clientId, device.rights.username)
     if (earlier === undefined) return
     await earlier.arrived // it may be taking over from another itself
     earlier.close()

@@ -2,7 +2,7 @@
  * Turns what a device publishes into arrivals at the intakes, and their settlement into its acknowledgement. A QoS 2
  * message that is sent again before its PUBREL is not a second one. [MQTT-4.3.3-2]
  */
-import type { Settlement } from '../../../src/adapter/contract.ts'
+import type { KeptEntry, Settlement } from '../../../src/adapter/contract.ts'
 import type { Answer, Device } from './device.ts'
 import type { PublishPacket } from './driver.ts'
 import type { Arrival, Intake } from './intake.ts'
@@ -10,15 +10,24 @@ import type { Arrival, Intake } from './intake.ts'
 /** Unsettled QoS 2 messages: client id, packet id. */
 type OpenHandshakes = Map<string, Map<number, DeviceArrival>>
 
+/** What the arrivals have to know of open QoS 2 handshakes. */
+export interface OpenIds {
+  /** True for a message that was taken and whose PUBREL is awaited. */
+  hasIncoming(clientId: string, messageId: number): boolean
+  /** `unsettled` of the client are under way besides. */
+  hasRoomForIncoming(clientId: string, unsettled: number): boolean
+  /** What is to be committed with the message, where its session outlives a crash. */
+  noteOfIncoming(clientId: string, messageId: number): KeptEntry | undefined
+}
+
 const released = () => new Error('the message could not be taken')
 
 export class Arrivals {
   readonly #open: OpenHandshakes = new Map()
-  readonly #hasIncoming: (clientId: string, messageId: number) => boolean
+  readonly #ids: OpenIds
 
-  /** `hasIncoming` tells of messages taken whose PUBREL is awaited. */
-  constructor(hasIncoming: (clientId: string, messageId: number) => boolean) {
-    this.#hasIncoming = hasIncoming
+  constructor(ids: OpenIds) {
+    this.#ids = ids
   }
 
   /** `answer` is called when all of `intakes` have accepted the message, in its turn among those of the device. */
@@ -39,7 +48,7 @@ export class Arrivals {
 
   #publishOnce(device: Device, packet: PublishPacket, intakes: readonly Intake[], answer: Answer): void {
     const id = packet.messageId ?? 0
-    if (this.#hasIncoming(device.clientId, id)) {
+    if (this.#ids.hasIncoming(device.clientId, id)) {
       answer()
       return
     }
@@ -49,11 +58,18 @@ export class Arrivals {
       earlier.join(device, answer)
       return
     }
-    const arrival = new DeviceArrival(device, packet, intakes.length, (error) => {
+    if (!this.#ids.hasRoomForIncoming(device.clientId, ofClient.size)) {
+      answer(new Error('too many QoS 2 messages await their PUBREL'))
+      return
+    }
+    // with several intakes one may commit the message and another lose it in a crash: then it has to come again
+    const note = intakes.length === 1 ? this.#ids.noteOfIncoming(device.clientId, id) : undefined
+    const settled = (error?: Error) => {
       if (ofClient.get(id) === arrival) ofClient.delete(id)
       if (ofClient.size === 0 && this.#open.get(device.clientId) === ofClient) this.#open.delete(device.clientId)
       answer(error)
-    })
+    }
+    const arrival = new DeviceArrival(device, packet, intakes.length, settled, note)
     ofClient.set(id, arrival)
     this.#open.set(device.clientId, ofClient)
     this.#offer(arrival, intakes)
@@ -91,15 +107,17 @@ class UnheldArrival implements Arrival {
 /** QoS 1 and 2: acknowledged when every source has accepted it, never when one has released it. */
 class DeviceArrival implements Arrival {
   readonly packet: PublishPacket
+  readonly note: KeptEntry | undefined
   readonly #device: Device
   readonly #answer: Answer
   #joined: { device: Device; answer: Answer }[] | undefined
   #waitingFor: number
   #isReleased = false
 
-  constructor(device: Device, packet: PublishPacket, intakes: number, answer: Answer) {
+  constructor(device: Device, packet: PublishPacket, intakes: number, answer: Answer, note?: KeptEntry) {
     this.#device = device
     this.packet = packet
+    this.note = note
     this.#waitingFor = intakes
     this.#answer = answer
   }

@@ -20,7 +20,8 @@ import { type Incoming, Listeners } from './listeners.ts'
 import { connectProblem, publishProblem, subscribeProblem, type Warnings, warnings } from './rules.ts'
 import { brief } from './seldom.ts'
 import { Sessions } from './sessions.ts'
-import { createUsers } from './users.ts'
+import { createUsers, type Users } from './users.ts'
+import type { LostWill } from './wills.ts'
 
 const drainTimeoutMs = 10_000
 const sweepMs = 1_000
@@ -38,6 +39,7 @@ export class EmbeddedBroker {
   readonly #context: Context
   readonly #aedes: OpenAedes
   readonly #listeners: Listeners
+  readonly #users: Users
   readonly #admission: Admission
   readonly #devices = new Set<Device>()
   readonly #deviceOf = new WeakMap<Client, Device>()
@@ -45,7 +47,9 @@ export class EmbeddedBroker {
   readonly #timers: NodeJS.Timeout[] = []
   readonly #warn: Warnings
   #sessions: Sessions | undefined
-  #arrivals = new Arrivals(() => false)
+  #arrivals: Arrivals | undefined
+  /** Publications that went out before their PUBACK. */
+  readonly #published = new WeakSet<object>()
   #isClosing = false
   #canarySeen = true
 
@@ -57,10 +61,12 @@ export class EmbeddedBroker {
     this.#context = context
     this.#warn = warnings(context)
     this.#aedes = new Aedes(this.#aedesOptions()) as OpenAedes
+    this.#users = createUsers(connection.users ?? [])
     this.#admission = new Admission({
-      users: createUsers(connection.users ?? []),
+      users: this.#users,
       maxAway: this.#limits.maxConnections,
       onRefused: (device, reason) => this.#onRefused(device, reason),
+      onKept: (clientId, username) => this.#sessions?.begin(clientId, username),
       endSession: (clientId) => void this.#sessions?.end(clientId),
     })
     this.#listeners = new Listeners({
@@ -97,7 +103,9 @@ export class EmbeddedBroker {
 
   /** Rejects with PORT_IN_USE, ACCESS_DENIED, CONFIG_INVALID or FILE_MISSING, which are permanent, or PEER_UNREACHABLE. */
   async start(): Promise<void> {
-    await this.#startAedes()
+    const sessions = await this.#startAedes()
+    await this.#restoreSessions(sessions)
+    await Promise.all(sessions.lostWills.map((will) => this.#publishLost(will, sessions)))
     try {
       await this.#listeners.open(listenAddresses(this.#connection))
     } catch (error) {
@@ -111,7 +119,7 @@ export class EmbeddedBroker {
     })
   }
 
-  /** Resolves when the message is in the queues and sockets of its subscribers. */
+  /** Resolves when the message is in the queues of its subscribers, on disk, and in their sockets. */
   async publish(packet: PublishPacket): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#aedes.publish(packet, (error) => (error ? reject(error) : resolve()))
@@ -121,6 +129,7 @@ export class EmbeddedBroker {
   async close(): Promise<void> {
     if (this.#isClosing) return
     this.#isClosing = true
+    this.#sessions?.freezeWills()
     for (const timer of this.#timers) clearInterval(timer)
     this.#listeners.stop()
     await nextTurn() // acknowledgements written just now leave with the end of this turn
@@ -128,20 +137,29 @@ export class EmbeddedBroker {
     this.#aedes.close(resolve)
     await withDeadline(promise, closeWithinMs, 'closing the broker').catch(() => {})
     this.#listeners.close()
+    const saved = this.#sessions?.close() ?? Promise.resolve()
+    await withDeadline(saved, closeWithinMs, 'saving the sessions').catch((error: unknown) => {
+      this.#context.log.error('What the embedded broker keeps was not saved.', { error: messageOf(error) })
+    })
   }
 
-  async #startAedes(): Promise<void> {
+  async #startAedes(): Promise<Sessions> {
     const aedes = this.#aedes
     aedes.mq = new Hub(aedes.mq)
+    this.#publishOnce()
     await aedes.listen()
-    const sessions = new Sessions(aedes.persistence, {
-      mayKeep: (clientId, filter) => this.#admission.deviceOf(clientId)?.rights.maySubscribe(filter) ?? false,
-      onEnd: (clientId) => this.#arrivals.endSession(clientId),
-      onDropped: (what) => this.#onDropped(what),
-    })
+    const rules = {
+      mayKeep: (clientId: string, filter: string) =>
+        this.#admission.deviceOf(clientId)?.rights.maySubscribe(filter) ?? false,
+      usernameOf: (clientId: string) => this.#admission.deviceOf(clientId)?.rights.username,
+      onEnd: (clientId: string) => this.#arrivals?.endSession(clientId),
+      onDropped: (what: string) => this.#onDropped(what),
+    }
+    const sessions = new Sessions(aedes.persistence, rules, this.#context.kept)
+    await sessions.setup(aedes)
     aedes.persistence = sessions
     this.#sessions = sessions
-    this.#arrivals = new Arrivals((clientId, messageId) => sessions.hasIncoming(clientId, messageId))
+    this.#arrivals = new Arrivals(sessions)
     aedes.on('client', (client) => this.#onClient(client))
     aedes.on('clientDisconnect', (client) => this.#onDisconnect(client))
     aedes.on('unsubscribe', (filters, client) => {
@@ -157,6 +175,47 @@ export class EmbeddedBroker {
       (_packet, done) => this.#onCanary(done),
       () => {},
     )
+    return sessions
+  }
+
+  /** aedes publishes a QoS 1 message after its PUBACK; where that would acknowledge what is not safe, it was done before. */
+  #publishOnce(): void {
+    const aedes = this.#aedes
+    const publish = aedes.publish.bind(aedes) as (...args: unknown[]) => void
+    aedes.publish = (packet: PublishPacket, ...rest: unknown[]) => {
+      const done = rest.at(-1) as Answer | undefined
+      if (this.#published.delete(packet)) done?.()
+      else publish(packet, ...rest)
+    }
+  }
+
+  /** Kept sessions go on, as far as the configuration still allows it. */
+  async #restoreSessions(sessions: Sessions): Promise<void> {
+    for (const { clientId, username } of [...sessions.kept()]) {
+      const rights = this.#users.rightsOf(username)
+      if (rights === undefined) {
+        this.#context.log.info('A kept session ended: its user is no longer named.', { clientId: brief(clientId) })
+        await sessions.end(clientId)
+        continue
+      }
+      await sessions.restrict(clientId, (filter) => rights.maySubscribe(filter))
+      this.#admission.restore(clientId, rights.username)
+    }
+  }
+
+  /** A device was connected when an earlier broker ended: its will is due. [MQTT-3.1.2-8] */
+  async #publishLost(will: LostWill, sessions: Sessions): Promise<void> {
+    const packet = { ...will.packet } as PublishPacket
+    const problem = publishProblem(this.#users.rightsOf(will.username), packet.topic, this.#limits)
+    if (problem !== undefined) {
+      this.#onDenied(null, packet.topic, problem)
+      sessions.forgetWill(will)
+      return
+    }
+    const intakes = this.#intakes.filter((intake) => intake.matches(packet.topic))
+    // now, so that no message of the device itself comes before it; the sources may take their time
+    await this.publish(packet)
+    this.#publishWill(packet, intakes, () => this.#isClosing || sessions.forgetWill(will))
   }
 
   #aedesOptions(): AedesOptions {
@@ -176,11 +235,13 @@ export class EmbeddedBroker {
         const device = this.#deviceOf.get(client)
         if (device === undefined) return done(null, false)
         device.clientId = client.id
+        device.isKept = client.clean === false
         void this.#admission
           .admit(device, { username, password })
           .then((error) => done(error ?? null, error === undefined))
       },
       authorizePublish: (client, packet, done) => this.#onPublish(client, packet, done),
+      published: (packet, client, done) => this.#onPublished(client, packet, done),
       authorizeSubscribe: (client, subscription, done) =>
         done(null, this.#maySubscribe(client, subscription) ? subscription : null),
       authorizeForward: (client, packet) => this.#forward(client, packet),
@@ -239,16 +300,41 @@ export class EmbeddedBroker {
   #onPublish(client: Client | null, packet: PublishPacket, done: Answer): void {
     if (this.#isClosing) return done(new Error('the broker is closing'))
     const device = client === null ? undefined : this.#deviceOf.get(client)
-    const problem = publishProblem(device, packet.topic, this.#limits)
+    const problem = publishProblem(device?.rights, packet.topic, this.#limits)
     if (problem !== undefined) {
       this.#onDenied(client, packet.topic, problem)
       return done(new Error(problem))
     }
     const intakes = this.#intakes.filter((intake) => intake.matches(packet.topic))
     if (packet.cmd === undefined || device === undefined) this.#publishWill(packet, intakes, done)
-    else if (intakes.length > 0) this.#arrivals.publish(device, packet, intakes, done)
+    else this.#onMessage(device, packet, intakes, packet.qos === 1 ? this.#afterPublishing(client, packet, done) : done)
+  }
+
+  #onMessage(device: Device, packet: PublishPacket, intakes: readonly Intake[], done: Answer): void {
+    if (intakes.length > 0) this.#arrivals?.publish(device, packet, intakes, done)
     else if (packet.qos > 0 && device.isBusy) device.hold(done)()
     else done()
+  }
+
+  /** PUBACK says that the message is in the queues of those who are away, and retained: on disk, where there is one. */
+  #afterPublishing(client: Client | null, packet: PublishPacket, done: Answer): Answer {
+    return (error) => {
+      if (error !== undefined || !this.#sessions?.mustKeep(packet)) return done(error)
+      this.#aedes.publish(packet, client, (failure) => {
+        this.#published.add(packet)
+        done(failure ?? undefined)
+      })
+    }
+  }
+
+  /** The last step of every publication. */
+  #onPublished(client: Client | null, packet: AedesPublishPacket, done: Answer): void {
+    const sessions = this.#sessions
+    const isUnsafe = packet.qos > 0 || packet.retain
+    if (!isUnsafe || sessions === undefined || !sessions.mustKeep(packet)) return done()
+    const device = client === null ? undefined : this.#deviceOf.get(client)
+    const answer = device?.waitForRoom(done) ?? done
+    sessions.flushed().then(() => answer(), answer)
   }
 
   /** A will has no device to send it again: what is released is offered again here. */
@@ -283,6 +369,7 @@ export class EmbeddedBroker {
 
   /** A device that does not read what it subscribed to is cut off before it fills the memory. */
   #forward(client: Client, packet: AedesPublishPacket): AedesPublishPacket | null {
+    if (this.#sessions?.isResent(packet)) packet.dup = true
     if (client.conn.writableLength <= outboundBytes + this.#limits.maxPacketBytes) return packet
     if (!client.conn.destroyed) {
       this.#context.count('mqtt_slow_disconnects')

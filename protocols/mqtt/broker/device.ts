@@ -26,6 +26,8 @@ export class Device {
   connectProblem: string | undefined
   /** 0: none. */
   keepaliveMs = 0
+  /** Its session outlives its connections. */
+  isKept = false
   isRegistered = false
   /** Ends when the one before it with the same client id has left. */
   arrived: Promise<void> = Promise.resolve()
@@ -61,7 +63,7 @@ export class Device {
     return this.#held.size + this.#waiting >= maxUnsettled
   }
 
-  /** For a message that has no acknowledgement: its device only waits until there is room for it. */
+  /** For what is answered out of turn: its device only waits until there is room for it. */
   waitForRoom(answer: Answer): Answer {
     this.#waiting += 1
     return (error) => {

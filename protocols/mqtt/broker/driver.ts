@@ -33,17 +33,22 @@ export interface SessionOwner {
   readonly id: string
   readonly clean?: boolean
   readonly closed?: boolean
+  /** aedes's next packet id for this client; of a connected one only. */
+  _nextId?: number
 }
 
-/** What aedes 1.2 asks of its persistence, in promises. */
+/** What aedes 1.2 asks of its persistence, in promises, and the few things more that the tests of `aedes-persistence` ask. */
 export interface Persistence {
   setup(broker: unknown): Promise<void>
   storeRetained(packet: StoredPacket): Promise<void>
+  createRetainedStream(filter: string): NodeJS.ReadableStream
   createRetainedStreamCombi(filters: readonly string[]): NodeJS.ReadableStream
   addSubscriptions(client: SessionOwner, subscriptions: readonly PersistedSubscription[]): Promise<void>
   removeSubscriptions(client: SessionOwner, filters: readonly string[]): Promise<void>
   subscriptionsByClient(client: SessionOwner): Promise<PersistedSubscription[]>
   subscriptionsByTopic(topic: string): Promise<{ clientId: string; topic: string; qos: number }[]>
+  countOffline(): Promise<{ subsCount: number; clientsCount: number }>
+  getClientList(filter: string): NodeJS.ReadableStream
   cleanSubscriptions(client: SessionOwner): Promise<void>
   outgoingEnqueue(subscription: { clientId: string }, packet: StoredPacket): Promise<void>
   outgoingEnqueueCombi(subscriptions: readonly { clientId: string }[], packet: StoredPacket): Promise<void>
@@ -55,15 +60,24 @@ export interface Persistence {
   incomingDelPacket(client: SessionOwner, packet: { messageId?: number | undefined }): Promise<void>
   cleanIncoming(client: SessionOwner): Promise<void>
   putWill(client: SessionOwner, packet: unknown): Promise<void>
+  getWill(client: SessionOwner): Promise<unknown>
   delWill(client: SessionOwner): Promise<unknown>
-  streamWill(brokers?: unknown): NodeJS.ReadableStream
+  streamWill(brokers?: Readonly<Record<string, unknown>>): NodeJS.ReadableStream
+  destroy(): Promise<void>
 }
 
 /** aedes with what is exchanged in it before `listen`, and after it. */
-export interface OpenAedes extends Aedes {
+export interface OpenAedes extends Omit<Aedes, 'publish'> {
+  publish: Publish
   mq: Emitter
   persistence: Persistence
   /** By client id. */
   readonly clients: Readonly<Record<string, Client>>
   unregisterClient(client: Client): void
+}
+
+/** With two arguments the second is the callback: nobody's publication. */
+export interface Publish {
+  (packet: PublishPacket, done: (error?: Error | null) => void): void
+  (packet: PublishPacket, client: Client | null, done?: (error?: Error | null) => void): void
 }

@@ -1,6 +1,6 @@
 /** Where messages of devices wait for a source, and leave the broker as deliveries of the gateway. */
 import type { Budget } from '../../../src/adapter/budget.ts'
-import type { Delivery, Log, Settlement } from '../../../src/adapter/contract.ts'
+import type { Delivery, KeptEntry, Log, Settlement } from '../../../src/adapter/contract.ts'
 import type { Envelope } from '../../../src/envelope/envelope.ts'
 import { messageOf } from '../../../src/errors.ts'
 import type { PublishPacket } from './driver.ts'
@@ -9,6 +9,8 @@ import { compileFilter } from './filter.ts'
 /** A PUBLISH that at least one source wants. */
 export interface Arrival {
   readonly packet: PublishPacket
+  /** To be committed with the message. */
+  readonly note?: KeptEntry | undefined
   /** True where its device left before it was taken: it was never acknowledged and will come again. */
   isAbandoned(): boolean
   /** Called once by each intake that was offered it. */
@@ -128,6 +130,10 @@ class Taken implements Delivery {
     this.envelope = envelope
     this.#arrival = arrival
     this.#consumer = consumer
+  }
+
+  get keep(): KeptEntry | undefined {
+    return this.#arrival.note
   }
 
   get address(): string {

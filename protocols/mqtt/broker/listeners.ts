@@ -14,6 +14,9 @@ const { createServer: createHttpsServer } = process.getBuiltinModule('node:https
 
 const maxConnectBytes = 80 * 1024 // a CONNECT of 64 KiB and the frames around it
 
+/** Connections that wait to be accepted: after a restart all devices come at once. The system may allow fewer. */
+const backlog = 4_096
+
 /** A connection before its CONNECT. */
 export interface Incoming {
   readonly conn: Duplex
@@ -143,7 +146,7 @@ export class Listeners {
 async function listen(server: net.Server, { host, port, text }: ListenAddress): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   server.once('error', reject)
-  server.listen({ host, port }, resolve)
+  server.listen({ host, port, backlog }, resolve)
   try {
     await promise
   } catch (error) {

@@ -1,16 +1,37 @@
 /** What waits for one device with a kept session: unsent, and sent but unacknowledged messages, in order. */
 import type { StoredPacket } from './driver.ts'
+import { decodeRecord, encodePacket, encodeRecord, numberedKey, spaces } from './records.ts'
+import type { Shelf } from './shelf.ts'
 
 const flatBytes = 256
 
+interface Waiting {
+  packet: StoredPacket
+  /** PUBREC came: only a PUBREL with this id is left of it. */
+  isReleased: boolean
+  wasSent: boolean
+}
+
+interface SentFields {
+  readonly messageId: number
+  readonly isReleased: boolean
+}
+
 export class OutgoingQueue {
+  readonly #clientId: string
+  readonly #shelf: Shelf
   /** By the broker's counter, which is also the order. */
-  readonly #packets = new Map<number, StoredPacket>()
+  readonly #waiting = new Map<number, Waiting>()
   readonly #counterOf = new Map<number, number>()
   #bytes = 0
 
+  constructor(clientId: string, shelf: Shelf) {
+    this.#clientId = clientId
+    this.#shelf = shelf
+  }
+
   get size(): number {
-    return this.#packets.size
+    return this.#waiting.size
   }
 
   get bytes(): number {
@@ -19,51 +40,112 @@ export class OutgoingQueue {
 
   add(packet: StoredPacket): void {
     const counter = packet.brokerCounter ?? 0
-    if (!this.#packets.has(counter)) this.#bytes += costOf(packet)
-    this.#packets.set(counter, { ...packet, messageId: undefined })
+    if (this.#waiting.has(counter)) return
+    this.restore(packet)
+    this.#shelf.put(spaces.queued, this.#key(counter), encodePacket(packet))
   }
 
-  /** Notes the packet id a message was sent with, or, for a PUBREL, that only this is left of it. */
-  update(packet: StoredPacket): void {
-    if (packet.messageId === undefined) return
-    const sentAs = this.#counterOf.get(packet.messageId)
-    if (packet.cmd === 'pubrel') {
-      if (sentAs !== undefined) this.#replace(sentAs, packet)
-      return
+  /** Puts a message in that is on the shelf; those of one queue come in their order. `sent` is its record there. */
+  restore(packet: StoredPacket, sent?: Uint8Array): void {
+    const { cmd, topic, payload, qos, brokerId, brokerCounter = 0 } = packet
+    // [MQTT-3.3.1-3] [MQTT-3.3.1-9]: both flags are about the connection it came by
+    const flags = { retain: false, dup: false }
+    const kept: StoredPacket = { cmd, topic, payload, qos, ...flags, brokerCounter, messageId: undefined }
+    if (brokerId !== undefined) kept.brokerId = brokerId
+    const waiting = { packet: kept, isReleased: false, wasSent: sent !== undefined }
+    this.#bytes += costOf(kept)
+    this.#waiting.set(brokerCounter, waiting)
+    if (sent === undefined) return
+    const { messageId, isReleased } = decodeRecord<SentFields>(sent).fields
+    this.#identify(waiting, messageId)
+    if (isReleased) this.#release(waiting)
+  }
+
+  /**
+   * Notes the packet id a message was sent with, or, for a PUBREL, that only this is left of it. True where the message
+   * was sent before.
+   */
+  update(packet: StoredPacket): boolean {
+    const { messageId } = packet
+    if (messageId === undefined) return false
+    const counter = packet.cmd === 'pubrel' ? this.#counterOf.get(messageId) : packet.brokerCounter
+    const waiting = counter === undefined ? undefined : this.#waiting.get(counter)
+    if (waiting === undefined) return false // nothing kept: it was dropped when the queue was full
+    const wasSent = waiting.wasSent
+    const isNews = packet.cmd === 'pubrel' ? !waiting.isReleased : waiting.packet.messageId !== messageId
+    waiting.wasSent = true
+    if (!isNews) return wasSent
+    if (packet.cmd === 'pubrel') this.#release(waiting)
+    else this.#identify(waiting, messageId)
+    this.#putSent(waiting)
+    return wasSent
+  }
+
+  /** Gives QoS 2 messages their packet ids ahead of sending, so that one write to the disk is enough for all of them. */
+  identify(nextId: () => number): void {
+    for (const waiting of this.#waiting.values()) {
+      const { qos, messageId } = waiting.packet
+      if (qos !== 2 || messageId !== undefined) continue
+      let id = nextId()
+      while (this.#counterOf.has(id)) id = nextId()
+      this.#identify(waiting, id)
+      this.#putSent(waiting)
     }
-    const kept = this.#packets.get(packet.brokerCounter ?? 0)
-    if (kept === undefined) return // nothing kept: it was dropped when the queue was full
-    if (kept.messageId !== undefined) this.#counterOf.delete(kept.messageId)
-    kept.messageId = packet.messageId
-    this.#counterOf.set(packet.messageId, packet.brokerCounter ?? 0)
   }
 
   /** Forgets an acknowledged message. */
   remove(messageId: number | undefined): StoredPacket | undefined {
     const counter = messageId === undefined ? undefined : this.#counterOf.get(messageId)
-    if (messageId === undefined || counter === undefined) return undefined
-    const packet = this.#packets.get(counter)
-    this.#counterOf.delete(messageId)
-    this.#packets.delete(counter)
-    if (packet !== undefined) this.#bytes -= costOf(packet)
-    return packet
+    return counter === undefined ? undefined : this.#drop(counter)
   }
 
-  /** All of it for a device that is back; what was sent before is marked as a duplicate [MQTT-3.3.1-1]. */
+  /** Forgets all whose topic does not pass. */
+  retainOnly(passes: (topic: string) => boolean): void {
+    for (const [counter, { packet }] of [...this.#waiting]) if (!passes(packet.topic)) this.#drop(counter)
+  }
+
+  /** All of it for a device that is back: messages, and PUBRELs of which the packet id is left. */
   *replay(): Generator<StoredPacket> {
-    for (const packet of [...this.#packets.values()]) {
-      const isResent = packet.cmd === 'publish' && packet.messageId !== undefined
-      yield isResent ? { ...packet, dup: true } : packet
+    for (const { packet, isReleased } of [...this.#waiting.values()]) {
+      yield isReleased ? ({ cmd: 'pubrel', messageId: packet.messageId } as StoredPacket) : { ...packet }
     }
   }
 
-  #replace(counter: number, pubrel: StoredPacket): void {
-    const kept = this.#packets.get(counter)
-    if (kept === undefined) return
-    this.#bytes -= costOf(kept)
-    const left: StoredPacket = { ...kept, cmd: 'pubrel', payload: new Uint8Array(0), messageId: pubrel.messageId }
-    this.#bytes += costOf(left)
-    this.#packets.set(counter, left)
+  #identify(waiting: Waiting, messageId: number): void {
+    const { messageId: before, brokerCounter = 0 } = waiting.packet
+    if (before !== undefined && this.#counterOf.get(before) === brokerCounter) this.#counterOf.delete(before)
+    waiting.packet.messageId = messageId
+    this.#counterOf.set(messageId, brokerCounter)
+  }
+
+  #release(waiting: Waiting): void {
+    this.#bytes -= costOf(waiting.packet)
+    waiting.packet = { ...waiting.packet, payload: new Uint8Array(0) }
+    waiting.isReleased = true
+    this.#bytes += costOf(waiting.packet)
+  }
+
+  #drop(counter: number): StoredPacket | undefined {
+    const waiting = this.#waiting.get(counter)
+    if (waiting === undefined) return undefined
+    const { packet } = waiting
+    this.#waiting.delete(counter)
+    this.#bytes -= costOf(packet)
+    this.#shelf.delete(spaces.queued, this.#key(counter))
+    if (packet.messageId !== undefined) {
+      if (this.#counterOf.get(packet.messageId) === counter) this.#counterOf.delete(packet.messageId)
+      this.#shelf.delete(spaces.sent, this.#key(counter))
+    }
+    return packet
+  }
+
+  #putSent({ packet, isReleased }: Waiting): void {
+    const fields: SentFields = { messageId: packet.messageId ?? 0, isReleased }
+    this.#shelf.put(spaces.sent, this.#key(packet.brokerCounter ?? 0), encodeRecord(fields))
+  }
+
+  #key(counter: number): string {
+    return numberedKey(counter, this.#clientId)
   }
 }
 

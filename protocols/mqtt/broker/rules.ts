@@ -4,6 +4,7 @@ import type { Limits } from './config.ts'
 import type { Device } from './device.ts'
 import { filterProblem, levelCount, topicProblem } from './filter.ts'
 import { seldom } from './seldom.ts'
+import type { Rights } from './users.ts'
 
 export interface ConnectRequest {
   readonly clientId: string
@@ -18,11 +19,11 @@ export function connectProblem({ clientId, clean, will }: ConnectRequest, limits
 }
 
 /** A device that publishes elsewhere is disconnected: 3.1.1 knows no other answer but a false one. [MQTT-3.3.5-2] */
-export function publishProblem(device: Device | undefined, topic: string, limits: Limits): string | undefined {
+export function publishProblem(rights: Rights | undefined, topic: string, limits: Limits): string | undefined {
   const problem = topicProblem(topic, limits.maxTopicLevels)
   if (problem !== undefined) return problem
   if (topic.startsWith('$')) return 'topics with $ are closed'
-  return device?.rights.mayPublish(topic) ? undefined : 'the topic is not granted'
+  return rights?.mayPublish(topic) ? undefined : 'the topic is not granted'
 }
 
 /** Answered with 0x80 in the SUBACK. */

@@ -1,159 +1,122 @@
 /**
- * What the broker keeps for its devices: subscriptions, waiting messages, retained messages, open QoS 2 handshakes. All of
- * it in memory, within bounds, behind the one interface aedes asks for; only this file changes when it goes to disk.
+ * What the broker keeps for its devices: sessions and subscriptions, waiting messages, open QoS 2 handshakes, wills and
+ * retained messages. Read from memory, within bounds, behind the one interface aedes asks for; written through to the
+ * gateway's store where there is one, and read from there at the start. A clean session costs the disk nothing but its will.
+ *
+ * What aedes stores on the way of a publication is safe when `flushed` resolves, not when aedes is called back: it counts
+ * publications as they begin, and drops one that a later one has overtaken. The broker waits before it acknowledges.
  */
+import { randomUUID } from 'node:crypto'
 import { Readable } from 'node:stream'
+import type { Kept, KeptEntry } from '../../../src/adapter/contract.ts'
 import type { PersistedSubscription, Persistence, SessionOwner, StoredPacket } from './driver.ts'
 import { compileFilter } from './filter.ts'
-import { costOf, OutgoingQueue } from './outgoing.ts'
+import { Handshakes } from './handshakes.ts'
+import { Queues } from './queues.ts'
+import { decodeRecord, encodeRecord, pairKey, parsePairKey, spaces } from './records.ts'
+import { RetainedMessages } from './retained.ts'
+import { Shelf } from './shelf.ts'
+import { type LostWill, type Will, Wills } from './wills.ts'
 
 /** Bounds of what devices can make the broker keep. */
 export const sessionBounds = {
-  queuedPerSession: 10_000,
-  queuedBytesPerSession: 4 * 1024 ** 2,
-  queuedBytes: 128 * 1024 ** 2,
-  retained: 100_000,
-  retainedBytes: 64 * 1024 ** 2,
+  queued: { perSession: 10_000, bytesPerSession: 4 * 1024 ** 2, bytes: 128 * 1024 ** 2 },
+  retained: { count: 100_000, bytes: 64 * 1024 ** 2 },
+  /** QoS 2 messages of one device whose PUBREL is awaited. */
+  handshakes: 1_000,
+  handshakeBytes: 4 * 1024 ** 2,
 }
 
 export interface SessionRules {
   /** A refused filter is not kept either: aedes stores all filters of a SUBSCRIBE once one of them is granted. */
   mayKeep(clientId: string, filter: string): boolean
+  /** The user of a connected device. */
+  usernameOf(clientId: string): string | undefined
   onEnd(clientId: string): void
   onDropped(what: 'queued' | 'retained'): void
 }
 
-/** `kept` is aedes's own memory: its subscriptions and wills are used as they are. */
+/** A session that outlives its connections. */
+interface Session {
+  /** Tells it from an earlier session of the same client id. */
+  readonly mark: string
+  readonly username?: string | undefined
+  /** Milliseconds since the epoch. */
+  readonly beganAt: number
+}
+
+interface Broker {
+  readonly id: string
+  counter: number
+}
+
+/** `memory` is aedes's own: it matches topics with subscriptions. */
 export class Sessions implements Persistence {
-  readonly #kept: Persistence
+  readonly #memory: Persistence
   readonly #rules: SessionRules
-  readonly #queues = new Map<string, OutgoingQueue>()
-  readonly #incoming = new Map<string, Set<number>>()
-  readonly #retained = new Map<string, StoredPacket>()
-  #queuedBytes = 0
-  #retainedBytes = 0
+  readonly #shelf: Shelf
+  readonly #sessions = new Map<string, Session>()
+  readonly #queues: Queues
+  readonly #handshakes: Handshakes
+  readonly #retained: RetainedMessages
+  readonly #wills: Wills
+  readonly #resent = new WeakSet<object>()
+  #broker: Broker = { id: '', counter: 0 }
 
-  constructor(kept: Persistence, rules: SessionRules) {
-    this.#kept = kept
+  constructor(memory: Persistence, rules: SessionRules, kept?: Kept) {
+    this.#memory = memory
     this.#rules = rules
+    this.#shelf = new Shelf(kept)
+    this.#handshakes = new Handshakes(this.#shelf, sessionBounds.handshakeBytes)
+    this.#queues = new Queues(this.#shelf, sessionBounds.queued)
+    this.#retained = new RetainedMessages(this.#shelf, sessionBounds.retained)
+    this.#wills = new Wills(this.#shelf)
   }
 
-  /** True while a QoS 2 message with this id was taken and its PUBREL is awaited. */
-  hasIncoming(clientId: string, messageId: number): boolean {
-    return this.#incoming.get(clientId)?.has(messageId) ?? false
+  get broker(): unknown {
+    return this.#broker
   }
 
+  /** Reads everything back. The counter of `broker` goes on above those of waiting messages: it is their order. */
   async setup(broker: unknown): Promise<void> {
-    await this.#kept.setup(broker)
+    await this.#memory.setup(broker)
+    this.#broker = broker as Broker
+    await this.#shelf.settle()
+    this.#loadSessions()
+    await this.#loadSubscriptions()
+    const counter = this.#queues.load(this.#broker.id, (clientId) => this.#sessions.has(clientId))
+    this.#broker.counter = Math.max(this.#broker.counter, counter)
+    this.#handshakes.load((clientId) => this.#sessions.get(clientId)?.mark)
+    this.#retained.load()
+    this.#wills.load()
+    await this.#shelf.flushed()
   }
 
-  async storeRetained(packet: StoredPacket): Promise<void> {
-    const before = this.#retained.get(packet.topic)
-    if (packet.payload.length === 0) {
-      this.#retained.delete(packet.topic)
-      this.#retainedBytes -= before === undefined ? 0 : costOf(before)
-      return
-    }
-    const growth = costOf(packet) - (before === undefined ? 0 : costOf(before))
-    const isNew = before === undefined && this.#retained.size >= sessionBounds.retained
-    if (isNew || this.#retainedBytes + growth > sessionBounds.retainedBytes) {
-      this.#rules.onDropped('retained')
-      return
-    }
-    this.#retainedBytes += growth
-    this.#retained.set(packet.topic, { ...packet })
+  /** Kept sessions, the oldest first, with their users. */
+  *kept(): Generator<{ readonly clientId: string; readonly username: string | undefined }> {
+    const byAge = [...this.#sessions].sort(([, a], [, b]) => a.beganAt - b.beganAt)
+    for (const [clientId, { username }] of byAge) yield { clientId, username }
   }
 
-  createRetainedStreamCombi(filters: readonly string[]): Readable {
-    return Readable.from(this.#retainedFor(filters))
+  /** Begins the kept session of a device, where there is none. */
+  begin(clientId: string, username: string | undefined): Session {
+    const known = this.#sessions.get(clientId)
+    if (known !== undefined) return known
+    const session: Session = { mark: randomUUID(), username, beganAt: Date.now() }
+    this.#sessions.set(clientId, session)
+    this.#shelf.put(spaces.session, clientId, encodeRecord(session))
+    return session
   }
 
-  *#retainedFor(filters: readonly string[]): Generator<StoredPacket> {
-    for (const filter of filters) {
-      const exact = this.#retained.get(filter)
-      if (exact !== undefined) yield exact
-      if (!/[+#]/.test(filter)) continue
-      const matches = compileFilter(filter)
-      for (const packet of this.#retained.values()) if (matches(packet.topic)) yield packet
-    }
-  }
-
-  async addSubscriptions(client: SessionOwner, subscriptions: readonly PersistedSubscription[]): Promise<void> {
-    const granted = subscriptions.filter((one) => this.#rules.mayKeep(client.id, one.topic))
-    await this.#kept.addSubscriptions(client, granted)
-  }
-
-  async removeSubscriptions(client: SessionOwner, filters: readonly string[]): Promise<void> {
-    await this.#kept.removeSubscriptions(client, filters)
-  }
-
-  async subscriptionsByClient(client: SessionOwner): Promise<PersistedSubscription[]> {
-    return await this.#kept.subscriptionsByClient(client)
-  }
-
-  async subscriptionsByTopic(topic: string): Promise<{ clientId: string; topic: string; qos: number }[]> {
-    return await this.#kept.subscriptionsByTopic(topic)
-  }
-
-  /** aedes calls it for a device that asks for a clean session: the kept one ends here. [MQTT-3.1.2-6] */
-  async cleanSubscriptions(client: SessionOwner): Promise<void> {
-    await this.#kept.cleanSubscriptions(client)
-    this.#dropQueue(client.id)
-  }
-
-  async outgoingEnqueue(subscription: { clientId: string }, packet: StoredPacket): Promise<void> {
-    this.#enqueue(subscription.clientId, packet)
-  }
-
-  async outgoingEnqueueCombi(subscriptions: readonly { clientId: string }[], packet: StoredPacket): Promise<void> {
-    for (const { clientId } of subscriptions) this.#enqueue(clientId, packet)
-  }
-
-  async outgoingUpdate(client: SessionOwner, packet: StoredPacket): Promise<void> {
-    this.#change(client.id, (queue) => queue.update(packet))
-  }
-
-  async outgoingClearMessageId(client: SessionOwner, packet: { messageId?: number | undefined }): Promise<unknown> {
-    return this.#change(client.id, (queue) => queue.remove(packet.messageId))
-  }
-
-  outgoingStream(client: SessionOwner): Readable {
-    return Readable.from(this.#queues.get(client.id)?.replay() ?? [])
-  }
-
-  async incomingStorePacket(client: SessionOwner, packet: StoredPacket): Promise<void> {
-    if (client.clean && client.closed) return // its session is over: nobody would remove the entry
-    const ids = this.#incoming.get(client.id) ?? new Set()
-    ids.add(packet.messageId ?? 0)
-    this.#incoming.set(client.id, ids)
-  }
-
-  async incomingGetPacket(client: SessionOwner, packet: { messageId?: number | undefined }): Promise<unknown> {
-    if (!this.hasIncoming(client.id, packet.messageId ?? 0)) throw new Error('no such packet')
-    return packet
-  }
-
-  async incomingDelPacket(client: SessionOwner, packet: { messageId?: number | undefined }): Promise<void> {
-    const ids = this.#incoming.get(client.id)
-    ids?.delete(packet.messageId ?? 0)
-    if (ids?.size === 0) this.#incoming.delete(client.id)
-  }
-
-  async cleanIncoming(client: SessionOwner): Promise<void> {
-    this.#incoming.delete(client.id)
-    this.#rules.onEnd(client.id)
-  }
-
-  async putWill(client: SessionOwner, packet: unknown): Promise<void> {
-    await this.#kept.putWill(client, packet)
-  }
-
-  async delWill(client: SessionOwner): Promise<unknown> {
-    return await this.#kept.delWill(client)
-  }
-
-  streamWill(brokers?: unknown): NodeJS.ReadableStream {
-    return this.#kept.streamWill(brokers)
+  /** Takes filters away that are no longer granted, and what waits for them. */
+  async restrict(clientId: string, isGranted: (filter: string) => boolean): Promise<void> {
+    const subscriptions = await this.#memory.subscriptionsByClient({ id: clientId })
+    const [granted, refused] = [true, false].map((is) => subscriptions.filter(({ topic }) => isGranted(topic) === is))
+    if (granted === undefined || refused === undefined || refused.length === 0) return
+    const filters = refused.map(({ topic }) => topic)
+    await this.removeSubscriptions({ id: clientId }, filters)
+    const matchers = granted.map(({ topic }) => compileFilter(topic))
+    this.#queues.change(clientId, (queue) => queue.retainOnly((topic) => matchers.some((matches) => matches(topic))))
   }
 
   /** Ends a kept session whose device is away. */
@@ -162,32 +125,194 @@ export class Sessions implements Persistence {
     await this.cleanIncoming({ id: clientId })
   }
 
-  #enqueue(clientId: string, packet: StoredPacket): void {
-    const queue = this.#queues.get(clientId) ?? new OutgoingQueue()
-    const isFull =
-      queue.size >= sessionBounds.queuedPerSession ||
-      queue.bytes >= sessionBounds.queuedBytesPerSession ||
-      this.#queuedBytes >= sessionBounds.queuedBytes
-    if (isFull) {
-      this.#rules.onDropped('queued')
-      return
+  /** Wills of devices that were connected when an earlier broker ended. */
+  get lostWills(): readonly LostWill[] {
+    return this.#wills.lost
+  }
+
+  /** A lost will was published. */
+  forgetWill(will: LostWill): void {
+    this.#wills.forget(will.key)
+  }
+
+  /** True where a publication has to be on disk before it is acknowledged. */
+  mustKeep({ retain, topic }: { readonly retain?: boolean; readonly topic: string }): boolean {
+    return this.#shelf.isDurable && (retain === true || (this.#sessions.size > 0 && !topic.startsWith('$')))
+  }
+
+  /** Resolves when all that was stored so far is on disk. */
+  flushed(): Promise<void> {
+    return this.#shelf.flushed()
+  }
+
+  /** True where this packet of a device that is back was sent before: it is marked as a duplicate [MQTT-3.3.1-1]. */
+  isResent(packet: object): boolean {
+    return this.#resent.has(packet)
+  }
+
+  /** True while a QoS 2 message with this id was taken and its PUBREL is awaited. */
+  hasIncoming(clientId: string, messageId: number): boolean {
+    return this.#handshakes.get(clientId, messageId) !== undefined
+  }
+
+  hasRoomForIncoming(clientId: string, unsettled: number): boolean {
+    return this.#handshakes.countOf(clientId) + unsettled < sessionBounds.handshakes
+  }
+
+  /** What is to be committed together with a QoS 2 message, so that its redelivery is known after a crash. */
+  noteOfIncoming(clientId: string, messageId: number): KeptEntry | undefined {
+    const session = this.#shelf.isDurable ? this.#sessions.get(clientId) : undefined
+    return session && this.#handshakes.noteFor(clientId, messageId, session.mark)
+  }
+
+  /** The broker closes: its devices' wills are for the next one to publish. */
+  freezeWills(): void {
+    this.#wills.freeze()
+  }
+
+  /** Resolves when all is on disk; nothing changes there any more. */
+  async close(): Promise<void> {
+    await this.#shelf.flushed()
+    this.#shelf.close()
+  }
+
+  async storeRetained(packet: StoredPacket): Promise<void> {
+    if (!this.#retained.store(packet)) this.#rules.onDropped('retained')
+  }
+
+  createRetainedStream(filter: string): Readable {
+    return this.createRetainedStreamCombi([filter])
+  }
+
+  createRetainedStreamCombi(filters: readonly string[]): Readable {
+    return Readable.from(this.#retained.matching(filters))
+  }
+
+  async addSubscriptions(client: SessionOwner, subscriptions: readonly PersistedSubscription[]): Promise<void> {
+    const granted = subscriptions.filter((one) => this.#rules.mayKeep(client.id, one.topic))
+    this.begin(client.id, this.#rules.usernameOf(client.id))
+    for (const one of granted) this.#shelf.put(spaces.subscription, pairKey(client.id, one.topic), encodeRecord(one))
+    await this.#memory.addSubscriptions(client, granted)
+    await this.#shelf.flushed()
+  }
+
+  async removeSubscriptions(client: SessionOwner, filters: readonly string[]): Promise<void> {
+    for (const filter of filters) this.#shelf.delete(spaces.subscription, pairKey(client.id, filter))
+    await this.#memory.removeSubscriptions(client, filters)
+    await this.#shelf.flushed()
+  }
+
+  async subscriptionsByClient(client: SessionOwner): Promise<PersistedSubscription[]> {
+    return await this.#memory.subscriptionsByClient(client)
+  }
+
+  async subscriptionsByTopic(topic: string): Promise<{ clientId: string; topic: string; qos: number }[]> {
+    return await this.#memory.subscriptionsByTopic(topic)
+  }
+
+  async countOffline(): Promise<{ subsCount: number; clientsCount: number }> {
+    return await this.#memory.countOffline()
+  }
+
+  getClientList(filter: string): NodeJS.ReadableStream {
+    return this.#memory.getClientList(filter)
+  }
+
+  /** aedes calls it for a device that asks for a clean session: the kept one ends here. [MQTT-3.1.2-6] */
+  async cleanSubscriptions(client: SessionOwner): Promise<void> {
+    if (!this.#sessions.has(client.id)) return
+    const subscriptions = await this.#memory.subscriptionsByClient(client)
+    for (const { topic } of subscriptions) this.#shelf.delete(spaces.subscription, pairKey(client.id, topic))
+    await this.#memory.cleanSubscriptions(client)
+    this.#queues.change(client.id, (queue) => queue.retainOnly(() => false))
+    this.#handshakes.endAll(client.id, true)
+    this.#sessions.delete(client.id)
+    this.#shelf.delete(spaces.session, client.id)
+    await this.#shelf.flushed()
+  }
+
+  async outgoingEnqueue(subscription: { clientId: string }, packet: StoredPacket): Promise<void> {
+    await this.outgoingEnqueueCombi([subscription], packet)
+  }
+
+  async outgoingEnqueueCombi(subscriptions: readonly { clientId: string }[], packet: StoredPacket): Promise<void> {
+    for (const { clientId } of subscriptions) {
+      if (!this.#queues.add(clientId, packet)) this.#rules.onDropped('queued')
     }
-    this.#queues.set(clientId, queue)
-    this.#change(clientId, () => queue.add(packet))
   }
 
-  #change<T>(clientId: string, change: (queue: OutgoingQueue) => T): T | undefined {
-    const queue = this.#queues.get(clientId)
-    if (queue === undefined) return undefined
-    const before = queue.bytes
-    const result = change(queue)
-    this.#queuedBytes += queue.bytes - before
-    if (queue.size === 0) this.#queues.delete(clientId)
-    return result
+  async outgoingUpdate(client: SessionOwner, packet: StoredPacket): Promise<void> {
+    const wasSent = this.#queues.change(client.id, (queue) => queue.update(packet))
+    if (wasSent) this.#resent.add(packet)
+    // after a crash a QoS 2 message must come with the packet id it came with before, or as the PUBREL it has become
+    if (packet.cmd === 'pubrel' || packet.qos === 2) await this.#shelf.flushed()
   }
 
-  #dropQueue(clientId: string): void {
-    this.#queuedBytes -= this.#queues.get(clientId)?.bytes ?? 0
-    this.#queues.delete(clientId)
+  async outgoingClearMessageId(client: SessionOwner, packet: { messageId?: number | undefined }): Promise<unknown> {
+    return this.#queues.change(client.id, (queue) => queue.remove(packet.messageId))
+  }
+
+  outgoingStream(client: SessionOwner): Readable {
+    return Readable.from(this.#queues.replay(client))
+  }
+
+  async incomingStorePacket(client: SessionOwner, packet: StoredPacket): Promise<void> {
+    if (client.clean && client.closed) return // its session is over: nobody would remove the entry
+    const isNew = !this.hasIncoming(client.id, packet.messageId ?? 0)
+    if (isNew && !this.hasRoomForIncoming(client.id, 0)) throw new Error('too many QoS 2 messages await their PUBREL')
+    const session = client.clean ? undefined : this.#sessions.get(client.id)
+    this.#handshakes.publish(client.id, packet, session?.mark)
+  }
+
+  async incomingGetPacket(client: SessionOwner, packet: { messageId?: number | undefined }): Promise<StoredPacket> {
+    const known = this.#handshakes.get(client.id, packet.messageId ?? 0)
+    if (!known?.isPublished) throw new Error('no such packet')
+    return known.packet
+  }
+
+  async incomingDelPacket(client: SessionOwner, packet: { messageId?: number | undefined }): Promise<void> {
+    this.#handshakes.end(client.id, packet.messageId ?? 0, this.#sessions.has(client.id))
+    await this.#shelf.flushed() // after PUBCOMP the device gives the id to another message
+  }
+
+  async cleanIncoming(client: SessionOwner): Promise<void> {
+    this.#handshakes.endAll(client.id, this.#sessions.has(client.id))
+    this.#rules.onEnd(client.id)
+  }
+
+  async putWill(client: SessionOwner, will: unknown): Promise<void> {
+    this.#wills.put(this.#broker.id, client.id, will as Will, this.#rules.usernameOf(client.id))
+    await this.#shelf.flushed()
+  }
+
+  async getWill(client: SessionOwner): Promise<unknown> {
+    return this.#wills.get(client.id)
+  }
+
+  async delWill(client: SessionOwner): Promise<unknown> {
+    return this.#wills.delete(client.id)
+  }
+
+  streamWill(brokers: Readonly<Record<string, unknown>> = {}): Readable {
+    return Readable.from(this.#wills.of(brokers))
+  }
+
+  async destroy(): Promise<void> {
+    await this.close()
+    await this.#memory.destroy()
+  }
+
+  #loadSessions(): void {
+    for (const [clientId, value] of this.#shelf.all(spaces.session)) {
+      this.#sessions.set(clientId, decodeRecord<Session>(value).fields)
+    }
+  }
+
+  async #loadSubscriptions(): Promise<void> {
+    for (const [key, value] of [...this.#shelf.all(spaces.subscription)]) {
+      const { first: clientId } = parsePairKey(key)
+      if (!this.#sessions.has(clientId)) this.#shelf.delete(spaces.subscription, key)
+      else await this.#memory.addSubscriptions({ id: clientId }, [decodeRecord<PersistedSubscription>(value).fields])
+    }
   }
 }

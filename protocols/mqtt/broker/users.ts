@@ -16,13 +16,15 @@ export interface Rights {
 export interface Users {
   /** The rights of whoever knows the password, or undefined. Takes the same time whether the name exists or not. */
   login(username: string | undefined, password: Uint8Array | undefined): Rights | undefined
+  /** The rights of a user who logged in some time ago; undefined where the configuration no longer lets him in. */
+  rightsOf(username: string | undefined): Rights | undefined
 }
 
 const anybody: Rights = { username: undefined, mayPublish: () => true, maySubscribe: () => true }
 
 /** No users: anybody may do anything. */
 export function createUsers(users: readonly EmbeddedUser[]): Users {
-  if (users.length === 0) return { login: () => anybody }
+  if (users.length === 0) return { login: () => anybody, rightsOf: () => anybody }
   const pepper = randomBytes(32) // the digests live in memory only: the key need not outlast the process
   const digest = (text: string | Uint8Array) => createHmac('sha256', pepper).update(text).digest()
   const known = new Map(users.map((user) => [user.username, { digest: digest(user.password), rights: rightsOf(user) }]))
@@ -33,6 +35,7 @@ export function createUsers(users: readonly EmbeddedUser[]): Users {
       const isRight = timingSafeEqual(entry.digest, digest(password ?? new Uint8Array()))
       return isRight ? entry.rights : undefined
     },
+    rightsOf: (username) => (username === undefined ? undefined : known.get(username)?.rights),
   }
 }
 

@@ -1,6 +1,12 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { OrderedPrefix } from '../../../src/adapter/ordered.ts'
+
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
 
 test('an entry waits for all before it', () => {
   const { prefix, released } = recording()
@@ -50,6 +56,19 @@ test('a long run that always keeps some entries open lets out every one', () => 
   expect(prefix.size).toBe(8)
   for (const done of open) done()
   expect(released).toEqual([...Array(10_000).keys()])
+})
+
+test('a value that was let out is not kept', async () => {
+  const prefix = new OrderedPrefix<object>(() => {})
+  const values = Array.from({ length: 10 }, () => {
+    const value = {}
+    prefix.add(value)()
+    return new WeakRef(value)
+  })
+  await nextTurn() // a WeakRef holds its target until the end of the turn that made it
+  collectGarbage()
+  expect(values.filter((value) => value.deref() !== undefined)).toEqual([])
+  expect(prefix.size).toBe(0)
 })
 
 function recording() {

@@ -14,6 +14,10 @@ const status: GatewayStatus = {
   links: [link],
   routes: [route],
   inFlight: { count: 1, bytes: 2 },
+  store: {
+    ...{ waiting: 3, waitingBytes: 4_000, oldestAt: 0, fullBecause: undefined, deadLetters: new Map([['hot', 2]]) },
+    ...{ fileBytes: 4_096, commits: 5 },
+  },
 }
 
 const registry = createMetrics(() => status)
@@ -42,9 +46,31 @@ test('readyz names the connection that is away, and why', async () => {
   expect(await away.json()).toEqual({
     status: 'not ready',
     waitingFor: [{ connection: 'devices', role: 'source', reason: 'connect ECONNREFUSED' }],
+    ...{ away: [], stored: [] },
   })
   link.state = 'up'
   expect((await fetch(`${url}/readyz`)).status).toBe(200)
+})
+
+test('readyz stays ready while a target is away whose messages wait in the store, and says what waits', async () => {
+  const sink = new LinkStats('events', 'kafka', 'sink')
+  sink.state = 'down'
+  sink.error = 'connect ECONNREFUSED'
+  const kept = new RouteStats('kept', [new TargetStats('events', 'kafka')], true)
+  kept.waiting = 3
+  const routes = [kept]
+  const shown: GatewayStatus = { ...status, links: [link, sink], routes }
+  const server = new AdminServer({ host: '127.0.0.1', port: 0, token: undefined }, () => shown, metrics)
+  servers.push(server)
+  const url = await server.listen()
+  const response = await fetch(`${url}/readyz`)
+  expect(response.status).toBe(200)
+  expect(await response.json()).toEqual({
+    ...{ status: 'ready', waitingFor: [], stored: [{ route: 'kept', messages: 3 }] },
+    away: [{ connection: 'events', role: 'sink', reason: 'connect ECONNREFUSED' }],
+  })
+  routes[0] = route
+  expect((await fetch(`${url}/readyz`)).status).toBe(503)
 })
 
 test('metrics show counters, the sum over targets of one endpoint, and durations', async () => {

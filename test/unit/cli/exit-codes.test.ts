@@ -105,14 +105,14 @@ routes:
   })
 
   test('1 for warnings, where they are denied', async () => {
-    const doubtful = `${listening(1883)}    acknowledge: stored\n`
+    const doubtful = listening(1883).replace('routes:', '  idle: { protocol: memory }\nroutes:')
     const path = folderOf({ 'doubtful.yaml': doubtful })
     const [allowed, denied] = await Promise.all([
       trivium(['validate', 'doubtful.yaml'], { cwd: path }),
       trivium(['validate', '--deny-warnings', 'doubtful.yaml'], { cwd: path }),
     ])
     expect([allowed.code, denied.code]).toEqual([0, 1])
-    expect(denied.stdout).toContain('TRV4001')
+    expect(denied.stdout).toContain('TRV4003')
   })
 })
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import { trivium } from './command.ts'
 
-const names = ['run', 'validate', 'publish', 'health', 'schema', 'version']
+const names = ['run', 'validate', 'publish', 'dead-letters', 'health', 'schema', 'version']
 
 test('help lists every command and ends with 0', async () => {
   const { code, stdout } = await trivium(['--help'])

@@ -38,7 +38,7 @@ describe('loading', () => {
       name: 'hot-telemetry',
       from: { connection: 'devices', protocol: 'mqtt', settings: { qos: 1 } },
       retry: { attempts: 8, delayMs: 200, maxDelayMs: 60_000 },
-      acknowledge: 'delivered',
+      acknowledge: 'stored',
       deadLetter: { connection: 'orders', settings: { queue: 'dead' } },
     })
     expect([...(route?.set.keys() ?? [])]).toEqual(['eventType', 'headers.priority', 'payload.celsius'])
@@ -62,15 +62,27 @@ describe('loading', () => {
       filter: [],
       match: 'all',
       order: 'key',
-      acknowledge: 'delivered',
+      acknowledge: 'stored',
+      deduplicateMs: undefined,
       retry: { attempts: 8, delayMs: 200, maxDelayMs: 60_000 },
       deadLetter: undefined,
+    })
+    expect(config?.store).toEqual({ maxBytes: 4 * 1024 ** 3, maxAgeMs: undefined, onFull: 'wait' })
+  })
+
+  test('reads the settings of the store', () => {
+    const store = 'store: { maxBytes: 64MiB, maxAge: 36h, onFull: deadLetterOldest }'
+    expect(load(`${store}${minimal}`).config?.store).toEqual({
+      maxBytes: 64 * 1024 ** 2,
+      maxAgeMs: 36 * 3_600_000,
+      onFull: 'deadLetterOldest',
     })
   })
 
   test('gives no configuration when there is an error, and one when there are only warnings', () => {
     expect(load(minimal.replace('topic: telemetry', 'tpoic: telemetry')).config).toBeUndefined()
-    expect(load(`${minimal}    acknowledge: stored\n`).config?.routes[0]?.acknowledge).toBe('delivered')
+    const idle = '  idle: { protocol: memory }\nroutes:'
+    expect(load(minimal.replace('routes:', idle))).toMatchObject({ config: {}, diagnostics: [{ code: 'TRV4003' }] })
   })
 
   test.each([
@@ -112,6 +124,48 @@ describe('loading', () => {
 
     expect(file('design-example.yaml')).toMatchObject({ config: {}, text: expect.stringContaining('hot-telemetry') })
     expect(file('nowhere.yaml')).toBeUndefined()
+  })
+})
+
+describe('when the sender is told', () => {
+  const sources: Record<string, string> = {
+    'the embedded MQTT broker': 'connection: devices, topic: a',
+    'an MQTT broker': 'connection: plant, topic: a',
+    AMQP: 'connection: orders, queue: a',
+    Kafka: 'connection: events, topic: a',
+  }
+  const acknowledge = (from: string, rest = '') => {
+    const text = `
+connections:
+  devices: { protocol: mqtt, listen: "mqtt://127.0.0.1:1883" }
+  plant: { protocol: mqtt, url: "mqtt://127.0.0.1:1884" }
+  events: { protocol: kafka, brokers: ["localhost:9092"] }
+  orders: { protocol: amqp, url: "amqp://localhost" }
+routes:
+  - name: readings
+    from: { ${from} }
+    to: [{ connection: events, topic: telemetry }]
+${rest}`
+    const { config, diagnostics } = load(text)
+    expect(diagnostics.filter(({ severity }) => severity === 'error')).toEqual([])
+    return config?.routes[0]
+  }
+
+  test.each([
+    ['the embedded MQTT broker', 'stored'],
+    ['an MQTT broker', 'stored'],
+    ['AMQP', 'delivered'],
+    ['Kafka', 'delivered'],
+  ])('by %s: %s, unless the route says otherwise', (name, usual) => {
+    const from = sources[name] ?? ''
+    expect(acknowledge(from)?.acknowledge).toBe(usual)
+    expect(acknowledge(from, '    acknowledge: stored\n')?.acknowledge).toBe('stored')
+    expect(acknowledge(from, '    acknowledge: delivered\n')?.acknowledge).toBe('delivered')
+  })
+
+  test('stored where repeated messages are looked for', () => {
+    const dedupe = '    deduplicate: 10m\n'
+    expect(acknowledge(sources.Kafka ?? '', dedupe)).toMatchObject({ acknowledge: 'stored', deduplicateMs: 600_000 })
   })
 })
 

@@ -4,6 +4,7 @@ import { embeddedShape, isLoopback, parseListenUrl } from '../../../protocols/mq
 import { compileFilter, filterProblem, topicProblem } from '../../../protocols/mqtt/broker/filter.ts'
 import { Gate } from '../../../protocols/mqtt/broker/gate.ts'
 import { OutgoingQueue } from '../../../protocols/mqtt/broker/outgoing.ts'
+import { Shelf } from '../../../protocols/mqtt/broker/shelf.ts'
 import { createUsers } from '../../../protocols/mqtt/broker/users.ts'
 import { covers } from '../../../protocols/mqtt/subscription.ts'
 
@@ -162,26 +163,30 @@ describe('queue of a kept session', () => {
       brokerCounter: counter,
     }) as const
 
-  test('acknowledged messages leave it, others come again in order, marked once they were sent', () => {
-    const queue = new OutgoingQueue()
+  test('acknowledged messages leave it, others come again in order, known again where they were sent', () => {
+    const queue = new OutgoingQueue('device', new Shelf(undefined))
     for (const counter of [1, 2, 3]) queue.add(packet(counter))
     queue.update({ ...packet(1), messageId: 11 })
     queue.update({ ...packet(2), messageId: 12 })
     expect(queue.remove(11)).toMatchObject({ brokerCounter: 1 })
     expect(queue.remove(11)).toBeUndefined()
     expect(queue.remove(undefined)).toBeUndefined()
-    expect([...queue.replay()].map(({ brokerCounter, dup }) => [brokerCounter, dup])).toEqual([
-      [2, true],
-      [3, false],
+    expect([...queue.replay()].map(({ brokerCounter, messageId }) => [brokerCounter, messageId])).toEqual([
+      [2, 12],
+      [3, undefined],
+    ])
+    expect([queue.update({ ...packet(2), messageId: 12 }), queue.update({ ...packet(3), messageId: 13 })]).toEqual([
+      true,
+      false,
     ])
   })
 
   test('of a QoS 2 message only PUBREL is sent again after PUBREC', () => {
-    const queue = new OutgoingQueue()
+    const queue = new OutgoingQueue('device', new Shelf(undefined))
     queue.add(packet(1, 2))
     queue.update({ ...packet(1, 2), messageId: 7 })
     queue.update({ cmd: 'pubrel', messageId: 7 } as never)
-    expect([...queue.replay()]).toMatchObject([{ cmd: 'pubrel', messageId: 7 }])
+    expect([...queue.replay()]).toEqual([{ cmd: 'pubrel', messageId: 7 }])
     queue.remove(7)
     expect([queue.size, queue.bytes]).toEqual([0, 0])
   })

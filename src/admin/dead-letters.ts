@@ -1,0 +1,107 @@
+import express, { type ErrorRequestHandler, type Request, type RequestHandler, type Response, Router } from 'express'
+import type { Workbench } from '../delivery/workbench.ts'
+import { GatewayError, messageOf, PermanentError } from '../errors.ts'
+import { parseEdit } from './dead-letters-edit.ts'
+import { parseDiscard, parseExport, parseList, parseRequeue } from './dead-letters-request.ts'
+import { jsonLine, recordOf, summaryOf } from './dead-letters-view.ts'
+
+/** Largest body of a request: an edited message, as JSON. */
+const maxBody = '16mb'
+
+/**
+ * The pages under `/api/v1/dead-letters`, behind the server's own guards. What changes something wants a JSON body, and an
+ * `Origin` that is this server's, if there is one: no page of another site can ask a browser for it.
+ */
+export function deadLetterPages(workbench: Workbench): Router {
+  const router = Router()
+  const body = [onlyOwnOrigin, onlyJson, express.json({ limit: maxBody })]
+  router.get('/', (request, response) => {
+    const { query, page } = parseList(request.query)
+    const { letters, next } = workbench.list(query, page)
+    answer(response, { deadLetters: letters.map(summaryOf), total: workbench.count(query), next })
+  })
+  router.get('/export', (request, response) => sendAll(workbench, request, response))
+  router.get('/:id', (request, response) => {
+    const letter = workbench.get(idOf(request))
+    answer(response, recordOf(letter ?? absent(request)))
+  })
+  router.patch('/:id', body, (request: Request, response: Response) => {
+    const letter = workbench.edit(idOf(request), parseEdit(request.body), originOf(request))
+    answer(response, recordOf(letter ?? absent(request)))
+  })
+  router.post('/requeue', body, (request: Request, response: Response) => {
+    const { query, order } = parseRequeue(request.body)
+    const { done, ...rest } = workbench.requeue(query, order, originOf(request))
+    answer(response, { requeued: done, ...rest, remaining: workbench.count(query) })
+  })
+  router.post('/discard', body, (request: Request, response: Response) => {
+    const { query, piece } = parseDiscard(request.body)
+    const { done, ...rest } = workbench.discard(query, piece, originOf(request))
+    answer(response, { discarded: done, ...rest, remaining: workbench.count(query) })
+  })
+  return router.use(tellError)
+}
+
+/** NDJSON, a line for each letter, no faster than it is read. */
+async function sendAll(workbench: Workbench, request: Request, response: Response): Promise<void> {
+  const letters = workbench.export(parseExport(request.query), originOf(request))
+  response.type('application/x-ndjson')
+  response.on('error', () => {}) // a reader that goes away is no error
+  for await (const letter of letters) {
+    if (response.destroyed) return
+    if (!response.write(`${jsonLine(recordOf(letter))}\n`)) await drained(response)
+  }
+  response.end()
+}
+
+/** Resolves when there is room again, or nobody reads any more. */
+async function drained(response: Response): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const done = () => {
+      response.off('drain', done).off('close', done)
+      resolve()
+    }
+    response.on('drain', done).on('close', done)
+  })
+}
+
+function answer(response: Response, value: unknown): void {
+  response.type('json').send(`${jsonLine(value)}\n`)
+}
+
+function idOf(request: Request): number {
+  const text = String(request.params.id)
+  if (/^[1-9]\d{0,15}$/.test(text)) return Number(text)
+  throw new PermanentError('USAGE', `${text.slice(0, 100)}: expected the number of a dead letter`)
+}
+
+function absent(request: Request): never {
+  throw new PermanentError('NOT_FOUND', `no dead letter ${idOf(request)}: it was requeued or discarded, or never was`)
+}
+
+const originOf = (request: Request): string => `api ${request.socket.remoteAddress ?? ''}`
+
+const onlyOwnOrigin: RequestHandler = (request, response, next) => {
+  const { origin, host } = request.headers
+  if (origin === undefined || (URL.canParse(origin) && new URL(origin).host === host)) return next()
+  response.status(403).json({ error: 'a page of another site may not change anything here', code: 'ACCESS_DENIED' })
+}
+
+const onlyJson: RequestHandler = (request, response, next) => {
+  if (request.is('application/json')) return next()
+  response.status(415).json({ error: 'send a body with Content-Type: application/json', code: 'USAGE' })
+}
+
+const statusOf: Readonly<Record<string, number>> = { USAGE: 400, NOT_FOUND: 404, CONFIG_INVALID: 400 }
+
+/** Errors of the workbench, and those of express about the request. */
+const tellError: ErrorRequestHandler = (error, _request, response, next) => {
+  if (response.headersSent) return next(error) // the export breaks off: its reader sees a connection that was cut
+  if (error instanceof GatewayError) {
+    response.status(statusOf[error.code] ?? 503).json({ error: error.message, code: error.code })
+    return
+  }
+  const { status, expose } = error as { status?: number; expose?: boolean }
+  if (status !== undefined && expose) response.status(status).json({ error: messageOf(error), code: 'USAGE' })
+  else response.status(500).json({ error: messageOf(error), code: 'INTERNAL' })
+}

@@ -1,0 +1,287 @@
+import { failpoint } from '../failpoint.ts'
+import { idOf, maxRank, type Outbox, rankOf, type StoredMessage } from '../store/contract.ts'
+import type { Dispatcher } from './dispatcher.ts'
+import { Queue } from './queue.ts'
+import type { Room } from './residence.ts'
+import type { Starts } from './starts.ts'
+import type { StoredParcel } from './stored-parcel.ts'
+
+/** Messages in one read of the store: one turn of the event loop deals with them. */
+const pageCount = 512
+const pageBytes = 2 * 1024 ** 2
+/** After a crash: so many are handed out before the next, so that few are suspected if one of them was the cause. */
+const cautiousCount = 128
+/** A target with its hands full slows its sources for so long; then their messages wait on disk. Milliseconds. */
+const holdMs = 100
+/** A message is set aside after so many starts that ended while it was handed out. */
+const maxStarts = 3
+
+/** What a feed needs to hand a message on. */
+export interface FeedOwner {
+  /** A message read back; false when it goes nowhere, e.g. as its rules have changed. */
+  readBack(message: StoredMessage): boolean
+  /** The process died of it again and again. */
+  poisoned(message: StoredMessage): void
+}
+
+/** A message that waits to be told that its targets have it. */
+export interface Offered {
+  /** One target has it on its way, or has it wait on disk. */
+  taken(): void
+}
+
+interface Held {
+  readonly parcel: StoredParcel
+  readonly message: Offered
+  readonly heldMs: number
+}
+
+/** How far one rank is handed out, and how far it reaches; ids. */
+interface Cursor {
+  readonly rank: number
+  after: number
+  end: number
+}
+
+/**
+ * One target's messages in the store, in order. While nothing waits on disk before it, a new message is handed on straight
+ * from memory and never read back; else it waits its turn: `after` < `end`.
+ */
+export class Feed {
+  readonly #outbox: Outbox
+  readonly #route: number
+  readonly #bit: number
+  readonly #dispatcher: Dispatcher
+  readonly #room: Room
+  readonly #owner: FeedOwner
+  readonly #starts: Starts
+  readonly #flushed: () => Promise<void>
+  /** Highest rank first. */
+  #cursors: Cursor[]
+  /** Ids of what is on its way or held. */
+  readonly #inMemory = new Set<number>()
+  /** Stored, their sources not yet told. */
+  readonly #held = new Queue<Held>()
+  #patience: NodeJS.Timeout | undefined
+  /** Set aside, which is not yet on disk. */
+  readonly #skipped = new Set<number>()
+  /** Handed out again after a crash, and not yet answered. */
+  readonly #unanswered = new Set<number>()
+  #isScheduled = false
+  #isRewinding = false
+  #hasParked = false
+  #isStopped = false
+
+  constructor(parts: {
+    outbox: Outbox
+    route: number
+    bit: number
+    dispatcher: Dispatcher
+    room: Room
+    owner: FeedOwner
+    /** Shared by the targets of a route. */
+    starts: Starts
+    /** Resolves when the store has all that was handed over. */
+    flushed: () => Promise<void>
+  }) {
+    this.#outbox = parts.outbox
+    this.#route = parts.route
+    this.#bit = parts.bit
+    this.#dispatcher = parts.dispatcher
+    this.#room = parts.room
+    this.#owner = parts.owner
+    this.#starts = parts.starts
+    this.#flushed = parts.flushed
+    this.#cursors = this.#fromStart()
+    this.#dispatcher.onOpen(() => this.#onOpen())
+  }
+
+  /** True when messages wait on disk for their turn. */
+  get isBehind(): boolean {
+    return this.#isRewinding || this.#cursors.some(isUnread)
+  }
+
+  /**
+   * A message that has just been stored: on its way, or it waits on disk for its turn. While its target is up and has only
+   * its hands full, it is held for a moment, and `message.taken` is called later: so its source is slowed to the pace of
+   * the target before anything has to be read back.
+   */
+  offer(parcel: StoredParcel, message: Offered): void {
+    if (this.#isStopped || !this.#dispatcher.isOpen || this.isBehind) return this.#leaveOnDisk(parcel, message)
+    if (this.#held.size === 0 && !this.#room.isFull) return this.#take(parcel, message)
+    const heldMs = performance.now()
+    this.#held.push({ parcel, message, heldMs })
+    this.#inMemory.add(parcel.id)
+    this.#patience ??= setTimeout(() => this.#loseHold(), holdMs)
+  }
+
+  /** True while a message is on its way, or its source waits for it to be. */
+  has(id: number): boolean {
+    return this.#inMemory.has(id) || this.#skipped.has(id)
+  }
+
+  /** It has just been set aside: until that is on disk, a read still finds it. */
+  skip(id: number): void {
+    if (this.#skipped.size === 0) {
+      void this.#flushed().then(
+        () => this.#skipped.clear(),
+        () => {}, // the store has failed: the process ends
+      )
+    }
+    this.#skipped.add(id)
+  }
+
+  handOut(parcel: StoredParcel): void {
+    this.#room.take(parcel.sizeBytes)
+    this.#inMemory.add(parcel.message.id)
+    this.#dispatcher.add(parcel)
+  }
+
+  /** The parcel is no longer in memory. */
+  left(parcel: StoredParcel): void {
+    this.#room.give(parcel.sizeBytes)
+    this.#inMemory.delete(parcel.message.id)
+    this.answered(parcel.message.id)
+    if (this.#held.size > 0) this.#takeHeld()
+    if (this.#room.hasSlack) this.#schedule()
+  }
+
+  /** The process outlived it. */
+  answered(id: number): void {
+    if (this.#unanswered.size > 0 && this.#unanswered.delete(id) && this.#unanswered.size === 0) this.#schedule()
+  }
+
+  /** The dispatcher has forgotten it for as long as the target is away. */
+  parked(parcel: StoredParcel): void {
+    this.#hasParked = true
+    this.#loseHold()
+    this.left(parcel)
+  }
+
+  /** The store has more than this feed was told of. */
+  refresh(): void {
+    for (const end of this.#outbox.ends(this.#route)) {
+      const cursor = this.#cursorOf(rankOf(end))
+      cursor.end = Math.max(cursor.end, end)
+    }
+    this.#schedule()
+  }
+
+  /** Nothing more is read or handed on. */
+  stop(): void {
+    this.#isStopped = true
+    this.#loseHold()
+  }
+
+  #take(parcel: StoredParcel, message: Offered): void {
+    const cursor = this.#cursorOf(rankOf(parcel.id))
+    cursor.end = parcel.id
+    cursor.after = parcel.id
+    this.handOut(parcel)
+    message.taken()
+  }
+
+  #leaveOnDisk(parcel: StoredParcel, message: Offered): void {
+    this.#inMemory.delete(parcel.id)
+    this.#cursorOf(rankOf(parcel.id)).end = parcel.id
+    message.taken()
+  }
+
+  #takeHeld(): void {
+    let next = this.#held.peek()
+    while (next !== undefined && !this.#room.isFull && this.#dispatcher.isOpen) {
+      this.#held.shift()
+      this.#take(next.parcel, next.message)
+      next = this.#held.peek()
+    }
+    clearTimeout(this.#patience)
+    const leftMs = next === undefined ? undefined : next.heldMs + holdMs - performance.now()
+    this.#patience = leftMs === undefined ? undefined : setTimeout(() => this.#loseHold(), Math.max(0, leftMs))
+  }
+
+  /** The target is slow: what was held waits on disk. */
+  #loseHold(): void {
+    clearTimeout(this.#patience)
+    this.#patience = undefined
+    for (const { parcel, message } of this.#held.takeAll()) this.#leaveOnDisk(parcel, message)
+  }
+
+  #onOpen(): void {
+    if (!this.#hasParked) return this.#schedule()
+    this.#hasParked = false
+    this.#isRewinding = true
+    // what was confirmed must be off the disk before it is read again from its start
+    void this.#flushed().then(
+      () => {
+        this.#isRewinding = false
+        this.#cursors = this.#fromStart()
+        this.#schedule()
+      },
+      () => {}, // the store has failed: the process ends
+    )
+  }
+
+  #fromStart(): Cursor[] {
+    return this.#outbox.ends(this.#route).map((end) => {
+      const rank = rankOf(end)
+      return { rank, after: idOf(rank, 0), end }
+    })
+  }
+
+  #cursorOf(rank: number): Cursor {
+    const known = this.#cursors[0]?.rank === rank ? this.#cursors[0] : this.#cursors.find((one) => one.rank === rank)
+    if (known !== undefined) return known
+    const cursor = { rank, after: idOf(Math.min(rank, maxRank), 0), end: 0 }
+    this.#cursors = [...this.#cursors, cursor].sort((a, b) => b.rank - a.rank)
+    return cursor
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled || this.#isStopped || !this.isBehind) return
+    this.#isScheduled = true
+    setImmediate(() => {
+      this.#isScheduled = false
+      this.#load()
+    })
+  }
+
+  /** One page; the next turn of the event loop reads the next. */
+  #load(): void {
+    if (this.#isStopped || this.#isRewinding || !this.#dispatcher.isOpen) return
+    if (this.#room.isFull || this.#unanswered.size > 0) return
+    const cursor = this.#cursors.find(isUnread)
+    if (cursor === undefined) return
+    const limit = Math.min(pageCount, this.#room.left)
+    const page = { after: cursor.after, upTo: cursor.end, limit, maxBytes: pageBytes }
+    const rows = this.#outbox.read(this.#route, this.#bit, page)
+    failpoint('feed.read')
+    if (rows.length === 0) cursor.after = cursor.end
+    const part = this.#takePart(rows)
+    for (const row of part) {
+      cursor.after = row.id
+      this.#handOn(row)
+    }
+    this.#schedule()
+  }
+
+  /** After a crash only as many as may be suspected of the next, and a suspect alone; their start is on disk before. */
+  #takePart(rows: readonly StoredMessage[]): readonly StoredMessage[] {
+    const [first] = rows
+    const starts = this.#starts
+    if (first === undefined || !starts.isRecovered(first)) return rows
+    const end = rows.findIndex((row, i) => i === cautiousCount || !starts.isRecovered(row) || starts.before(row) > 0)
+    const part = end === 0 ? [first] : rows.slice(0, end === -1 ? rows.length : end)
+    starts.note(part.filter((row) => starts.before(row) < maxStarts))
+    return part
+  }
+
+  #handOn(row: StoredMessage): void {
+    if (this.#skipped.has(row.id)) return
+    const isRecovered = this.#starts.isRecovered(row)
+    if (isRecovered && this.#starts.before(row) >= maxStarts) return this.#owner.poisoned(row)
+    if (isRecovered) this.#unanswered.add(row.id)
+    if (!this.#owner.readBack(row)) this.#unanswered.delete(row.id)
+  }
+}
+
+const isUnread = (cursor: Cursor): boolean => cursor.after < cursor.end

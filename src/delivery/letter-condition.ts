@@ -1,0 +1,55 @@
+import type { HeaderValue } from '../envelope/envelope.ts'
+import { PermanentError } from '../errors.ts'
+import { compileCondition } from '../routing/expression.ts'
+import { RuleError } from '../routing/rule-error.ts'
+import type { StoredDeadLetter } from '../store/contract.ts'
+
+/** What a condition can say of a dead letter besides its message. */
+const facts = {
+  id: (letter) => letter.id,
+  route: (letter) => letter.route,
+  reason: (letter) => letter.reason,
+  error: (letter) => `${letter.error.code}: ${letter.error.message}`,
+  code: (letter) => letter.error.code,
+  attempts: (letter) => letter.attempts,
+  requeues: (letter) => letter.requeues,
+  target: (letter) => letter.target ?? '',
+} satisfies Readonly<Record<string, (letter: StoredDeadLetter) => HeaderValue>>
+
+const carrier = 'trivium-dead-letter' // the header in which the facts stand while a condition looks at a letter
+const prefix = Object.keys(facts)
+  .map((name) => `cel.bind(${name}, headers['${carrier}'].${name}, `)
+  .join('')
+const suffix = `\n${')'.repeat(Object.keys(facts).length)}` // behind a line's end, so that a comment cannot swallow it
+
+/**
+ * Compiles a CEL condition on dead letters: what a route's `when` sees, and the letter's own `reason`, `code`, `error`,
+ * `attempts`, `requeues`, `route`, `target`, `id`. Throws PermanentError USAGE.
+ */
+export function compileLetterCondition(text: string): (letter: StoredDeadLetter) => boolean {
+  const captures = new Set(Array.from(text.matchAll(/\bparams(?:\.|\[['"])(\w+)/g), ([, name = '']) => name))
+  try {
+    const holds = compileCondition(`${prefix}(${text}\n)${suffix}`, { captures })
+    return (letter) => {
+      const headers = Object.assign(Object.create(null), letter.envelope.headers, { [carrier]: factsOf(letter) })
+      return holds({ envelope: letter.envelope.with({ headers }), params: letter.params })
+    }
+  } catch (error) {
+    if (error instanceof RuleError) throw usage(error, text)
+    throw error
+  }
+}
+
+function factsOf(letter: StoredDeadLetter): Record<string, HeaderValue> {
+  const told: Record<string, HeaderValue> = Object.create(null)
+  for (const [name, read] of Object.entries(facts)) told[name] = read(letter)
+  return told
+}
+
+/** The mistake, placed in what the user wrote. */
+function usage({ message, offset, hint }: RuleError, text: string): PermanentError {
+  const at = offset - prefix.length - 1
+  const problem = at >= text.length ? 'the expression ends too early' : message
+  const place = at > 0 && at < text.length ? ` at column ${at + 1}` : ''
+  return new PermanentError('USAGE', `where: ${problem}${place}${hint === undefined ? '' : `; ${hint}`}`)
+}

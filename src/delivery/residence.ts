@@ -1,0 +1,56 @@
+/** What the outlets together may hold in memory of what is in the store, and what each may hold whatever the others do. */
+const ownBytes = 256 * 1024
+const maxCount = 1_024
+const maxOwnBytes = 16 * 1024 ** 2
+
+/** The process's share of memory for stored messages on their way. */
+export class Residence {
+  readonly maxBytes: number
+  bytes = 0
+
+  constructor(maxBytes: number) {
+    this.maxBytes = maxBytes
+  }
+}
+
+/** One outlet's part of it. */
+export class Room {
+  readonly #shared: Residence
+  #count = 0
+  #bytes = 0
+
+  constructor(shared: Residence) {
+    this.#shared = shared
+  }
+
+  get isFull(): boolean {
+    if (this.#count >= maxCount || this.#bytes >= maxOwnBytes) return true
+    return this.#bytes >= ownBytes && this.#shared.bytes >= this.#shared.maxBytes
+  }
+
+  /** True when it is worth while to read the next page. */
+  get hasSlack(): boolean {
+    return !this.isFull && this.#count <= maxCount / 2
+  }
+
+  /** How many more it may take. */
+  get left(): number {
+    return maxCount - this.#count
+  }
+
+  get isEmpty(): boolean {
+    return this.#count === 0
+  }
+
+  take(bytes: number): void {
+    this.#count += 1
+    this.#bytes += bytes
+    this.#shared.bytes += bytes
+  }
+
+  give(bytes: number): void {
+    this.#count -= 1
+    this.#bytes -= bytes
+    this.#shared.bytes -= bytes
+  }
+}

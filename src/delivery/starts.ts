@@ -1,0 +1,37 @@
+import { type Outbox, type StoredMessage, sequenceOf } from '../store/contract.ts'
+
+/**
+ * Of one route's messages that a process which died has left: how many starts each has outlived. This start is noted once
+ * for a message, by whichever of its targets is first, however often it is read back.
+ */
+export class Starts {
+  readonly #outbox: Outbox
+  /** Messages this start is noted for, with the starts before it. */
+  readonly #noted = new Map<number, number>()
+
+  constructor(outbox: Outbox) {
+    this.#outbox = outbox
+  }
+
+  /** True for a message that was here when a process died. */
+  isRecovered({ id }: StoredMessage): boolean {
+    return sequenceOf(id) <= this.#outbox.recoveredUpTo
+  }
+
+  /** Starts before this one that ended while it was on its way. */
+  before({ id, starts }: StoredMessage): number {
+    return this.#noted.get(id) ?? starts
+  }
+
+  /** On disk when it returns. */
+  note(messages: readonly StoredMessage[]): void {
+    const fresh = messages.filter(({ id }) => !this.#noted.has(id))
+    for (const { id, starts } of fresh) this.#noted.set(id, starts)
+    if (fresh.length > 0) this.#outbox.markStart(fresh.map(({ id }) => id))
+  }
+
+  /** The store has let go of it. */
+  forget(id: number): void {
+    if (this.#noted.size > 0) this.#noted.delete(id)
+  }
+}

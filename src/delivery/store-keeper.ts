@@ -1,0 +1,123 @@
+import type { Log } from '../adapter/contract.ts'
+import type { StoreSettings } from '../config/types.ts'
+import { PermanentError } from '../errors.ts'
+import type { Store } from '../store/contract.ts'
+import type { StoreStatus } from '../telemetry/status.ts'
+import type { StoredRoute } from './stored-route.ts'
+
+const lookMs = 1_000
+/** Between two pieces while the store is full. */
+const roomMs = 200
+/** Messages set aside in one go. */
+const pieceCount = 1_000
+/** Of the store's limit, what is freed in one go. */
+const pieceOfRoom = 0.1
+
+/** Looks after the store's limits, and tells how it stands. */
+export class StoreKeeper {
+  readonly #store: Store
+  readonly #settings: StoreSettings
+  readonly #routes: ReadonlyMap<string, StoredRoute>
+  readonly #byNumber: ReadonlyMap<number, StoredRoute>
+  readonly #log: Log
+  #timer: NodeJS.Timeout | undefined
+  #roomTimer: NodeJS.Timeout | undefined
+  #why: string | undefined
+  #last: StoreStatus | undefined
+
+  constructor(parts: {
+    store: Store
+    settings: StoreSettings
+    routes: ReadonlyMap<string, StoredRoute>
+    log: Log
+  }) {
+    this.#store = parts.store
+    this.#settings = parts.settings
+    this.#routes = parts.routes
+    this.#byNumber = new Map([...parts.routes.values()].map((route) => [route.number, route]))
+    this.#log = parts.log
+  }
+
+  start(): void {
+    this.#sayOrphans()
+    this.#store.onFull((isFull, why) => this.#onFull(isFull, why))
+    this.#timer = setInterval(() => this.#look(), lookMs).unref()
+  }
+
+  stop(): void {
+    clearInterval(this.#timer)
+    clearInterval(this.#roomTimer)
+  }
+
+  /** Closes the store; its last figures can still be asked for. */
+  close(): void {
+    this.#last = this.status()
+    this.#store.close()
+  }
+
+  status(): StoreStatus {
+    if (this.#last !== undefined) return this.#last
+    const { count, bytes, oldestAt } = this.#store.outbox.total
+    return {
+      waiting: count,
+      waitingBytes: bytes,
+      oldestAt,
+      fullBecause: this.#why,
+      deadLetters: this.#store.deadLetters.countsByRoute(),
+      fileBytes: this.#store.stats.fileBytes(),
+      commits: this.#store.stats.commits,
+    }
+  }
+
+  #onFull(isFull: boolean, why: string): void {
+    this.#why = isFull ? why : undefined
+    clearInterval(this.#roomTimer)
+    if (!isFull) return this.#log.info('the store has room again: sources are read on')
+    if (this.#settings.onFull === 'deadLetterOldest') return this.#makeRoomUntilThereIsSome()
+    this.#log.warn(`the store is full, sources are held back: ${why}`, { code: 'STORE_FULL' })
+  }
+
+  #look(): void {
+    const { maxAgeMs } = this.#settings
+    if (maxAgeMs !== undefined) {
+      const error = new PermanentError('MESSAGE_EXPIRED', `it waited longer than store.maxAge (${maxAgeMs} ms)`)
+      this.#setAside(error, { receivedBefore: Date.now() - maxAgeMs })
+    }
+  }
+
+  #makeRoomUntilThereIsSome(): void {
+    this.#makeRoom()
+    this.#roomTimer = setInterval(() => this.#makeRoom(), roomMs).unref()
+  }
+
+  #makeRoom(): void {
+    const error = new PermanentError('STORE_FULL', 'it was the oldest when the store was full')
+    this.#setAside(error, { maxBytes: this.#settings.maxBytes * pieceOfRoom })
+  }
+
+  /** What is on its way at this moment is left alone; what has just arrived is off the disk before. */
+  #setAside(error: PermanentError, which: { receivedBefore?: number; maxBytes?: number }): void {
+    const { receivedBefore, maxBytes = Number.POSITIVE_INFINITY } = which
+    const setAside = () => {
+      let bytes = 0
+      for (const message of this.#store.outbox.oldest(pieceCount, receivedBefore)) {
+        if (bytes >= maxBytes) break
+        if (this.#byNumber.get(message.route)?.setAside(message, error)) bytes += message.bytes
+      }
+    }
+    this.#store.flushed().then(setAside, () => {}) // a store that has failed ends the process
+  }
+
+  /** Of messages whose route or target was taken out of the configuration. */
+  #sayOrphans(): void {
+    for (const { route, target, count } of this.#store.outbox.orphanTargets()) {
+      if (!this.#routes.has(route)) continue
+      const text = `${count} message(s) of route ${route} wait for ${target}, which is not configured any more; they are kept`
+      this.#log.warn(text, { route, target, waiting: count })
+    }
+    for (const { name, count } of this.#store.outbox.orphans([...this.#routes.keys()])) {
+      const text = `${count} message(s) in the store belong to ${name}, which is not configured any more; they are kept`
+      this.#log.warn(text, { route: name, waiting: count })
+    }
+  }
+}

@@ -1,0 +1,185 @@
+import type { Log, Outbound } from '../adapter/contract.ts'
+import { type GatewayError, PermanentError, RetryableError } from '../errors.ts'
+import { failpoint } from '../failpoint.ts'
+import type { DeadLetterReason, Outbox, StoredMessage } from '../store/contract.ts'
+import type { TargetStats } from '../telemetry/stats.ts'
+import type { DeadLetterOffice } from './dead-letter-office.ts'
+import type { Dispatcher } from './dispatcher.ts'
+import { Feed, type Offered } from './feed.ts'
+import type { Parcel, ParcelOwner } from './parcel.ts'
+import { Reminder } from './reminder.ts'
+import { type Residence, Room } from './residence.ts'
+import type { Starts } from './starts.ts'
+import { type Resident, StoredParcel, type StoredParcelOwner } from './stored-parcel.ts'
+
+/** The route that a message in the store belongs to. */
+export interface StoredRouteEnd {
+  readonly starts: Starts
+  /** What the rules make of a message that is read back, for one of its targets; undefined: it no longer goes there. */
+  outboundAgain(message: StoredMessage, index: number): Outbound | PermanentError | undefined
+  /** The store has let go of it. */
+  ended(message: Pick<Resident, 'id' | 'receivedAt'>, dead: DeadLetterReason | undefined, isDropped: boolean): void
+}
+
+/** One target of one route, fed from the store: what became of a message is written there. */
+export class StoredOutlet implements StoredParcelOwner {
+  readonly id: string
+  readonly order: 'key' | 'none'
+  readonly retry: ParcelOwner['retry']
+  readonly feed: Feed
+  readonly bit: number
+  readonly #index: number
+  readonly #outbox: Outbox
+  readonly #room: Room
+  readonly #route: StoredRouteEnd
+  readonly #stats: TargetStats
+  readonly #deadLetters: DeadLetterOffice
+  readonly #addressOf: (target: unknown) => string
+  readonly #log: Log
+  readonly #waiting = new Reminder()
+
+  constructor(parts: {
+    id: string
+    order: 'key' | 'none'
+    retry: ParcelOwner['retry']
+    /** The target's place in the route's `to`. */
+    index: number
+    bit: number
+    /** The route's number in the store. */
+    number: number
+    outbox: Outbox
+    flushed: () => Promise<void>
+    residence: Residence
+    dispatcher: Dispatcher
+    route: StoredRouteEnd
+    stats: TargetStats
+    deadLetters: DeadLetterOffice
+    addressOf: (target: unknown) => string
+    log: Log
+  }) {
+    this.id = `${parts.id}/stored`
+    this.order = parts.order
+    this.retry = parts.retry
+    this.bit = parts.bit
+    this.#index = parts.index
+    this.#outbox = parts.outbox
+    this.#room = new Room(parts.residence)
+    this.#route = parts.route
+    this.#stats = parts.stats
+    this.#deadLetters = parts.deadLetters
+    this.#addressOf = parts.addressOf
+    this.#log = parts.log
+    const { outbox, number: route, bit, dispatcher, flushed } = parts
+    const { starts } = parts.route
+    this.feed = new Feed({ outbox, route, bit, dispatcher, room: this.#room, owner: this, starts, flushed })
+  }
+
+  /** True while messages of it are in memory, on their way. */
+  get isBusy(): boolean {
+    return !this.#room.isEmpty
+  }
+
+  /** A message that has just been stored, see `Feed.offer`. */
+  offer(message: Resident & Offered, outbound: Outbound, receivedMs: number): void {
+    this.feed.offer(new StoredParcel(this, outbound, receivedMs, message), message)
+  }
+
+  readBack(row: StoredMessage): boolean {
+    const outbound = this.#route.outboundAgain(row, this.#index)
+    if (outbound === undefined) this.#drop(row)
+    else if (outbound instanceof PermanentError) this.#setAside(row, outbound, undefined)
+    else this.feed.handOut(this.#parcelOf(row, outbound))
+    return outbound !== undefined && !(outbound instanceof PermanentError)
+  }
+
+  /** It waits on disk and is not to wait any longer. */
+  setAside(row: StoredMessage, error: PermanentError): void {
+    this.#setAside(row, error, undefined)
+    this.feed.skip(row.id)
+  }
+
+  poisoned(row: StoredMessage): void {
+    const error = new PermanentError(
+      'MESSAGE_POISONOUS',
+      `${row.starts} starts of the gateway ended while it was on its way`,
+    )
+    this.#setAside(row, error, undefined)
+  }
+
+  confirmed(parcel: Parcel, nowMs: number): void {
+    const stored = parcel as StoredParcel
+    failpoint('send.confirmed')
+    this.#stats.delivered += 1
+    this.#stats.attemptsOk += 1
+    this.#stats.duration.observeMs(nowMs - parcel.receivedMs)
+    this.#outbox.finish(stored)
+    this.feed.left(stored)
+  }
+
+  ended(message: Resident, dead: DeadLetterReason | undefined): void {
+    this.#route.ended(message, dead, false)
+  }
+
+  /** Of an outage the connection speaks, and it counts as no attempt; all else outlives a restart. */
+  retried(parcel: Parcel, error: GatewayError, delayMs: number | undefined): void {
+    const stored = parcel as StoredParcel
+    this.#stats.attemptsRetry += 1
+    this.feed.answered(stored.message.id)
+    if (delayMs === undefined) return
+    stored.hasAttempts = true
+    const { attempts, failures } = parcel
+    this.#outbox.attempted(stored.message.id, this.bit, { attempts, failures, dueAt: Date.now() + delayMs })
+    failpoint('attempt.noted')
+    if (error instanceof RetryableError) this.#sayWaiting(parcel, error)
+  }
+
+  failed(parcel: Parcel, error: GatewayError): void {
+    const stored = parcel as StoredParcel
+    this.#stats.attemptsFail += 1
+    this.#setAside(stored.message, error, stored)
+    this.feed.left(stored)
+  }
+
+  released(parcel: Parcel): void {
+    this.feed.left(parcel as StoredParcel)
+  }
+
+  parked(parcel: Parcel): void {
+    this.feed.parked(parcel as StoredParcel)
+  }
+
+  #parcelOf(row: StoredMessage, outbound: Outbound): StoredParcel {
+    const receivedMs = performance.now() - Math.max(0, Date.now() - row.receivedAt)
+    const attempts = row.attempts?.get(this.bit)
+    const parcel = new StoredParcel(this, outbound, receivedMs, { ...row, hasAttempts: row.attempts !== undefined })
+    parcel.attempts = attempts?.attempts ?? 0
+    parcel.failures = attempts?.failures ?? 0
+    parcel.dueAt = attempts?.dueAt ?? 0
+    return parcel
+  }
+
+  /** The letter and the end of the message are one transaction. */
+  #setAside(message: Resident | StoredMessage, error: GatewayError, parcel: StoredParcel | undefined): void {
+    const { envelope, params, receivedAt, requeues } = message
+    const target = parcel === undefined ? undefined : this.#addressOf(parcel.outbound.target)
+    const at = { attempts: parcel?.attempts ?? 0, target, bit: this.bit }
+    const dead = this.#deadLetters.bury({ envelope, params, receivedAt, requeues, error, ...at }, () => {})
+    const hasAttempts = parcel?.hasAttempts ?? ('attempts' in message && message.attempts !== undefined)
+    const ended = (reason: DeadLetterReason | undefined) => this.#route.ended(message, reason, false)
+    const { id, route, bytes, wanted } = message
+    this.#outbox.finish({ id, route, bytes, wanted, bits: this.bit, hasAttempts, dead, ended })
+  }
+
+  /** Its rules have changed: it no longer goes there. */
+  #drop(row: StoredMessage): void {
+    const { id, route, bytes, wanted, attempts } = row
+    const ended = (reason: DeadLetterReason | undefined) => this.#route.ended(row, reason, true)
+    this.#outbox.finish({ id, route, bytes, wanted, bits: this.bit, hasAttempts: attempts !== undefined, ended })
+  }
+
+  #sayWaiting(parcel: Parcel, error: RetryableError): void {
+    const target = this.#addressOf(parcel.outbound.target)
+    if (!this.#waiting.isDue(target)) return
+    this.#log.warn(`messages for ${target} wait: ${error.message}; trying again`, { target, code: error.code })
+  }
+}

@@ -1,0 +1,228 @@
+import type { Delivery, Outbound } from '../adapter/contract.ts'
+import type { RouteConfig } from '../config/types.ts'
+import type { Envelope } from '../envelope/envelope.ts'
+import type { PermanentError } from '../errors.ts'
+import { failpoint } from '../failpoint.ts'
+import type { CompiledRoute, Forward } from '../routing/router.ts'
+import type { Append, KeepWith, Outbox, Params, StoredMessage } from '../store/contract.ts'
+import type { DeadLetterReason } from '../store/dead-letters.ts'
+import type { RouteStats } from '../telemetry/stats.ts'
+import type { Offered } from './feed.ts'
+import { laneKeyOf } from './parcel.ts'
+import type { Receipt } from './receipt.ts'
+import { Starts } from './starts.ts'
+import type { StoredOutlet, StoredRouteEnd } from './stored-outlet.ts'
+import type { Resident } from './stored-parcel.ts'
+
+/** A timer holds no longer delay. */
+const longestTimerMs = 2 ** 31 - 1
+
+/** What a route has in the store: new messages go there before their source hears of them, and from there to the outlets. */
+export class StoredRoute implements StoredRouteEnd {
+  readonly number: number
+  readonly outlets: readonly StoredOutlet[]
+  readonly starts: Starts
+  readonly #compiled: CompiledRoute
+  readonly #outbox: Outbox
+  readonly #stats: RouteStats
+  readonly #bits: readonly number[]
+  readonly #hopsOf: (envelope: Envelope) => string
+  #wakeTimer: NodeJS.Timeout | undefined
+  #isStopped = false
+
+  constructor(parts: {
+    compiled: CompiledRoute
+    outbox: Outbox
+    stats: RouteStats
+    /** The route's number in the store, and the bit of each target. */
+    number: number
+    bits: readonly number[]
+    outlets: (route: StoredRouteEnd) => readonly StoredOutlet[]
+    /** The gateways a message will have passed. */
+    hopsOf: (envelope: Envelope) => string
+  }) {
+    this.#compiled = parts.compiled
+    this.#outbox = parts.outbox
+    this.#stats = parts.stats
+    this.number = parts.number
+    this.#bits = parts.bits
+    this.#hopsOf = parts.hopsOf
+    this.starts = new Starts(parts.outbox)
+    this.outlets = parts.outlets(this)
+    const waiting = parts.outbox.waiting(parts.number).count
+    this.#stats.waiting = waiting
+    this.#stats.restored = waiting
+    this.#planWake()
+  }
+
+  /** The source of `delivery` is told once the message is on disk. */
+  keep(delivery: Delivery, params: Params, receipt: Receipt, forwards: readonly Forward[]): void {
+    this.#stats.matched += 1
+    this.#stats.inFlight += 1
+    this.#outbox.append(new Keeping(this, this.#compiled.route, { delivery, params, receipt, forwards }))
+  }
+
+  /** Called after the fsync. */
+  kept(message: Resident & Offered, forwards: readonly Forward[], receivedMs: number): void {
+    this.#stats.inFlight -= 1
+    this.#stats.waiting += 1
+    for (const { index, outbound } of forwards) {
+      outbound.hops = this.#hopsOf(message.envelope)
+      this.outlets[index]?.offer(message, outbound, receivedMs)
+    }
+  }
+
+  repeated(receipt: Receipt): void {
+    this.#stats.inFlight -= 1
+    this.#stats.duplicates += 1
+    receipt.end('filtered')
+  }
+
+  outboundAgain(message: StoredMessage, index: number): Outbound | PermanentError | undefined {
+    const decision = this.#compiled.decide(message.envelope, message.params)
+    message.envelope.forgetJson()
+    if (decision.kind === 'failed') return decision.error
+    if (decision.kind === 'filtered') return undefined
+    const outbound = decision.targets.find((forward) => forward.index === index)?.outbound
+    if (outbound !== undefined) outbound.hops = this.#hopsOf(message.envelope)
+    return outbound
+  }
+
+  ended(
+    { id, receivedAt }: Pick<Resident, 'id' | 'receivedAt'>,
+    dead: DeadLetterReason | undefined,
+    isDropped: boolean,
+  ): void {
+    this.#stats.waiting -= 1
+    this.starts.forget(id)
+    if (dead !== undefined) this.#stats.countDeadLetter(dead)
+    else if (isDropped) this.#stats.filtered += 1
+    else {
+      this.#stats.delivered += 1
+      this.#stats.duration.observeMs(Math.max(0, Date.now() - receivedAt))
+    }
+  }
+
+  /** Messages came back from the dead letters. */
+  requeued(count: number): void {
+    this.#stats.restored += count
+    this.#stats.waiting += count
+    for (const outlet of this.outlets) outlet.feed.refresh()
+    this.#wake()
+  }
+
+  /** Makes a dead letter of a message that waits on disk; false for one that is on its way at this moment. */
+  setAside(message: StoredMessage, error: PermanentError): boolean {
+    if (this.outlets.some((outlet) => outlet.feed.has(message.id))) return false
+    const waiting = this.outlets.filter((outlet) => message.wanted & ~message.done & outlet.bit)
+    for (const outlet of waiting) outlet.setAside(message, error)
+    return waiting.length > 0
+  }
+
+  /** For `placeBy`. */
+  get route(): number {
+    return this.number
+  }
+
+  get bits(): readonly number[] {
+    return this.#bits
+  }
+
+  /** True while messages of it are on their way. */
+  get isBusy(): boolean {
+    return this.outlets.some((outlet) => outlet.isBusy)
+  }
+
+  /** What is not on its way stays where it is. */
+  stop(): void {
+    this.#isStopped = true
+    clearTimeout(this.#wakeTimer)
+    for (const outlet of this.outlets) outlet.feed.stop()
+  }
+
+  #wake(): void {
+    if (this.#isStopped) return
+    if (this.#outbox.wake(this.number, Date.now()) > 0) for (const outlet of this.outlets) outlet.feed.refresh()
+    this.#planWake()
+  }
+
+  #planWake(): void {
+    clearTimeout(this.#wakeTimer)
+    const dueAt = this.#outbox.nextDueAt(this.number)
+    if (dueAt === undefined) return
+    const delayMs = Math.min(longestTimerMs, Math.max(10, dueAt - Date.now()))
+    this.#wakeTimer = setTimeout(() => this.#wake(), delayMs).unref()
+  }
+}
+
+interface Taken {
+  readonly delivery: Delivery
+  readonly params: Params
+  readonly receipt: Receipt
+  readonly forwards: readonly Forward[]
+}
+
+const nothing: readonly Forward[] = []
+
+/** A message between its source and the disk; then the message on its way, to save an object. */
+class Keeping implements Append, Resident, Offered {
+  readonly route: number
+  readonly envelope: Envelope
+  readonly params: Params
+  readonly wanted: number
+  readonly key: string | Uint8Array | undefined
+  readonly deduplicateMs: number | undefined
+  readonly keep: KeepWith | undefined
+  readonly receivedAt = Date.now()
+  readonly requeues = 0
+  readonly hasAttempts = false
+  id = 0
+  bytes = 0
+  #targetsLeft: number
+  readonly #stored: StoredRoute
+  /** Let go as soon as the source has its answer. */
+  #receipt: Receipt | undefined
+  #forwards: readonly Forward[]
+
+  constructor(stored: StoredRoute, route: RouteConfig, { delivery, params, receipt, forwards }: Taken) {
+    this.route = stored.number
+    this.envelope = delivery.envelope
+    this.params = params
+    let wanted = 0
+    for (const { index } of forwards) wanted |= stored.bits[index] as number
+    this.wanted = wanted
+    this.key = route.order === 'none' ? undefined : keyOf(forwards, stored.bits.length)
+    this.deduplicateMs = route.deduplicateMs
+    this.keep = delivery.keep === undefined ? undefined : { connection: route.from.connection, entry: delivery.keep }
+    this.#stored = stored
+    this.#receipt = receipt
+    this.#forwards = forwards
+    this.#targetsLeft = forwards.length
+  }
+
+  safe(id: number, bytes: number): void {
+    this.id = id
+    this.bytes = bytes
+    const forwards = this.#forwards
+    this.#forwards = nothing
+    this.#stored.kept(this, forwards, this.#receipt?.receivedMs ?? 0)
+  }
+
+  /** The source hears of it when every target has it on its way, or has it wait on disk. */
+  taken(): void {
+    this.#targetsLeft -= 1
+    if (this.#targetsLeft > 0) return
+    this.#receipt?.end('stored')
+    this.#receipt = undefined
+    failpoint('source.acknowledged')
+  }
+
+  duplicate(): void {
+    if (this.#receipt !== undefined) this.#stored.repeated(this.#receipt)
+  }
+}
+
+/** Targets of one route may order by different keys; then no message of it overtakes another. */
+function keyOf(forwards: readonly Forward[], targets: number): string | Uint8Array | undefined {
+  return targets === 1 && forwards[0] !== undefined ? laneKeyOf(forwards[0].outbound) : ''
+}

@@ -1,0 +1,368 @@
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { GatewayError, messageOf, PermanentError, RetryableError } from '../errors.ts'
+import { failpoint } from '../failpoint.ts'
+import { reserveBytes } from './reserve.ts'
+
+/** One thing to do in a transaction. */
+export interface Job {
+  /** `append`: waits while there is no room. `soon`: may wait for company. `now`: at the end of this turn. */
+  readonly pace: 'append' | 'soon' | 'now'
+  /** What it will take up, roughly; counts for appends. */
+  readonly sizeBytes: number
+  /** Inside the transaction; perhaps again, when that was rolled back. */
+  apply(): void
+  /** After the fsync. */
+  done(): void
+}
+
+/** Somebody who keeps figures in memory that must follow the transaction. */
+export interface Participant {
+  /** The last thing in the transaction. */
+  beforeCommit(): void
+  committed(): void
+  rolledBack(): void
+}
+
+/** Whether appends may go on; asked before each transaction that has any. */
+export interface Gate {
+  /** Why a group of appends of this size must wait now; undefined: it may go. */
+  shutFor(bytes: number): string | undefined
+  /** The disk is full: make some room. False when there was none to make. */
+  diskIsFull(): boolean
+  /** True since then, until it has room again. */
+  readonly isDiskFull: boolean
+}
+
+/** Jobs that free something wait so long for others, so that they do not cost an fsync each; milliseconds. */
+const companyMs = 20
+const mostInCompany = 1000
+/** Jobs are gathered over turns of the event loop that follow each other as long as that; milliseconds, jobs. */
+const gatherMs = 2
+const mostGathered = 512
+const retryMs = 1000
+/**
+ * The log is carried over about so often; each commit writes a few pages besides the messages. No more than the reserve, so
+ * that on a full disk the room for carrying it over is there.
+ */
+const checkpointBytes = reserveBytes
+const pageBytes = 4096
+const commitBytes = 4 * pageBytes
+
+/**
+ * Gathers jobs over a turn of the event loop, or several that follow each other at once, and commits them together; then calls them back, in order. Appends that find
+ * no room are held, in groups as they came; the other jobs go on. After a failure of the disk nothing goes on.
+ */
+export class CommitQueue {
+  readonly #database: DatabaseSync
+  readonly #begin: StatementSync
+  readonly #commit: StatementSync
+  readonly #checkpoint: StatementSync
+  readonly #participants: readonly Participant[]
+  readonly #gate: Gate
+  readonly #causeOf: (error: unknown) => string
+  readonly #observe: (ms: number) => void
+  readonly #onFatal: (error: PermanentError) => void
+  readonly #fullListeners: ((isFull: boolean, why: string) => void)[] = []
+  #jobs: Job[] = []
+  #held: Job[][] = []
+  #waiters: PromiseWithResolvers<void>[] = []
+  #toCall: Job[] = []
+  #isCalling = false
+  #immediate: NodeJS.Immediate | undefined
+  #gatheringSinceMs = 0
+  #gathered = 0
+  #company: NodeJS.Timeout | undefined
+  #retry: NodeJS.Timeout | undefined
+  #failure: PermanentError | undefined
+  #isClosed = false
+  #toldFull = false
+  /** Why appends were held the last time. */
+  #why: string | undefined
+  #bytesSinceCheckpoint = 0
+  #commitsAtCheckpoint = 0
+  commits = 0
+
+  constructor(
+    database: DatabaseSync,
+    parts: {
+      participants: readonly Participant[]
+      gate: Gate
+      causeOf: (error: unknown) => string
+      observe: (ms: number) => void
+      onFatal: (error: PermanentError) => void
+    },
+  ) {
+    this.#database = database
+    this.#begin = database.prepare('BEGIN IMMEDIATE')
+    this.#commit = database.prepare('COMMIT')
+    this.#checkpoint = database.prepare('PRAGMA wal_checkpoint(PASSIVE)')
+    this.#participants = parts.participants
+    this.#gate = parts.gate
+    this.#causeOf = parts.causeOf
+    this.#observe = parts.observe
+    this.#onFatal = parts.onFatal
+  }
+
+  get isFull(): boolean {
+    return this.#held.length > 0
+  }
+
+  onFull(listener: (isFull: boolean, why: string) => void): void {
+    this.#fullListeners.push(listener)
+  }
+
+  add(job: Job): void {
+    if (this.#failure !== undefined || this.#isClosed) return
+    this.#jobs.push(job)
+    if (job.pace === 'soon' && this.#jobs.length < mostInCompany) this.#commitInCompany()
+    else this.#commitThisTurn()
+  }
+
+  /** Held appends excepted: they hear by themselves. */
+  flushed(): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure)
+    if (this.#jobs.length === 0) return Promise.resolve()
+    const waiter = Promise.withResolvers<void>()
+    this.#waiters.push(waiter)
+    this.#commitThisTurn()
+    return waiter.promise
+  }
+
+  /** Commits what is pending, then `work` in a transaction of its own. Throws where that fails; STORE_FULL leaves it undone. */
+  run<T>(work: () => T): T {
+    this.commitPending()
+    if (this.#failure !== undefined) throw this.#failure
+    for (;;) {
+      try {
+        return this.#alone(work)
+      } catch (error) {
+        if (error instanceof GatewayError) throw error
+        if (this.#causeOf(error) !== 'full') throw this.#failed(error)
+        if (!this.#gate.diskIsFull()) throw new RetryableError('STORE_FULL', 'the disk is full', { cause: error })
+      }
+    }
+  }
+
+  /** Commits what was handed over so far. */
+  commitPending(): void {
+    clearImmediate(this.#immediate)
+    clearTimeout(this.#company)
+    this.#immediate = undefined
+    this.#company = undefined
+    if (this.#failure !== undefined) return
+    const waiters = this.#waiters
+    this.#waiters = []
+    if (this.#commitJobs()) for (const waiter of waiters) waiter.resolve()
+    else this.#waiters.unshift(...waiters)
+    if (this.#failure !== undefined) for (const waiter of this.#waiters.splice(0)) waiter.reject(this.#failure)
+  }
+
+  /** No job is taken or called back any more. */
+  close(): void {
+    this.commitPending()
+    this.#isClosed = true
+    clearTimeout(this.#retry)
+    this.#held = []
+    this.#jobs = []
+  }
+
+  /** False when jobs other than appends are left. */
+  #commitJobs(): boolean {
+    const all = this.#jobs
+    this.#jobs = []
+    if (all.length === 0 && this.#held.length === 0) return true
+    const jobs = this.#admit(all)
+    try {
+      if (jobs.length > 0) this.#transaction(jobs)
+      this.#tellFull(this.#why)
+      return true
+    } catch (error) {
+      if (this.#causeOf(error) !== 'full') {
+        this.#failed(error)
+        return false
+      }
+      return this.#withoutAppends(jobs)
+    }
+  }
+
+  /** What may go into this transaction; appends without room are held in the order they came. */
+  #admit(all: Job[]): Job[] {
+    if (this.#held.length === 0 && !all.some(isAppend)) return all
+    if (this.#held.length === 0 && this.#gate.shutFor(0) === undefined) return all
+    const fresh = all.filter(isAppend)
+    if (fresh.length > 0) this.#held.push(fresh)
+    const admitted = all.filter((job) => !isAppend(job))
+    let bytes = 0
+    let why = this.#gate.shutFor(0)
+    while (why === undefined && this.#held.length > 0) {
+      for (const job of this.#held.shift() as Job[]) {
+        bytes += job.sizeBytes
+        admitted.push(job)
+      }
+      why = this.#gate.shutFor(bytes)
+    }
+    this.#why = why
+    return admitted
+  }
+
+  /** The disk is full: appends wait, the rest goes on in the room that the reserve gives. */
+  #withoutAppends(jobs: readonly Job[]): boolean {
+    this.#gate.diskIsFull()
+    this.#shortenLog()
+    const appends = jobs.filter(isAppend)
+    const others = jobs.filter((job) => !isAppend(job))
+    if (appends.length > 0) this.#held.unshift(appends)
+    this.#tellFull('the disk is full')
+    if (others.length === 0) return true
+    try {
+      this.#transaction(others)
+      return true
+    } catch (error) {
+      if (this.#causeOf(error) !== 'full') this.#failed(error)
+      else this.#jobs.unshift(...others)
+      this.#retryLater()
+      return false
+    }
+  }
+
+  #transaction(jobs: readonly Job[]): void {
+    this.#commitWork(() => {
+      for (const job of jobs) job.apply()
+    })
+    for (const job of jobs) {
+      this.#toCall.push(job)
+      this.#bytesSinceCheckpoint += job.sizeBytes
+    }
+    this.#callBack()
+    this.#checkpointIfDue()
+    if (this.#held.length > 0 && this.#gate.shutFor(0) === undefined) this.#commitThisTurn()
+  }
+
+  #alone<T>(work: () => T): T {
+    const result = this.#commitWork(work)
+    this.#bytesSinceCheckpoint += pageBytes
+    this.#checkpointIfDue()
+    if (this.#held.length > 0 && this.#gate.shutFor(0) === undefined) this.#commitThisTurn()
+    return result
+  }
+
+  #commitWork<T>(work: () => T): T {
+    const startedAt = performance.now()
+    let result: T
+    try {
+      this.#begin.run()
+      result = work()
+      for (const participant of this.#participants) participant.beforeCommit()
+      failpoint('store.before-commit')
+      this.#commit.run()
+    } catch (error) {
+      this.#rollBack()
+      throw error
+    }
+    this.commits += 1
+    this.#observe(performance.now() - startedAt)
+    failpoint('store.after-commit')
+    for (const participant of this.#participants) participant.committed()
+    return result
+  }
+
+  #rollBack(): void {
+    try {
+      if (this.#database.isTransaction) this.#database.exec('ROLLBACK')
+    } catch {} // then it was rolled back already
+    for (const participant of this.#participants) participant.rolledBack()
+  }
+
+  /** In order; a job that is called back may commit more, which is called back after it. */
+  #callBack(): void {
+    if (this.#isCalling) return
+    this.#isCalling = true
+    for (let next = 0; next < this.#toCall.length; next++) {
+      try {
+        this.#toCall[next]?.done()
+      } catch (error) {
+        // a bug of the caller's must not keep the others from hearing
+        setImmediate(() => {
+          throw error
+        })
+      }
+    }
+    this.#toCall = []
+    this.#isCalling = false
+  }
+
+  /** Carries the log over into the file, before it gets long. */
+  #checkpointIfDue(): void {
+    if (this.#bytesSinceCheckpoint + (this.commits - this.#commitsAtCheckpoint) * commitBytes < checkpointBytes) return
+    this.#bytesSinceCheckpoint = 0
+    this.#commitsAtCheckpoint = this.commits
+    failpoint('store.checkpoint')
+    try {
+      this.#checkpoint.get()
+    } catch (error) {
+      if (this.#causeOf(error) === 'full') this.#gate.diskIsFull()
+      else this.#failed(error)
+    }
+  }
+
+  /** Gives the room of the log back to the disk: what it holds is carried over first. */
+  #shortenLog(): void {
+    try {
+      this.#database.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+    } catch (error) {
+      if (this.#causeOf(error) !== 'full') this.#failed(error)
+    }
+  }
+
+  #tellFull(why: string | undefined): void {
+    const isFull = this.#held.length > 0
+    if (isFull) this.#retryLater()
+    if (isFull === this.#toldFull) return
+    this.#toldFull = isFull
+    for (const listener of this.#fullListeners) listener(isFull, isFull ? (why ?? '') : 'there is room again')
+  }
+
+  /** The disk did not do what it was told: whatever it says next may be wrong too. */
+  #failed(error: unknown): PermanentError {
+    if (this.#failure !== undefined) return this.#failure
+    const failure = new PermanentError('STORE_FAILED', `the store cannot write any more: ${messageOf(error)}`, {
+      cause: error,
+    })
+    this.#failure = failure
+    clearTimeout(this.#retry)
+    this.#onFatal(failure)
+    return failure
+  }
+
+  #commitThisTurn(): void {
+    if (this.#immediate !== undefined) return
+    this.#gatheringSinceMs = performance.now()
+    this.#gathered = 0
+    this.#immediate = setImmediate(() => this.#commitUnlessMoreComes())
+  }
+
+  /** While each turn of the event loop brings more, one commit for several turns; a lone message waits for one empty turn. */
+  #commitUnlessMoreComes(): void {
+    const isComing = this.#jobs.length > this.#gathered && this.#jobs.length < mostGathered
+    if (!isComing || performance.now() - this.#gatheringSinceMs > gatherMs) return this.commitPending()
+    this.#gathered = this.#jobs.length
+    this.#immediate = setImmediate(() => this.#commitUnlessMoreComes())
+  }
+
+  #commitInCompany(): void {
+    if (this.#immediate === undefined) this.#company ??= setTimeout(() => this.commitPending(), companyMs)
+  }
+
+  #retryLater(): void {
+    if (this.#failure !== undefined || this.#isClosed) return
+    this.#retry ??= setTimeout(() => {
+      this.#retry = undefined
+      if (this.#gate.isDiskFull) this.#shortenLog()
+      this.commitPending()
+    }, retryMs)
+  }
+}
+
+function isAppend(job: Job): boolean {
+  return job.pace === 'append'
+}

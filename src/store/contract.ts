@@ -1,0 +1,217 @@
+/**
+ * What the store promises the rest of the gateway. One process, one directory, one SQLite file. What is handed over in one
+ * turn of the event loop is one transaction (never split), committed with an fsync at the end of that turn; callbacks come
+ * after the fsync, in the order of the hand-over. Reads are synchronous and see everything committed.
+ */
+import type { KeptEntry } from '../adapter/contract.ts'
+import type { Envelope } from '../envelope/envelope.ts'
+import type { DeadLetter, DeadLetterReason } from './dead-letters.ts'
+
+export type { DeadLetter, DeadLetterReason } from './dead-letters.ts'
+
+/** What a route captured from the message's address. */
+export type Params = Readonly<Record<string, string>>
+
+/** An entry of one connection that its source wants committed with a message. */
+export interface KeepWith {
+  readonly connection: string
+  readonly entry: KeptEntry
+}
+
+/** A message to keep for a route. `safe` or `duplicate` is called once, after the fsync. */
+export interface Append {
+  readonly route: number
+  /** As received: original bytes, headers and source. */
+  readonly envelope: Envelope
+  readonly params: Params
+  /** One bit for each target it goes to, see `Outbox.route`. */
+  readonly wanted: number
+  /** The message's ordering key; undefined: it is ordered behind nothing. */
+  readonly key: string | Uint8Array | undefined
+  /** The route's window for repeated `messageId`s, in milliseconds. */
+  readonly deduplicateMs?: number | undefined
+  /** An entry that its source wants committed with it. */
+  readonly keep?: KeepWith | undefined
+  /** `id` orders the messages of a route: see `rankOf`; `bytes` is what it takes up. */
+  safe(id: number, bytes: number): void
+  /** Its `messageId` was seen within the window: it is not kept again, and safe all the same. */
+  duplicate(): void
+}
+
+/** One target is done with a message. `ended` is called after the fsync, once, when it was the last one. */
+export interface Finish {
+  readonly id: number
+  readonly route: number
+  /** What it takes up, as `safe` told. */
+  readonly bytes: number
+  readonly wanted: number
+  /** The bits that are done now. */
+  readonly bits: number
+  /** True when `attempted` was called for it, in this process or before. */
+  readonly hasAttempts: boolean
+  /** Why it became a dead letter there; undefined: delivered, or no longer wanted. */
+  readonly dead?: DeadLetterReason | undefined
+  /** The first reason any of its targets gave; undefined: every target has it. */
+  ended(dead: DeadLetterReason | undefined): void
+}
+
+/** What a target answered so far. */
+export interface Attempts {
+  readonly attempts: number
+  readonly failures: number
+  /** Milliseconds since the epoch: not to be sent before. */
+  readonly dueAt: number
+}
+
+/** A message read back. */
+export interface StoredMessage {
+  readonly id: number
+  readonly route: number
+  /** What it takes up. */
+  readonly bytes: number
+  readonly envelope: Envelope
+  readonly params: Params
+  readonly wanted: number
+  readonly done: number
+  /** Milliseconds since the epoch. */
+  readonly receivedAt: number
+  /** How often a process died after it had read this message back and before it was done with it. */
+  readonly starts: number
+  /** How often it came back from the dead letters. */
+  readonly requeues: number
+  /** By bit; absent where no target has answered. */
+  readonly attempts: ReadonlyMap<number, Attempts> | undefined
+}
+
+export interface Waiting {
+  readonly count: number
+  readonly bytes: number
+  /** Milliseconds since the epoch: receipt of the oldest. */
+  readonly oldestAt: number | undefined
+}
+
+/** Messages that are safe here and not yet delivered. */
+export interface Outbox {
+  /**
+   * The number of a route by its name, and the bit of each of its targets. A target is known again by its text
+   * (`events/telemetry.{params.site}`), else by its place; at most 31. What waits for a target that is gone stays.
+   */
+  route(name: string, targets: readonly string[]): { readonly route: number; readonly bits: readonly number[] }
+  append(entry: Append): void
+  finish(done: Finish): void
+  /** Notes what a target answered, so that a restart does not forget it. */
+  attempted(id: number, bit: number, attempts: Attempts): void
+  /** Messages of one rank, ids above `after` up to `upTo`, that `bit` still waits for and that are due; in order. */
+  read(
+    route: number,
+    bit: number,
+    page: { readonly after: number; readonly upTo: number; readonly limit: number; readonly maxBytes: number },
+  ): StoredMessage[]
+  /** Highest id of each rank that waits, highest rank first. Delayed ones are not counted. */
+  ends(route: number): readonly number[]
+  /** When the next delayed message of a route is due, in milliseconds since the epoch. */
+  nextDueAt(route: number): number | undefined
+  /**
+   * Makes delayed messages that are due by then ordinary ones (committed at once): each takes a new id, behind all that
+   * wait. How many those were.
+   */
+  wake(route: number, nowEpochMs: number): number
+  /** Notes, committed at once, that these are handed out again by a process that follows one that died. */
+  markStart(ids: readonly number[]): void
+  /** Ids up to this one were here when the store was opened after a process had died; 0 after a clean end. By sequence, see `sequenceOf`. */
+  readonly recoveredUpTo: number
+  /** The oldest messages of all routes, or of those received before a time. */
+  oldest(limit: number, receivedBefore?: number): readonly StoredMessage[]
+  waiting(route: number): Waiting
+  /** Routes that have messages here and are not among `names`, with their counts. */
+  orphans(names: readonly string[]): readonly { readonly name: string; readonly count: number }[]
+  /** Targets that messages wait for and that `route` was not told of, with their counts; of routes it was told of. */
+  orphanTargets(): readonly { readonly route: string; readonly target: string; readonly count: number }[]
+  readonly total: Waiting
+}
+
+/** A dead letter on disk. */
+export interface StoredDeadLetter extends Omit<DeadLetter, 'error'> {
+  readonly id: number
+  readonly error: { readonly code: string; readonly message: string }
+  readonly requeues: number
+  /** When the route's dead letter target confirmed it; milliseconds since the epoch. */
+  readonly forwardedAt: number | undefined
+}
+
+/** Which dead letters; all that are named must hold. */
+export interface DeadLetterQuery {
+  readonly ids?: readonly number[] | undefined
+  readonly route?: string | undefined
+  readonly reason?: DeadLetterReason | undefined
+  /** Last attempt at least this long ago, or at most; milliseconds. */
+  readonly olderThanMs?: number | undefined
+  readonly youngerThanMs?: number | undefined
+  /** Those that are still to be sent to the route's dead letter target. */
+  readonly toForward?: boolean | undefined
+}
+
+export interface DeadLetterStore {
+  /** `safe` after the fsync. A `Finish` handed over in the same turn is in the same transaction. */
+  add(letter: DeadLetter, safe: (id: number) => void): void
+  /** In order of their ids, above `after`. */
+  list(query: DeadLetterQuery, page: { readonly after: number; readonly limit: number }): readonly StoredDeadLetter[]
+  get(id: number): StoredDeadLetter | undefined
+  count(query: DeadLetterQuery): number
+  countsByRoute(): ReadonlyMap<string, number>
+  /** Committed at once: each letter leaves the dead letters and waits for its route again, in one transaction; how many. */
+  requeue(
+    moves: readonly { readonly id: number; readonly route: number; readonly wanted: number; readonly dueAt: number }[],
+  ): number
+  /** Committed at once. Replaces the message; false when it is gone. */
+  edit(id: number, envelope: Envelope): boolean
+  /** Committed at once; how many there were. */
+  discard(ids: readonly number[]): number
+  /**
+   * The route's dead letter target has it too, and the newest 10,000 of those stay for reference; or it refused it, and
+   * it stays here like any other.
+   */
+  forwarded(id: number, answer: 'confirmed' | 'refused'): void
+}
+
+export interface KeptTable {
+  all(connection: string, space: string): Iterable<readonly [key: string, value: Uint8Array]>
+  put(connection: string, space: string, key: string, value: Uint8Array): void
+  delete(connection: string, space: string, key: string): void
+}
+
+export interface Store {
+  readonly outbox: Outbox
+  readonly deadLetters: DeadLetterStore
+  readonly kept: KeptTable
+  /** Resolves when all that was handed over so far is on disk, but for appends that wait for room. Rejects when the disk has failed. */
+  flushed(): Promise<void>
+  /** True while appends wait because the limit is reached or the disk is full. */
+  readonly isFull: boolean
+  /** Called when that changes. */
+  onFull(listener: (isFull: boolean, why: string) => void): void
+  /** For metrics. */
+  readonly stats: StoreStats
+  /** Commits what was handed over and closes; this end counts as clean. Appends that wait for room are dropped unsettled. */
+  close(): void
+}
+
+export interface StoreStats {
+  readonly commits: number
+  /** Seconds each commit took, as `telemetry/histogram.ts` has them. */
+  readonly observeCommitMs: (ms: number) => void
+  readonly fileBytes: () => number
+}
+
+/** Of one route, higher ranks come first; within a rank the sequence counts. Both are in the id: 8 bits and 45. */
+const rankUnit = 2 ** 45
+export const maxRank = 255
+export function idOf(rank: number, sequence: number): number {
+  return (maxRank - rank) * rankUnit + sequence
+}
+export function rankOf(id: number): number {
+  return maxRank - Math.floor(id / rankUnit)
+}
+export function sequenceOf(id: number): number {
+  return id % rankUnit
+}

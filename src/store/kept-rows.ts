@@ -1,0 +1,73 @@
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { KeptEntry } from '../adapter/contract.ts'
+import { failpoint } from '../failpoint.ts'
+import type { CommitQueue, Job, Participant } from './commit-queue.ts'
+import type { KeptTable } from './contract.ts'
+import { readSafely } from './sqlite-error.ts'
+
+/** Small entries of connections that outlive a restart, such as the sessions of an embedded broker. */
+export class KeptRows implements KeptTable, Participant {
+  readonly #queue: () => CommitQueue
+  readonly #all: StatementSync
+  readonly #put: StatementSync
+  readonly #delete: StatementSync
+  #hasChanges = false
+
+  constructor(database: DatabaseSync, queue: () => CommitQueue) {
+    this.#queue = queue
+    this.#all = database.prepare('SELECT key, value FROM kept WHERE connection = ? AND space = ? ORDER BY key')
+    this.#put = database.prepare(
+      `INSERT INTO kept (connection, space, key, value) VALUES (?, ?, ?, ?)
+       ON CONFLICT DO UPDATE SET value = excluded.value`,
+    )
+    this.#delete = database.prepare('DELETE FROM kept WHERE connection = ? AND space = ? AND key = ?')
+    this.#all.setReturnArrays(true)
+  }
+
+  all(connection: string, space: string): Iterable<readonly [key: string, value: Uint8Array]> {
+    return readSafely(() => this.#all.all(connection, space)) as unknown as [string, Uint8Array][]
+  }
+
+  put(connection: string, space: string, key: string, value: Uint8Array): void {
+    this.#queue().add(new KeptJob(value.byteLength, () => this.write(connection, { space, key, value })))
+  }
+
+  delete(connection: string, space: string, key: string): void {
+    this.#queue().add(
+      new KeptJob(0, () => {
+        this.#hasChanges = true
+        this.#delete.run(connection, space, key)
+      }),
+    )
+  }
+
+  /** Inside the transaction. */
+  write(connection: string, { space, key, value }: KeptEntry): void {
+    this.#hasChanges = true
+    this.#put.run(connection, space, key, value)
+  }
+
+  beforeCommit(): void {
+    if (this.#hasChanges) failpoint('session.before-commit')
+    this.#hasChanges = false
+  }
+
+  committed(): void {}
+
+  rolledBack(): void {
+    this.#hasChanges = false
+  }
+}
+
+class KeptJob implements Job {
+  readonly pace = 'soon'
+  readonly sizeBytes: number
+  readonly apply: () => void
+
+  constructor(sizeBytes: number, apply: () => void) {
+    this.sizeBytes = sizeBytes
+    this.apply = apply
+  }
+
+  done(): void {}
+}

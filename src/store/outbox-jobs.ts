@@ -1,0 +1,108 @@
+import type { StatementSync } from 'node:sqlite'
+import type { Job } from './commit-queue.ts'
+import type { Append, Attempts, Finish } from './contract.ts'
+import type { DeadLetterReason } from './dead-letters.ts'
+import { encodeFields } from './record.ts'
+
+/** What a row takes up besides the payload and the fields. */
+const rowBytes = 512
+
+/** A row to be. */
+export interface NewRow {
+  readonly route: number
+  readonly wanted: number
+  readonly key: string | Uint8Array | null
+  readonly priority: number | undefined
+  readonly dueAt: number
+  readonly receivedAt: number
+  readonly requeues: number
+  readonly params: string | null
+  readonly fields: string
+  readonly payload: Uint8Array | null
+}
+
+/** What jobs have done to the tables, inside the transaction. */
+export interface OutboxWriter {
+  /** The id of the new row, or undefined for a repeated message. */
+  keep(entry: Append, fields: string, bytes: number): number | undefined
+  /** Whether that was the last target, and the first reason any gave. */
+  take(done: Finish): { readonly isLast: boolean; readonly dead: DeadLetterReason | undefined }
+}
+
+export function bytesOfRow(fields: string, payload: Uint8Array | null): number {
+  return (payload?.byteLength ?? 0) + fields.length + rowBytes
+}
+
+/** A message that is being stored. */
+export class AppendJob implements Job {
+  readonly pace = 'append'
+  readonly sizeBytes: number
+  readonly #outbox: OutboxWriter
+  readonly #entry: Append
+  readonly #fields: string
+  #id: number | undefined
+
+  constructor(outbox: OutboxWriter, entry: Append) {
+    this.#outbox = outbox
+    this.#entry = entry
+    this.#fields = encodeFields(entry.envelope)
+    this.sizeBytes = bytesOfRow(this.#fields, entry.envelope.payload)
+  }
+
+  apply(): void {
+    this.#id = this.#outbox.keep(this.#entry, this.#fields, this.sizeBytes)
+  }
+
+  done(): void {
+    if (this.#id === undefined) this.#entry.duplicate()
+    else this.#entry.safe(this.#id, this.sizeBytes)
+  }
+}
+
+/** A target that is done with a message. */
+export class FinishJob implements Job {
+  readonly pace = 'soon'
+  readonly sizeBytes = rowBytes
+  readonly #outbox: OutboxWriter
+  readonly #done: Finish
+  #isLast = false
+  #dead: DeadLetterReason | undefined
+
+  constructor(outbox: OutboxWriter, done: Finish) {
+    this.#outbox = outbox
+    this.#done = done
+  }
+
+  apply(): void {
+    const { isLast, dead } = this.#outbox.take(this.#done)
+    this.#isLast = isLast
+    this.#dead = dead
+  }
+
+  done(): void {
+    if (this.#isLast) this.#done.ended(this.#dead)
+  }
+}
+
+export class AttemptJob implements Job {
+  readonly pace = 'soon'
+  readonly sizeBytes = 0
+  readonly #statement: StatementSync
+  readonly #id: number
+  readonly #bit: number
+  readonly #attempts: Attempts
+
+  constructor(statement: StatementSync, id: number, bit: number, attempts: Attempts) {
+    this.#statement = statement
+    this.#id = id
+    this.#bit = bit
+    this.#attempts = attempts
+  }
+
+  apply(): void {
+    const { attempts, failures, dueAt } = this.#attempts
+    this.#statement.run(this.#id, this.#bit, attempts, failures, dueAt)
+  }
+
+  done(): void {}
+}

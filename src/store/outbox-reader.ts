@@ -1,0 +1,158 @@
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { type Attempts, idOf, rankOf, type StoredMessage, sequenceOf } from './contract.ts'
+import { decodeEnvelope, decodeParams } from './record.ts'
+
+export interface Page {
+  readonly after: number
+  readonly upTo: number
+  readonly limit: number
+  readonly maxBytes: number
+}
+
+interface Row {
+  readonly id: number
+  readonly route: number
+  readonly wanted: number
+  readonly done: number
+  readonly bytes: number
+  readonly received: number
+  readonly starts: number
+  readonly requeues: number
+  readonly params: string | null
+  readonly fields: string
+  readonly payload: Uint8Array | null
+}
+
+const columns = 'id, route, wanted, done, bytes, received, starts, requeues, params, fields, payload'
+
+/** Reads of the outbox; each sees what is committed. */
+export class OutboxReader {
+  readonly #page: StatementSync
+  readonly #endBelow: StatementSync
+  readonly #nextDue: StatementSync
+  readonly #attempts: StatementSync
+  readonly #lastBelow: StatementSync
+  readonly #fromRank: StatementSync
+  readonly #firstOfRank: StatementSync
+  readonly #firstDelayed: StatementSync
+
+  constructor(database: DatabaseSync) {
+    this.#page = database.prepare(
+      `SELECT ${columns} FROM outbox INDEXED BY waiting
+       WHERE route = ? AND due = 0 AND id > ? AND id <= ? AND (wanted & ~done & ?) <> 0 ORDER BY id LIMIT ?`,
+    )
+    this.#endBelow = database.prepare(
+      `SELECT id FROM outbox INDEXED BY waiting WHERE route = ? AND due = 0 AND id < ? ORDER BY id DESC LIMIT 1`,
+    )
+    this.#nextDue = database.prepare(
+      'SELECT due FROM outbox INDEXED BY waiting WHERE route = ? AND due > 0 ORDER BY due LIMIT 1',
+    )
+    this.#attempts = database.prepare('SELECT id, bit, attempts, failures, due FROM attempts WHERE id BETWEEN ? AND ?')
+    this.#lastBelow = database.prepare('SELECT id FROM outbox WHERE id < ? ORDER BY id DESC LIMIT 1')
+    this.#fromRank = database.prepare(`SELECT ${columns} FROM outbox WHERE id >= ? AND id < ? ORDER BY id LIMIT ?`)
+    this.#firstOfRank = database.prepare(
+      `SELECT received FROM outbox INDEXED BY waiting
+       WHERE route = ? AND due = 0 AND id >= ? ORDER BY id LIMIT 1`,
+    )
+    this.#firstDelayed = database.prepare(
+      'SELECT received FROM outbox INDEXED BY waiting WHERE route = ? AND due > 0 ORDER BY due LIMIT 1',
+    )
+  }
+
+  read(route: number, bit: number, { after, upTo, limit, maxBytes }: Page): StoredMessage[] {
+    const rows: Row[] = []
+    let bytes = 0
+    for (const row of this.#page.iterate(route, after, upTo, bit, limit) as unknown as Iterable<Row>) {
+      bytes += row.bytes
+      if (bytes > maxBytes && rows.length > 0) break
+      rows.push(row)
+    }
+    return this.#messages(rows)
+  }
+
+  ends(route: number): number[] {
+    const ends: number[] = []
+    let below = Number.MAX_SAFE_INTEGER
+    for (;;) {
+      const id = this.#endBelow.get(route, below)?.id as number | undefined
+      if (id === undefined) return ends.reverse()
+      ends.push(id)
+      below = idOf(rankOf(id), 0)
+    }
+  }
+
+  nextDueAt(route: number): number | undefined {
+    return this.#nextDue.get(route)?.due as number | undefined
+  }
+
+  /** The oldest by sequence: rows of a rank are in that order already. */
+  oldest(limit: number, receivedBefore = Number.POSITIVE_INFINITY): StoredMessage[] {
+    const rows: Row[] = []
+    for (const rank of this.#ranks()) {
+      const ofRank = this.#fromRank.iterate(idOf(rank, 0), idOf(rank - 1, 0), limit) as unknown as Iterable<Row>
+      for (const row of ofRank) {
+        if (row.received >= receivedBefore) break
+        rows.push(row)
+      }
+    }
+    rows.sort((a, b) => sequenceOf(a.id) - sequenceOf(b.id))
+    return this.#messages(rows.slice(0, limit))
+  }
+
+  /** Receipt of the oldest message of a route; milliseconds since the epoch. */
+  oldestAt(route: number): number | undefined {
+    const firsts = this.ends(route).map((end) => this.#firstOfRank.get(route, idOf(rankOf(end), 0)))
+    const times = [...firsts, this.#firstDelayed.get(route)].flatMap((row) => (row?.received as number) ?? [])
+    return times.length > 0 ? Math.min(...times) : undefined
+  }
+
+  highestSequence(): number {
+    return this.#lasts().reduce((highest, id) => Math.max(highest, sequenceOf(id)), 0)
+  }
+
+  #ranks(): number[] {
+    return this.#lasts().map(rankOf)
+  }
+
+  /** Highest id of each rank that is there. */
+  #lasts(): number[] {
+    const lasts: number[] = []
+    let below = idOf(-1, 0)
+    for (;;) {
+      const id = this.#lastBelow.get(below)?.id as number | undefined
+      if (id === undefined) return lasts
+      lasts.push(id)
+      below = idOf(rankOf(id), 0)
+    }
+  }
+
+  #messages(rows: readonly Row[]): StoredMessage[] {
+    if (rows.length === 0) return []
+    const attempts = this.#attemptsOf(rows)
+    return rows.map((row) => ({
+      id: row.id,
+      route: row.route,
+      bytes: row.bytes,
+      envelope: decodeEnvelope(row),
+      params: decodeParams(row.params),
+      wanted: row.wanted,
+      done: row.done,
+      receivedAt: row.received,
+      starts: row.starts,
+      requeues: row.requeues,
+      attempts: attempts.get(row.id),
+    }))
+  }
+
+  #attemptsOf(rows: readonly Row[]): Map<number, Map<number, Attempts>> {
+    const found = new Map<number, Map<number, Attempts>>()
+    const ids = rows.map(({ id }) => id)
+    for (const row of this.#attempts.iterate(Math.min(...ids), Math.max(...ids))) {
+      const { id, bit, attempts, failures, due } = row as Record<string, number>
+      const ofMessage = found.get(id as number) ?? new Map<number, Attempts>()
+      ofMessage.set(bit as number, { attempts: attempts as number, failures: failures as number, dueAt: due as number })
+      found.set(id as number, ofMessage)
+    }
+    return found
+  }
+}

@@ -1,0 +1,249 @@
+import type { DatabaseSync } from 'node:sqlite'
+import { failpoint } from '../failpoint.ts'
+import type { CommitQueue, Participant } from './commit-queue.ts'
+import {
+  type Append,
+  type Attempts,
+  type Finish,
+  idOf,
+  type Outbox,
+  rankOf,
+  type StoredMessage,
+  type Waiting,
+} from './contract.ts'
+import type { DeadLetterReason } from './dead-letters.ts'
+import type { KeptRows } from './kept-rows.ts'
+import { AppendJob, AttemptJob, bytesOfRow, FinishJob, type NewRow, type OutboxWriter } from './outbox-jobs.ts'
+import { OutboxReader, type Page } from './outbox-reader.ts'
+import { Ranks } from './ranks.ts'
+import { encodeParams } from './record.ts'
+import { Seen } from './seen.ts'
+import { readSafely } from './sqlite-error.ts'
+import { Tally } from './tally.ts'
+import { TargetTable } from './target-table.ts'
+
+/** Each wake moves so many at most, as long as a turn of the event loop may be. */
+const mostAwoken = 1000
+
+/** The messages that are safe here and not yet delivered. */
+export class OutboxTable implements Outbox, OutboxWriter, Participant {
+  readonly recoveredUpTo: number
+  readonly tally: Tally
+  readonly participants: readonly Participant[]
+  readonly #ranks: Ranks
+  readonly #seen: Seen
+  readonly #targets: TargetTable
+  readonly #reader: OutboxReader
+  readonly #kept: KeptRows
+  readonly #statements: Statements
+  readonly #queue: () => CommitQueue
+  #sequence: number
+  #ending: number[] = []
+  #endingAttempts: number[] = []
+  /** False in a process that only looked, or dealt with dead letters. */
+  hasWorked = false
+  /** Started in this process; a clean end takes that back. */
+  #started: number[] = []
+
+  constructor(database: DatabaseSync, parts: { kept: KeptRows; queue: () => CommitQueue; wasClean: boolean }) {
+    this.tally = new Tally(database)
+    this.#ranks = new Ranks(database)
+    this.#seen = new Seen(database)
+    this.#targets = new TargetTable(database)
+    this.#reader = new OutboxReader(database)
+    this.#kept = parts.kept
+    this.#queue = parts.queue
+    this.#statements = prepare(database)
+    this.#sequence = this.#reader.highestSequence()
+    this.recoveredUpTo = parts.wasClean ? 0 : this.#sequence
+    this.participants = [this, this.#seen, this.#ranks, this.tally]
+  }
+
+  route(name: string, targets: readonly string[]): { route: number; bits: number[] } {
+    return this.#queue().run(() => this.#targets.assign(name, targets))
+  }
+
+  append(entry: Append): void {
+    this.hasWorked = true
+    this.#queue().add(new AppendJob(this, entry))
+  }
+
+  finish(done: Finish): void {
+    this.hasWorked = true
+    this.#queue().add(new FinishJob(this, done))
+  }
+
+  attempted(id: number, bit: number, attempts: Attempts): void {
+    this.#queue().add(new AttemptJob(this.#statements.noteAttempt, id, bit, attempts))
+  }
+
+  read(route: number, bit: number, page: Page): StoredMessage[] {
+    return readSafely(() => this.#reader.read(route, bit, page))
+  }
+
+  ends(route: number): readonly number[] {
+    return readSafely(() => this.#reader.ends(route))
+  }
+
+  nextDueAt(route: number): number | undefined {
+    return readSafely(() => this.#reader.nextDueAt(route))
+  }
+
+  /** At most 1,000; they get new ids, behind all that waits. */
+  wake(route: number, nowEpochMs: number): number {
+    const dueAt = this.nextDueAt(route)
+    if (dueAt === undefined || dueAt > nowEpochMs) return 0
+    return this.#queue().run(() => {
+      const rows = this.#statements.due.all(route, nowEpochMs, mostAwoken)
+      for (const { id, key } of rows) this.#wakeRow(id as number, route, key as string | Uint8Array | null)
+      return rows.length
+    })
+  }
+
+  markStart(ids: readonly number[]): void {
+    this.hasWorked = true
+    this.#queue().run(() => {
+      for (const id of ids) this.#statements.start.run(1, id)
+    })
+    for (const id of ids) this.#started.push(id)
+    failpoint('start.marked')
+  }
+
+  /** Nothing that was started killed this process. */
+  forgetStarts(): void {
+    for (const id of this.#started) this.#statements.start.run(-1, id)
+  }
+
+  oldest(limit: number, receivedBefore?: number): readonly StoredMessage[] {
+    return readSafely(() => this.#reader.oldest(limit, receivedBefore))
+  }
+
+  waiting(route: number): Waiting {
+    return { ...this.tally.of(route), oldestAt: readSafely(() => this.#reader.oldestAt(route)) }
+  }
+
+  orphans(names: readonly string[]): readonly { readonly name: string; readonly count: number }[] {
+    const found = []
+    for (const [route, name] of this.#targets.names) {
+      const { count } = this.tally.of(route)
+      if (count > 0 && !names.includes(name)) found.push({ name, count })
+    }
+    return found
+  }
+
+  orphanTargets(): readonly { readonly route: string; readonly target: string; readonly count: number }[] {
+    return readSafely(() => this.#targets.orphans())
+  }
+
+  get total(): Waiting {
+    const [oldest] = this.oldest(1)
+    return { count: this.tally.count, bytes: this.tally.bytes, oldestAt: oldest?.receivedAt }
+  }
+
+  keep(entry: Append, fields: string, bytes: number): number | undefined {
+    const { keep, deduplicateMs, envelope, route, key = null, wanted } = entry
+    if (keep !== undefined) this.#kept.write(keep.connection, keep.entry)
+    if (deduplicateMs !== undefined && this.#seen.isRepeated(route, envelope.messageId, deduplicateMs)) return undefined
+    const id = this.#nextId(route, key, envelope.priority)
+    const [ranked, params] = [this.#rankedOf(route, key), encodeParams(entry.params)]
+    const { insert } = this.#statements
+    insert.run(id, route, 0, wanted, bytes, Date.now(), ranked, key, 0, params, fields, envelope.payload)
+    this.tally.change(route, 1, bytes)
+    return id
+  }
+
+  /** Inside the transaction. */
+  insert(row: NewRow): void {
+    const { route, key, payload, wanted, dueAt, receivedAt, requeues, params, fields } = row
+    const id = this.#nextId(route, key, row.priority)
+    const bytes = bytesOfRow(fields, payload)
+    const ranked = this.#rankedOf(route, key)
+    const { insert } = this.#statements
+    insert.run(id, route, dueAt, wanted, bytes, receivedAt, ranked, key, requeues, params, fields, payload)
+    this.tally.change(route, 1, bytes)
+  }
+
+  #nextId(route: number, key: string | Uint8Array | null, priority: number | undefined): number {
+    return idOf(this.#ranks.rankFor(route, key, priority), ++this.#sequence)
+  }
+
+  #rankedOf(route: number, key: string | Uint8Array | null): number | null {
+    return key !== null && this.#ranks.areKeptFor(route) ? 1 : null
+  }
+
+  take(done: Finish): { readonly isLast: boolean; readonly dead: DeadLetterReason | undefined } {
+    let { dead } = done
+    if (done.bits !== done.wanted) {
+      const row = this.#statements.finishBits.get(done.bits, done.dead ?? null, done.id)
+      if (row === undefined || row.open !== 0) return { isLast: false, dead }
+      dead = (row.dead as DeadLetterReason | null) ?? undefined
+    }
+    this.#ending.push(done.id)
+    this.tally.change(done.route, -1, -done.bytes)
+    if (done.hasAttempts) this.#endingAttempts.push(done.id)
+    return { isLast: true, dead }
+  }
+
+  beforeCommit(): void {
+    if (this.#ending.length > 0) this.#deleteEnded()
+  }
+
+  committed(): void {}
+
+  rolledBack(): void {
+    this.#ending = []
+    this.#endingAttempts = []
+  }
+
+  /** Ids that follow each other without a gap go in one statement: no other row can lie between. */
+  #deleteEnded(): void {
+    const ids = Float64Array.from(this.#ending).sort()
+    let first = 0
+    for (let next = 1; next <= ids.length; next++) {
+      const last = ids[next - 1] as number
+      if (ids[next] === last || ids[next] === last + 1) continue
+      const { changes } = this.#statements.remove.run(ids[first] as number, last)
+      if (changes !== next - first) this.tally.recount() // somebody said it twice
+      first = next
+    }
+    for (const id of this.#endingAttempts) this.#statements.removeAttempts.run(id)
+    this.#ending = []
+    this.#endingAttempts = []
+    failpoint('store.before-finish-commit')
+  }
+
+  #wakeRow(id: number, route: number, key: string | Uint8Array | null): void {
+    const own = rankOf(id)
+    const rank = key === null || own === 0 ? own : this.#ranks.below(own, { route, key, except: id })
+    const newId = idOf(rank, ++this.#sequence)
+    this.#statements.wake.run(newId, id)
+    this.#statements.moveAttempts.run(newId, id)
+  }
+}
+
+type Statements = ReturnType<typeof prepare>
+
+function prepare(database: DatabaseSync) {
+  return {
+    remove: database.prepare('DELETE FROM outbox WHERE id BETWEEN ? AND ?'),
+    insert: database.prepare(
+      `INSERT INTO outbox (id, route, due, wanted, bytes, received, ranked, key, requeues, params, fields, payload)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    ),
+    finishBits: database.prepare(
+      `UPDATE outbox SET done = done | ?, dead = coalesce(dead, ?) WHERE id = ?
+       RETURNING wanted & ~done AS open, dead`,
+    ),
+    removeAttempts: database.prepare('DELETE FROM attempts WHERE id = ?'),
+    moveAttempts: database.prepare('UPDATE attempts SET id = ? WHERE id = ?'),
+    noteAttempt: database.prepare(
+      `INSERT INTO attempts (id, bit, attempts, failures, due) VALUES (?, ?, ?, ?, ?)
+       ON CONFLICT DO UPDATE SET attempts = excluded.attempts, failures = excluded.failures, due = excluded.due`,
+    ),
+    due: database.prepare(
+      'SELECT id, key FROM outbox INDEXED BY waiting WHERE route = ? AND due > 0 AND due <= ? ORDER BY due, id LIMIT ?',
+    ),
+    wake: database.prepare('UPDATE outbox SET id = ?, due = 0 WHERE id = ?'),
+    start: database.prepare('UPDATE outbox SET starts = max(0, starts + ?) WHERE id = ?'),
+  }
+}

@@ -1,0 +1,112 @@
+import { statSync } from 'node:fs'
+import type { DatabaseSync } from 'node:sqlite'
+import type { Log } from '../adapter/contract.ts'
+import type { PermanentError } from '../errors.ts'
+import { CommitQueue } from './commit-queue.ts'
+import type { Store, StoreStats } from './contract.ts'
+import { openDatabase, openingError } from './database.ts'
+import { DeadLetterRows } from './dead-letter-rows.ts'
+import { KeptRows } from './kept-rows.ts'
+import { OutboxTable } from './outbox-table.ts'
+import { Room } from './room.ts'
+import { causeOf } from './sqlite-error.ts'
+
+export interface StoreOptions {
+  readonly directory: string
+  /** Of the messages that wait, with their fields; what comes beyond it is held. */
+  readonly maxBytes: number
+  readonly log: Log
+  /** Called once when the disk has failed: nothing is committed or called back after it, and the process should end. */
+  readonly onFatal: (error: PermanentError) => void
+  /** Hears how long each commit took. */
+  readonly observeCommitMs?: ((ms: number) => void) | undefined
+}
+
+/**
+ * Opens the store of a directory, or makes one. Throws a PermanentError: STORE_IN_USE, STORE_DAMAGED or STORE_FAILED,
+ * with a message that says what to do.
+ */
+export function openStore(options: StoreOptions): Store {
+  const { database, file, wasClean } = openDatabase(options.directory)
+  try {
+    return new SqliteStore(database, { ...options, file, wasClean })
+  } catch (error) {
+    database.close()
+    throw openingError(error, options.directory, file)
+  }
+}
+
+class SqliteStore implements Store {
+  readonly outbox: OutboxTable
+  readonly deadLetters: DeadLetterRows
+  readonly kept: KeptRows
+  readonly stats: StoreStats
+  readonly #database: DatabaseSync
+  readonly #queue: CommitQueue
+  readonly #wasClean: boolean
+  #isFailed = false
+
+  constructor(database: DatabaseSync, options: StoreOptions & { file: string; wasClean: boolean }) {
+    const { directory, maxBytes, log, wasClean } = options
+    const queue = (): CommitQueue => this.#queue
+    const observe = options.observeCommitMs ?? (() => {})
+    this.#database = database
+    this.#wasClean = wasClean
+    this.kept = new KeptRows(database, queue)
+    this.outbox = new OutboxTable(database, { kept: this.kept, queue, wasClean })
+    this.deadLetters = new DeadLetterRows(database, { outbox: this.outbox, queue })
+    this.#queue = new CommitQueue(database, {
+      participants: [...this.outbox.participants, this.deadLetters, this.kept],
+      gate: new Room(database, { directory, maxBytes, tally: this.outbox.tally, log }),
+      causeOf: (error) => causeOf(error, directory),
+      observe,
+      onFatal: (error) => {
+        this.#isFailed = true
+        options.onFatal(error)
+      },
+    })
+    this.stats = statsOf(this.#queue, observe, options.file)
+  }
+
+  get isFull(): boolean {
+    return this.#queue.isFull
+  }
+
+  onFull(listener: (isFull: boolean, why: string) => void): void {
+    this.#queue.onFull(listener)
+  }
+
+  flushed(): Promise<void> {
+    return this.#queue.flushed()
+  }
+
+  close(): void {
+    if (!this.#database.isOpen) return
+    this.#queue.close()
+    try {
+      if (!this.#isFailed) this.#queue.run(() => this.#noteEnd())
+    } catch {} // the disk is full, or fails: then this end does not count as clean
+    if (!this.#isFailed) this.#database.close() // it would write once more; the process ends anyway
+  }
+
+  /** After a crash, a command that was run in between does not make the next process forget it. */
+  #noteEnd(): void {
+    if (!this.#wasClean && !this.outbox.hasWorked) return
+    this.outbox.forgetStarts()
+    this.#database.exec("UPDATE meta SET value = 1 WHERE name = 'clean'")
+  }
+}
+
+function statsOf(queue: CommitQueue, observeCommitMs: (ms: number) => void, file: string): StoreStats {
+  return {
+    get commits() {
+      return queue.commits
+    },
+    observeCommitMs,
+    fileBytes: () => sizeOf(file) + sizeOf(`${file}-wal`),
+  }
+}
+
+function sizeOf(file: string): number {
+  return statSync(file, { throwIfNoEntry: false })?.size ?? 0
+}

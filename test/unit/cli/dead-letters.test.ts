@@ -1,0 +1,300 @@
+import { once } from 'node:events'
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { dirname, join } from 'node:path'
+import { describe, expect, test } from '@jest/globals'
+import { PermanentError } from '../../../src/errors.ts'
+import type { DeadLetter } from '../../../src/store/dead-letters.ts'
+import { envelopeOf, fill, letterOf, storeAt, waitingFor } from '../../support/dead-letters.ts'
+import { registerCleanups } from './cleanups.ts'
+import { type ProcessOptions, trivium } from './command.ts'
+import { folderWith } from './files.ts'
+
+const afterwards = registerCleanups()
+
+const yaml = `
+gateway: { dataDir: ./data, admin: { listen: off } }
+connections: { inside: { protocol: memory } }
+routes:
+  - name: orders
+    from: { connection: inside, topic: "orders/{site}" }
+    to: [{ connection: inside, topic: "accepted/{params.site}" }]
+`
+
+/** A folder with a configuration and a store, and the commands there while no gateway runs. */
+async function siteWith(letters: readonly DeadLetter[]) {
+  const folder = folderWith({ 'trivium.yaml': yaml })
+  afterwards(folder.remove)
+  const dataDir = join(folder.path, 'data')
+  const store = storeAt(dataDir)
+  await fill(store, letters)
+  store.close()
+  const command = (args: readonly string[], options: ProcessOptions = {}) =>
+    trivium(['dead-letters', ...args], { cwd: folder.path, ...options })
+  /** What the store holds now: ids of dead letters, and ids of messages that wait. */
+  const look = () => {
+    const store = storeAt(dataDir)
+    const { route } = store.outbox.route('orders', ['inside/accepted/{params.site}'])
+    const dead = store.deadLetters.list({}, { after: 0, limit: 10_000 })
+    const waiting = waitingFor(store, route).map(({ envelope }) => envelope.messageId)
+    store.close()
+    return { dead, ids: dead.map(({ id }) => id), waiting }
+  }
+  return { path: folder.path, dataDir, command, look }
+}
+
+const named = (messageId: string, changes: Partial<DeadLetter> = {}) =>
+  letterOf({ envelope: envelopeOf({ messageId }), ...changes })
+const refused = new PermanentError('MESSAGE_REFUSED', 'out of stock')
+
+describe('list and show', () => {
+  test('a table, the oldest first, and where to go on', async () => {
+    const { command } = await siteWith([named('a'), named('b', { reason: 'rejected', error: refused }), named('c')])
+    const { code, stdout, stderr } = await command(['list', '--limit', '2'])
+    expect(code).toBe(0)
+    const [titles, ...rows] = stdout.trimEnd().split('\n')
+    expect(titles).toMatch(/^ID +ROUTE +REASON +AGE +TRIES +BACK +ERROR$/)
+    expect(rows).toHaveLength(2)
+    expect(rows[1]).toMatch(/^2 +orders +rejected +\d+s +4 +0 +MESSAGE_REFUSED: out of stock$/)
+    expect(stderr).toBe('2 of 3 dead letter(s); more with --after 2\n')
+    const rest = await command(['list', '--after', '2', '--json'])
+    expect(JSON.parse(rest.stdout)).toMatchObject({ deadLetters: [{ id: 3, messageId: 'c' }], total: 3 })
+  })
+
+  test('every filter narrows it; nothing found is 1', async () => {
+    const { command } = await siteWith([named('a'), named('b', { reason: 'rejected', error: refused, attempts: 1 })])
+    for (const filter of [
+      ['--reason', 'rejected'],
+      ['--where', "code == 'MESSAGE_REFUSED' AND payload.total > 12"],
+    ]) {
+      const { stdout } = await command(['list', '--json', ...filter])
+      expect(JSON.parse(stdout).deadLetters.map(({ id }: { id: number }) => id)).toEqual([2])
+    }
+    for (const filter of [
+      ['--route', 'other'],
+      ['--older-than', '1h'],
+    ]) {
+      expect(await command(['list', ...filter])).toMatchObject({ code: 1, stdout: '', stderr: 'no dead letters\n' })
+    }
+  })
+
+  test('nothing a peer sent steers the terminal', async () => {
+    const nasty = 'a\u001b]0;owned\u0007\u009b2J\r\u202etxt'
+    const envelope = envelopeOf({
+      ...{ messageId: nasty, source: nasty, destination: nasty, key: nasty, contentType: nasty, eventType: nasty },
+      ...{ headers: { [nasty]: nasty, list: [nasty] }, payload: Buffer.from(`first\nsecond ${nasty}`) },
+    })
+    const error = new PermanentError('MESSAGE_REFUSED', nasty)
+    const { command } = await siteWith([letterOf({ envelope, error, target: nasty, params: { site: nasty } })])
+    for (const args of [['list'], ['list', '--json'], ['show', '1'], ['export']]) {
+      const { code, stdout } = await command(args)
+      expect(code).toBe(0)
+      expect(stdout.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Bidi_Control}]/u)
+      expect(stdout).toContain('\\u001b')
+    }
+    const { stdout } = await command(['show', '1'])
+    expect(stdout).toContain('\nfirst\nsecond a\\u001b]')
+  })
+
+  test('--payload writes the very bytes; bytes that are no text are shown in hex', async () => {
+    const payload = Buffer.from([0, 1, 255])
+    const { command } = await siteWith([letterOf({ envelope: envelopeOf({ payload }) }), named('a')])
+    expect((await command(['show', '1'])).stdout).toMatch(/payload, 3 bytes\n0{8} {2}00 01 ff +\.\.\.\n$/)
+    expect((await command(['show', '2', '--payload'])).stdout).toBe('{"total":12.50}')
+  })
+})
+
+describe('requeue', () => {
+  test('one, some and all; each waits for its route once, in order', async () => {
+    const { command, look } = await siteWith(['a', 'b', 'c', 'd', 'e'].map((id) => named(id)))
+    const first = await command(['requeue', '3'])
+    expect(first).toMatchObject({ code: 0, stdout: 'requeued 1\n' })
+    expect(first.stderr).toContain('they wait for the next start of the gateway')
+    expect(first.stderr).toMatch(/"audit":"dead-letters.requeue","origin":"cli [^"]+","count":1,"ids":"3"/)
+    expect(await command(['requeue', '1', '2'])).toMatchObject({ code: 0, stdout: 'requeued 2\n' })
+    expect(await command(['requeue', '--all'])).toMatchObject({ code: 0, stdout: 'requeued 2\n' })
+    expect(look()).toMatchObject({ ids: [], waiting: ['c', 'a', 'b', 'd', 'e'] })
+    expect(await command(['requeue', '--all'])).toMatchObject({ code: 1, stdout: '' })
+  })
+
+  test('a dry run changes nothing; --limit is exact; with --json the outcome is JSON', async () => {
+    const { command, look } = await siteWith(['a', 'b', 'c'].map((id) => named(id)))
+    const dry = await command(['requeue', '--route', 'orders', '--dry-run'])
+    expect(dry).toMatchObject({ code: 0, stdout: 'would have requeued 3; nothing was changed\n', stderr: '' })
+    expect(look()).toMatchObject({ ids: [1, 2, 3], waiting: [] })
+    const { code, stdout } = await command(['requeue', '--route', 'orders', '--limit', '2', '--json'])
+    expect(code).toBe(0)
+    expect(JSON.parse(stdout)).toEqual({ requeued: 2, skipped: [], dryRun: false })
+    expect(look()).toMatchObject({ ids: [3], waiting: ['a', 'b'] })
+  })
+
+  test('1, and why, for what came back too often; --force sends it', async () => {
+    const { command, look } = await siteWith([named('a'), named('b', { requeues: 3 }), named('c', { route: 'gone' })])
+    const { code, stdout, stderr } = await command(['requeue', '--all'])
+    expect({ code, stdout }).toEqual({ code: 1, stdout: 'requeued 1, left 2\n' })
+    expect(stderr).toContain('2 is left: it came back 3 times already')
+    expect(stderr).toContain('3 is left: route gone is not configured any more')
+    expect(await command(['requeue', '2', '--force'])).toMatchObject({ code: 0 })
+    expect(look().waiting).toEqual(['a', 'b'])
+  })
+
+  test('--delay and --rate hold them back', async () => {
+    const { command, dataDir } = await siteWith(['a', 'b', 'c'].map((id) => named(id)))
+    const fromMs = Date.now()
+    expect(await command(['requeue', '--all', '--delay', '1h', '--rate', '0.1'])).toMatchObject({ code: 0 })
+    const store = storeAt(dataDir)
+    const { route } = store.outbox.route('orders', ['inside/accepted/{params.site}'])
+    expect(waitingFor(store, route)).toEqual([])
+    const dueAt = store.outbox.nextDueAt(route) ?? 0
+    expect(dueAt).toBeGreaterThanOrEqual(fromMs + 3_600_000)
+    expect(store.outbox.wake(route, dueAt)).toBe(1)
+    expect(store.outbox.nextDueAt(route)).toBe(dueAt + 10_000)
+    store.close()
+  })
+
+  test.each([
+    ['requeue.before-commit:1', 0],
+    ['requeue.after-commit:1', 500],
+    ['requeue.before-commit:2', 500],
+    ['requeue.after-commit:2', 1_000],
+  ])('killed at %s: nothing is lost, and the same command again sends the rest, each once', async (point, moved) => {
+    const names = Array.from({ length: 1_200 }, (_, n) => `m-${n}`)
+    const { command, look } = await siteWith(names.map((name) => named(name)))
+    const killed = await command(['requeue', '--all'], { env: { TRIVIUM_FAILPOINT: point } })
+    expect(killed.signal).toBe('SIGKILL')
+    const between = look()
+    expect([between.waiting.length, between.ids.length]).toEqual([moved, names.length - moved])
+    expect(await command(['requeue', '--all'])).toMatchObject({ code: 0, stdout: `requeued ${names.length - moved}\n` })
+    expect(look()).toMatchObject({ ids: [], waiting: names })
+  })
+})
+
+test('discard deletes what was meant and nothing else', async () => {
+  const { command, look } = await siteWith([named('a'), named('b', { reason: 'expired' }), named('c')])
+  expect(await command(['discard', '--reason', 'expired', '--dry-run'])).toMatchObject({ code: 0 })
+  expect(look().ids).toEqual([1, 2, 3])
+  const { code, stdout, stderr } = await command(['discard', '--reason', 'expired'])
+  expect({ code, stdout }).toEqual({ code: 0, stdout: 'discarded 1\n' })
+  expect(stderr).toContain('"audit":"dead-letters.discard"')
+  expect(look()).toMatchObject({ ids: [1, 3], waiting: [] })
+})
+
+describe('edit', () => {
+  test('by options', async () => {
+    const { command, look, path } = await siteWith([
+      letterOf({ envelope: envelopeOf({ headers: { old: 'x', kept: 7n }, ttlMs: 5, key: 'k' }) }),
+    ])
+    writeFileSync(join(path, 'fixed.bin'), Buffer.from([0xff, 0x00]))
+    const set = ['--set-header', 'site=b=c', '--remove-header', 'old', '--ttl', 'none', '--key', '', '--type', 'Order']
+    const { code, stderr } = await command(['edit', '1', '--payload-file', 'fixed.bin', ...set])
+    expect(code).toBe(0)
+    expect(stderr).toContain('trivium dead-letters requeue 1')
+    const envelope = look().dead[0]?.envelope
+    expect(Buffer.from(envelope?.payload ?? [])).toEqual(Buffer.from([0xff, 0x00]))
+    expect({ ...envelope?.headers }).toEqual({ site: 'b=c', kept: 7n })
+    expect([envelope?.ttlMs, envelope?.key, envelope?.eventType]).toEqual([undefined, undefined, 'Order'])
+  })
+
+  test('in an editor: a payload of JSON stands there as JSON, and numbers stay exact', async () => {
+    const payload = Buffer.from('{"id":12345678901234567890,"total":1}')
+    const { command, look } = await siteWith([letterOf({ envelope: envelopeOf({ payload }) })])
+    const env = { EDITOR: `sed -i -e 's/"total": 1$/"total": 2/'` }
+    expect(await command(['edit', '1'], { env })).toMatchObject({ code: 0 })
+    expect(Buffer.from(look().dead[0]?.envelope.payload ?? []).toString()).toBe('{"id":12345678901234567890,"total":2}')
+    expect(await command(['edit', '1'], { env: { EDITOR: 'true' } })).toMatchObject({
+      code: 0,
+      stderr: 'nothing was changed\n',
+    })
+  })
+
+  test('what is no JSON any more changes nothing, and the text is not lost', async () => {
+    const { command, look } = await siteWith([named('a')])
+    const { code, stderr } = await command(['edit', '1'], { env: { EDITOR: `sed -i -e '1d'` } })
+    expect(code).toBe(64)
+    const file = /still in (\S+)/.exec(stderr)?.[1] ?? ''
+    afterwards(() => rmSync(dirname(file), { recursive: true }))
+    expect(readFileSync(file, 'utf8')).toContain('"messageId": "a"')
+    expect(statSync(file).mode & 0o777).toBe(0o600)
+    expect(look().dead[0]?.envelope.messageId).toBe('a')
+  })
+})
+
+test('export writes a line for each, into a file only its owner may read', async () => {
+  const binary = Buffer.from([0xff])
+  const { command, path } = await siteWith([named('a'), letterOf({ envelope: envelopeOf({ payload: binary }) })])
+  const { code, stdout, stderr } = await command(['export', '--out', 'out.ndjson'])
+  expect({ code, stdout }).toEqual({ code: 0, stdout: '' })
+  expect(stderr).toContain('exported 2 to out.ndjson')
+  const file = join(path, 'out.ndjson')
+  expect(statSync(file).mode & 0o777).toBe(0o600)
+  expect(existsSync(`${file}.part`)).toBe(false)
+  const records = readFileSync(file, 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  expect(records.map(({ message }) => message.payloadText ?? message.payloadBase64)).toEqual([
+    '{"total":12.50}',
+    '/w==',
+  ])
+  const one = await command(['export', '2'])
+  expect(JSON.parse(one.stdout)).toMatchObject({ id: 2, route: 'orders' })
+})
+
+test('an export that is cut off leaves no file that looks whole', async () => {
+  const server = createServer((request, response) => {
+    if (request.url?.includes('/export')) response.write('{"id":1}\n{"id":', () => response.destroy())
+    else response.end('{"deadLetters":[],"total":2}')
+  }).listen(0, '127.0.0.1')
+  afterwards(() => server.close())
+  await once(server, 'listening')
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const folder = folderWith({})
+  afterwards(folder.remove)
+  const { code, stderr } = await trivium(['dead-letters', 'export', '--out', 'o', '--url', url], { cwd: folder.path })
+  expect(code).toBe(69)
+  expect(stderr).toMatch(/^trivium: .* does not answer: .*\n$/)
+  expect(readdirSync(folder.path)).toEqual([])
+})
+
+describe('what is wrong is told', () => {
+  test.each([
+    [['requeue'], 64, 'or say --all'],
+    [['requeue', 'x'], 64, 'x: expected the number of a dead letter'],
+    [['requeue', '1', '--rate', 'fast'], 64, '--rate fast'],
+    [['requeue', '1', '--delay', 'soon'], 64, 'delay: expected a duration'],
+    [['list', '--where', 'payload.total >'], 64, 'where: the expression ends too early'],
+    [['list', '--limit', '0'], 64, '--limit 0'],
+    [['nonsense'], 64, "unknown command 'nonsense'"],
+    [['edit', '1', '--set-header', 'x'], 64, 'write it as name=value'],
+    [['edit', '1', '--payload-file', 'none'], 66, 'no such file: none'],
+    [['edit', '1'], 64, 'or set EDITOR'],
+    [['show', '9'], 1, 'no dead letter 9'],
+    [['list', '--url', 'nonsense'], 64, 'expected http://host:port'],
+  ])('%j', async (args, expected, message) => {
+    const { command } = await siteWith([named('a')])
+    const { code, stdout, stderr } = await command(args, { env: { EDITOR: '', VISUAL: '' } })
+    expect({ code, stdout }).toEqual({ code: expected, stdout: '' })
+    expect(stderr).toContain(message)
+    expect(stderr).not.toMatch(/^\s+at /m)
+  })
+
+  test('1 where there is no store yet, and none is made', async () => {
+    const folder = folderWith({ 'trivium.yaml': yaml })
+    afterwards(folder.remove)
+    const { code, stderr } = await trivium(['dead-letters', 'list'], { cwd: folder.path })
+    expect(code).toBe(1)
+    expect(stderr).toContain('there is no store in ')
+    expect(existsSync(join(folder.path, 'data'))).toBe(false)
+  })
+
+  test('75 while another process has the store and cannot be asked', async () => {
+    const { command, dataDir } = await siteWith([named('a')])
+    const store = storeAt(dataDir)
+    afterwards(() => store.close())
+    const { code, stderr } = await command(['list'])
+    expect(code).toBe(75)
+    expect(stderr).toContain('another process uses the store')
+    expect(stderr).toContain('its admin server is off')
+  })
+})

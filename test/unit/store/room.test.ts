@@ -1,0 +1,202 @@
+import { execFileSync } from 'node:child_process'
+import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { expect, jest, test } from '@jest/globals'
+import { PermanentError } from '../../../src/errors.ts'
+import type { Store } from '../../../src/store/contract.ts'
+import { eventually } from '../../support/poll.ts'
+import { append, appended, finished, idsOf, message, onCleanup, open, readAll, temporaryDirectory } from './stores.ts'
+
+const withinMs = 30_000
+const payload = (bytes: number) => ({ envelope: message({ payload: Buffer.alloc(bytes) }) })
+
+function watched(directory: string, maxBytes = 2 ** 30) {
+  const store = open(directory, { maxBytes })
+  store.outbox.route('first', ['a'])
+  const changes: [boolean, string][] = []
+  store.onFull((isFull, why) => changes.push([isFull, why]))
+  return { store, changes }
+}
+
+function deadLetter(store: Store, safe: () => void): void {
+  const letter = { reason: 'store-full', attempts: 0, route: 'first', target: undefined, bit: undefined } as const
+  const rest = { params: {}, requeues: 0, firstAt: 0, lastAt: 0, toForward: false }
+  const error = new PermanentError('STORE_FULL', 'full')
+  store.deadLetters.add({ ...letter, ...rest, envelope: message(), error }, safe)
+}
+
+test('beyond the limit appends wait, in order, while everything else goes on; a finish lets them in', async () => {
+  const { store, changes } = watched(temporaryDirectory(), 30_000)
+  const ids = await appended(store, payload(10_000), payload(10_000), payload(10_000))
+  expect([ids.length, store.isFull, changes]).toEqual([3, false, []])
+  const calls: string[] = []
+  for (const name of ['4', '5']) append(store, { ...payload(5000), safe: () => calls.push(name) })
+  deadLetter(store, () => calls.push('letter'))
+  store.kept.put('c', 's', 'k', Buffer.from('v'))
+  await store.flushed()
+  expect([calls, store.isFull]).toEqual([['letter'], true])
+  expect(changes).toEqual([[true, 'it holds 3 messages of 31 KiB, its limit is 29 KiB']])
+  append(store, { ...payload(1), safe: () => calls.push('6') })
+  expect(await finished(store, ...ids.slice(0, 2).map((id) => ({ id })))).toEqual([undefined, undefined])
+  await eventually(() => calls.length === 4, { withinMs, what: 'all are in' })
+  expect(calls).toEqual(['letter', '4', '5', '6'])
+  expect([store.isFull, changes.at(-1)?.[0]]).toEqual([false, false])
+})
+
+test('a full store opens again once a part of it is free, not with every message', async () => {
+  const { store, changes } = watched(temporaryDirectory(), 100_000)
+  const ids: number[] = []
+  while (!store.isFull) {
+    append(store, { ...payload(1000), safe: (id) => ids.push(id) })
+    await store.flushed()
+  }
+  for (const id of ids.slice(0, 2)) await finished(store, { id })
+  expect([store.isFull, changes.length]).toEqual([true, 1])
+  await finished(store, ...ids.slice(2, 20).map((id) => ({ id })))
+  await eventually(() => !store.isFull, { withinMs, what: 'it has room again' })
+})
+
+test('appends that wait for room when the store is closed are not called back', async () => {
+  const { store } = watched(temporaryDirectory(), 1000)
+  await appended(store, payload(2000))
+  const calls: unknown[] = []
+  append(store, { safe: (id) => calls.push(id), duplicate: () => calls.push('duplicate') })
+  store.close()
+  expect(calls).toEqual([])
+})
+
+test('after a failure of the disk nothing is committed or called back any more, and it is told once', async () => {
+  const { store } = watched(temporaryDirectory())
+  const [id = 0] = await appended(store, {})
+  const commits = store.stats.commits
+  const begin = failing(() => Object.assign(new Error('disk I/O error'), { code: 'ERR_SQLITE_ERROR', errcode: 1034 }))
+  const calls: unknown[] = []
+  append(store, { safe: (each) => calls.push(each) })
+  await expect(store.flushed()).rejects.toMatchObject({ code: 'STORE_FAILED' })
+  begin.mockRestore()
+  append(store, { safe: (each) => calls.push(each) })
+  store.outbox.finish({
+    id,
+    route: 1,
+    bytes: 512,
+    wanted: 1,
+    bits: 1,
+    hasAttempts: false,
+    ended: () => calls.push('ended'),
+  })
+  await expect(store.flushed()).rejects.toMatchObject({ code: 'STORE_FAILED' })
+  expect(() => store.outbox.markStart([id])).toThrow(expect.objectContaining({ code: 'STORE_FAILED' }))
+  store.close()
+  expect([calls, store.stats.commits - commits]).toEqual([[], 0])
+  expect((store as ReturnType<typeof open>).fatal).toMatchObject([{ code: 'STORE_FAILED', retryable: false }])
+})
+
+/** Every statement that writes messages fails from now on. */
+function failing(error: () => Error) {
+  const { StatementSync } = statementClass()
+  const run = StatementSync.prototype.run
+  return jest.spyOn(StatementSync.prototype, 'run').mockImplementation(function (this: unknown, ...values: unknown[]) {
+    if (values.length > 5) throw error()
+    return Reflect.apply(run, this, values)
+  } as never)
+}
+
+function statementClass() {
+  const database = new DatabaseSync(':memory:')
+  const StatementSync = database.prepare('SELECT 1').constructor as { prototype: { run(): unknown } }
+  database.close()
+  return { StatementSync }
+}
+
+/** A disk of its own; undefined where this machine does not permit it. */
+function smallDisk(size: string): string | undefined {
+  const directory = temporaryDirectory()
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', directory], { stdio: 'pipe' })
+  } catch {
+    return undefined
+  }
+  onCleanup(() => execFileSync('umount', ['-l', directory]))
+  return directory
+}
+
+function onSmallDisk(title: string, run: (directory: string) => Promise<void>): void {
+  test(title, async () => {
+    const directory = smallDisk('16m')
+    if (directory === undefined) return process.stderr.write(`skipped, no disk may be mounted here: ${title}\n`)
+    return run(directory)
+  })
+}
+
+/** Ids of what went in; one more waits. */
+async function fillUp(store: Store): Promise<{ ids: number[] }> {
+  const ids: number[] = []
+  for (let n = 0; !store.isFull && n < 1000; n++) {
+    append(store, {
+      envelope: message({ messageId: `${n}`, payload: Buffer.alloc(50_000, n) }),
+      safe: (id) => ids.push(id),
+    })
+    await store.flushed()
+  }
+  return { ids }
+}
+
+onSmallDisk('on a full disk appends wait, and deliveries and dead letters are still noted', async (directory) => {
+  const { store, changes } = watched(directory)
+  const { ids } = await fillUp(store)
+  expect(changes).toEqual([[true, 'the disk is full']])
+  expect(existsSync(join(directory, 'reserve'))).toBe(false)
+  expect(readAll(store).map(({ id }) => id)).toEqual(ids)
+  const calls: string[] = []
+  for (let n = 0; n < 20; n++) deadLetter(store, () => calls.push('letter'))
+  await store.flushed()
+  expect(calls).toHaveLength(20)
+  store.outbox.attempted(ids[5] as number, 1, { attempts: 1, failures: 1, dueAt: 1 })
+  for (const id of [...ids]) expect(await finished(store, { id })).toEqual([undefined])
+  await eventually(() => !store.isFull, { withinMs, what: 'appends go on in the room that was freed' })
+  expect(readAll(store)).toHaveLength(1)
+  expect((store as ReturnType<typeof open>).fatal).toEqual([])
+})
+
+onSmallDisk('a message for which the disk has no room waits, and what came with it does not', async (directory) => {
+  const { store, changes } = watched(directory)
+  const [id = 0] = await appended(store, {})
+  const calls: string[] = []
+  append(store, { ...payload(14 * 1024 ** 2), safe: () => calls.push('large') })
+  append(store, { safe: () => calls.push('small') })
+  deadLetter(store, () => calls.push('letter'))
+  await finished(store, { id })
+  expect([calls, store.isFull, readAll(store)]).toEqual([['letter'], true, []])
+  store.kept.put('c', 's', 'k', Buffer.from('v'))
+  await store.flushed() // it was tried again by this
+  expect([calls, changes]).toEqual([['letter'], [[true, 'the disk is full']]])
+  execFileSync('mount', ['-o', 'remount,size=64m', directory])
+  await eventually(() => calls.length === 3, { withinMs, what: 'the disk has grown' })
+  expect(calls).toEqual(['letter', 'large', 'small'])
+  await eventually(() => !store.isFull, { withinMs, what: 'it is no longer full' })
+  expect(changes.map(([isFull]) => isFull)).toEqual([true, false])
+})
+
+onSmallDisk('what a full disk holds can be opened again and delivered', async (directory) => {
+  const { store } = watched(directory)
+  const { ids } = await fillUp(store)
+  store.close()
+  const again = watched(directory).store
+  expect(readAll(again).map(({ id }) => id)).toEqual(ids)
+  await finished(again, ...ids.map((id) => ({ id })))
+  expect(idsOf(readAll(again))).toEqual([])
+  expect(await appended(again, {})).toHaveLength(1)
+})
+
+onSmallDisk('when somebody else frees the disk, appends go on, and the reserve is there before', async (directory) => {
+  writeFileSync(join(directory, 'foreign'), Buffer.alloc(8 * 1024 ** 2))
+  const { store, changes } = watched(directory)
+  await fillUp(store)
+  expect(store.isFull).toBe(true)
+  rmSync(join(directory, 'foreign'))
+  await eventually(() => !store.isFull, { withinMs, what: 'appends go on' })
+  expect(statSync(join(directory, 'reserve')).size).toBe(4 * 1024 ** 2)
+  expect(changes.map(([isFull]) => isFull)).toEqual([true, false])
+  expect(readdirSync(directory)).toContain('trivium.db')
+})
