@@ -140,6 +140,7 @@ export class Gateway {
     this.#keeper.stop()
     for (const run of this.#runs) run.stored.stop()
     for (const forwarder of this.#forwarders) forwarder.stop()
+    for (const { dispatcher } of this.#outbound.values()) dispatcher.settle()
     await this.#settleStored(untilMs)
     if (!isDrained) this.#log.warn('not everything in flight was delivered in time; it goes back to its sources')
     for (const { dispatcher } of this.#outbound.values()) dispatcher.stop()
@@ -150,7 +151,7 @@ export class Gateway {
     this.#keeper.close()
   }
 
-  /** What is on its way to targets that can be reached arrives, so that the next start does not send it again. */
+  /** What is under way from the store arrives, so that the next start does not send it again. */
   async #settleStored(untilMs: number): Promise<void> {
     const isBusy = () => this.#runs.some((run) => run.stored.isBusy)
     while (isBusy() && performance.now() < untilMs) await setTimeout(drainLookMs)

@@ -46,6 +46,7 @@ export class Dispatcher {
   #lastSend = 0
   #lastFinishedSend = 0
   #isOpen = false
+  #isSettling = false
   #isStopped = false
   #isScheduled = false
   #abort = new AbortController()
@@ -103,6 +104,12 @@ export class Dispatcher {
     this.#park()
   }
 
+  /** The gateway is about to stop: what is on disk and not under way stays there; what is under way is waited for. */
+  settle(): void {
+    this.#isSettling = true
+    this.#parkAll()
+  }
+
   /** The gateway stops: what is not under way goes back to its source. */
   stop(): void {
     this.#isStopped = true
@@ -117,6 +124,10 @@ export class Dispatcher {
    */
   #park(): void {
     if (this.#isOpen || this.#sends.length > 0) return
+    this.#parkAll()
+  }
+
+  #parkAll(): void {
     const parked = this.#lanes.takeWhere(isParkable)
     for (const queue of [this.#urgent, this.#ready]) {
       for (const parcel of queue.takeAll()) {
@@ -234,6 +245,7 @@ export class Dispatcher {
       ? undefined
       : (error.retryAfterMs ?? fullJitterMs(parcel.failures, parcel.owner.retry))
     parcel.owner.retried(parcel, error, delayMs)
+    if (this.#isSettling && isParkable(parcel)) return parcel.owner.parked?.(parcel)
     const lane = this.#lanes.hold(parcel, error.isOutage ? 'outage' : 'backoff', this.#lastSend)
     lane.waiting.push(parcel)
     if (error.isOutage && isOld && this.#isOpen)

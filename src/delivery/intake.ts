@@ -1,5 +1,5 @@
 import type { Delivery } from '../adapter/contract.ts'
-import type { CompiledRoute, Router } from '../routing/router.ts'
+import type { CompiledRoute, RouteMatch, Router } from '../routing/router.ts'
 import type { LinkStats } from '../telemetry/stats.ts'
 import { Receipt } from './receipt.ts'
 import type { RouteRun } from './route-run.ts'
@@ -19,6 +19,7 @@ export function intake(
       return delivery.settle('accept')
     }
     const receipt = new Receipt(delivery, matches.length, nowMs, link)
+    if (delivery.keep !== undefined) receipt.isStoredByAll = matches.every(isStored)
     for (const { route, params } of matches) runs.get(route)!.take(delivery, params, receipt)
     delivery.envelope.forgetJson()
   }
@@ -27,3 +28,5 @@ export function intake(
     for (const delivery of batch) take(delivery, nowMs)
   }
 }
+
+const isStored = ({ route }: RouteMatch): boolean => route.route.acknowledge === 'stored'

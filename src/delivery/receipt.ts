@@ -10,6 +10,8 @@ export type RouteResult = 'stored' | 'delivered' | 'filtered' | 'dead_lettered' 
  */
 export class Receipt {
   readonly delivery: Delivery
+  /** False where a route keeps it in memory alone: what its source wants kept with the message must not be kept either. */
+  isStoredByAll = true
   /** Of `performance.now()`. */
   readonly receivedMs: number
   readonly #link: LinkStats

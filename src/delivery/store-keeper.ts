@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises'
 import type { Log } from '../adapter/contract.ts'
 import type { StoreSettings } from '../config/types.ts'
 import { PermanentError } from '../errors.ts'
@@ -6,8 +7,8 @@ import type { StoreStatus } from '../telemetry/status.ts'
 import type { StoredRoute } from './stored-route.ts'
 
 const lookMs = 1_000
-/** Between two pieces while the store is full. */
-const roomMs = 200
+/** While the store is full and all that is in it is on its way. */
+const noneMs = 200
 /** Messages set aside in one go. */
 const pieceCount = 1_000
 /** Of the store's limit, what is freed in one go. */
@@ -21,7 +22,7 @@ export class StoreKeeper {
   readonly #byNumber: ReadonlyMap<number, StoredRoute>
   readonly #log: Log
   #timer: NodeJS.Timeout | undefined
-  #roomTimer: NodeJS.Timeout | undefined
+  #isStopped = false
   #why: string | undefined
   #last: StoreStatus | undefined
 
@@ -46,7 +47,7 @@ export class StoreKeeper {
 
   stop(): void {
     clearInterval(this.#timer)
-    clearInterval(this.#roomTimer)
+    this.#isStopped = true
   }
 
   /** Closes the store; its last figures can still be asked for. */
@@ -71,9 +72,8 @@ export class StoreKeeper {
 
   #onFull(isFull: boolean, why: string): void {
     this.#why = isFull ? why : undefined
-    clearInterval(this.#roomTimer)
     if (!isFull) return this.#log.info('the store has room again: sources are read on')
-    if (this.#settings.onFull === 'deadLetterOldest') return this.#makeRoomUntilThereIsSome()
+    if (this.#settings.onFull === 'deadLetterOldest') return void this.#makeRoom().catch(() => {}) // a store that has failed ends the process
     this.#log.warn(`the store is full, sources are held back: ${why}`, { code: 'STORE_FULL' })
   }
 
@@ -81,31 +81,32 @@ export class StoreKeeper {
     const { maxAgeMs } = this.#settings
     if (maxAgeMs !== undefined) {
       const error = new PermanentError('MESSAGE_EXPIRED', `it waited longer than store.maxAge (${maxAgeMs} ms)`)
-      this.#setAside(error, { receivedBefore: Date.now() - maxAgeMs })
+      this.#setAside(error, { receivedBefore: Date.now() - maxAgeMs }).catch(() => {})
     }
   }
 
-  #makeRoomUntilThereIsSome(): void {
-    this.#makeRoom()
-    this.#roomTimer = setInterval(() => this.#makeRoom(), roomMs).unref()
-  }
-
-  #makeRoom(): void {
+  /** Piece by piece, until those that are held back have found room. */
+  async #makeRoom(): Promise<void> {
     const error = new PermanentError('STORE_FULL', 'it was the oldest when the store was full')
-    this.#setAside(error, { maxBytes: this.#settings.maxBytes * pieceOfRoom })
+    while (this.#why !== undefined && !this.#isStopped) {
+      const count = await this.#setAside(error, { maxBytes: this.#settings.maxBytes * pieceOfRoom })
+      if (count === 0) await pause(noneMs, undefined, { ref: false })
+      else await this.#store.flushed().then(() => nextTurn()) // in that turn they are taken in
+    }
   }
 
-  /** What is on its way at this moment is left alone; what has just arrived is off the disk before. */
-  #setAside(error: PermanentError, which: { receivedBefore?: number; maxBytes?: number }): void {
+  /** How many; what is on its way at this moment is left alone, and what has just arrived is off the disk before. */
+  async #setAside(error: PermanentError, which: { receivedBefore?: number; maxBytes?: number }): Promise<number> {
     const { receivedBefore, maxBytes = Number.POSITIVE_INFINITY } = which
-    const setAside = () => {
-      let bytes = 0
-      for (const message of this.#store.outbox.oldest(pieceCount, receivedBefore)) {
-        if (bytes >= maxBytes) break
-        if (this.#byNumber.get(message.route)?.setAside(message, error)) bytes += message.bytes
-      }
+    await this.#store.flushed()
+    let [count, bytes] = [0, 0]
+    for (const message of this.#store.outbox.oldest(pieceCount, receivedBefore)) {
+      if (bytes >= maxBytes) break
+      if (!this.#byNumber.get(message.route)?.setAside(message, error)) continue
+      count += 1
+      bytes += message.bytes
     }
-    this.#store.flushed().then(setAside, () => {}) // a store that has failed ends the process
+    return count
   }
 
   /** Of messages whose route or target was taken out of the configuration. */

@@ -193,7 +193,8 @@ class Keeping implements Append, Resident, Offered {
     this.wanted = wanted
     this.key = route.order === 'none' ? undefined : keyOf(forwards, stored.bits.length)
     this.deduplicateMs = route.deduplicateMs
-    this.keep = delivery.keep === undefined ? undefined : { connection: route.from.connection, entry: delivery.keep }
+    const entry = receipt.isStoredByAll ? delivery.keep : undefined
+    this.keep = entry && { connection: route.from.connection, entry }
     this.#stored = stored
     this.#receipt = receipt
     this.#forwards = forwards

@@ -10,7 +10,7 @@ import { causeOf } from './sqlite-error.ts'
 /** Up to this size the file is checked at every start, beyond it only after a crash; about a second. */
 const alwaysCheckedBytes = 512 * 1024 ** 2
 /** Pages of 4 KiB in memory; negative: KiB. */
-const cacheSize = -8 * 1024
+const cacheSize = -4 * 1024
 
 /** The store carries the log over by itself, with care (see commit-queue.ts); SQLite steps in where it grows long all the same. */
 const backstopPages = 4096
