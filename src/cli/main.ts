@@ -58,7 +58,7 @@ function runCommand(): Command {
     .addHelpText('after', examples(['run', 'run bridge.yaml', 'run bridge.yaml --log-level debug --log-format json']))
     .action(async (config: string | undefined, options: RunOptions) => {
       const { run } = await import('./run.ts')
-      process.exitCode = await run(config, options)
+      process.exit(await run(config, options)) // all is settled and closed: no handle that is left may keep it alive
     })
 }
 

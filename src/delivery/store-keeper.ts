@@ -1,4 +1,3 @@
-import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises'
 import type { Log } from '../adapter/contract.ts'
 import type { StoreSettings } from '../config/types.ts'
 import { PermanentError } from '../errors.ts'
@@ -7,8 +6,8 @@ import type { StoreStatus } from '../telemetry/status.ts'
 import type { StoredRoute } from './stored-route.ts'
 
 const lookMs = 1_000
-/** While the store is full and all that is in it is on its way. */
-const noneMs = 200
+/** Between two pieces while the store is full. */
+const roomMs = 50
 /** Messages set aside in one go. */
 const pieceCount = 1_000
 /** Of the store's limit, what is freed in one go. */
@@ -22,7 +21,7 @@ export class StoreKeeper {
   readonly #byNumber: ReadonlyMap<number, StoredRoute>
   readonly #log: Log
   #timer: NodeJS.Timeout | undefined
-  #isStopped = false
+  #roomTimer: NodeJS.Timeout | undefined
   #why: string | undefined
   #last: StoreStatus | undefined
 
@@ -47,7 +46,7 @@ export class StoreKeeper {
 
   stop(): void {
     clearInterval(this.#timer)
-    this.#isStopped = true
+    clearInterval(this.#roomTimer)
   }
 
   /** Closes the store; its last figures can still be asked for. */
@@ -72,41 +71,40 @@ export class StoreKeeper {
 
   #onFull(isFull: boolean, why: string): void {
     this.#why = isFull ? why : undefined
+    clearInterval(this.#roomTimer)
     if (!isFull) return this.#log.info('the store has room again: sources are read on')
-    if (this.#settings.onFull === 'deadLetterOldest') return void this.#makeRoom().catch(() => {}) // a store that has failed ends the process
+    if (this.#settings.onFull === 'deadLetterOldest') return this.#makeRoomUntilThereIsSome()
     this.#log.warn(`the store is full, sources are held back: ${why}`, { code: 'STORE_FULL' })
   }
 
   #look(): void {
     const { maxAgeMs } = this.#settings
-    if (maxAgeMs !== undefined) {
-      const error = new PermanentError('MESSAGE_EXPIRED', `it waited longer than store.maxAge (${maxAgeMs} ms)`)
-      this.#setAside(error, { receivedBefore: Date.now() - maxAgeMs }).catch(() => {})
-    }
+    if (maxAgeMs === undefined) return
+    const error = new PermanentError('MESSAGE_EXPIRED', `it waited longer than store.maxAge (${maxAgeMs} ms)`)
+    this.#setAside(error, { receivedBefore: Date.now() - maxAgeMs })
   }
 
-  /** Piece by piece, until those that are held back have found room. */
-  async #makeRoom(): Promise<void> {
+  #makeRoomUntilThereIsSome(): void {
+    this.#makeRoom()
+    this.#roomTimer = setInterval(() => this.#makeRoom(), roomMs).unref()
+  }
+
+  #makeRoom(): void {
     const error = new PermanentError('STORE_FULL', 'it was the oldest when the store was full')
-    while (this.#why !== undefined && !this.#isStopped) {
-      const count = await this.#setAside(error, { maxBytes: this.#settings.maxBytes * pieceOfRoom })
-      if (count === 0) await pause(noneMs, undefined, { ref: false })
-      else await this.#store.flushed().then(() => nextTurn()) // in that turn they are taken in
-    }
+    this.#setAside(error, { maxBytes: this.#settings.maxBytes * pieceOfRoom })
   }
 
-  /** How many; what is on its way at this moment is left alone, and what has just arrived is off the disk before. */
-  async #setAside(error: PermanentError, which: { receivedBefore?: number; maxBytes?: number }): Promise<number> {
+  /** What is on its way at this moment is left alone; what has just arrived is off the disk before. */
+  #setAside(error: PermanentError, which: { receivedBefore?: number; maxBytes?: number }): void {
     const { receivedBefore, maxBytes = Number.POSITIVE_INFINITY } = which
-    await this.#store.flushed()
-    let [count, bytes] = [0, 0]
-    for (const message of this.#store.outbox.oldest(pieceCount, receivedBefore)) {
-      if (bytes >= maxBytes) break
-      if (!this.#byNumber.get(message.route)?.setAside(message, error)) continue
-      count += 1
-      bytes += message.bytes
+    const setAside = () => {
+      let bytes = 0
+      for (const message of this.#store.outbox.oldest(pieceCount, receivedBefore)) {
+        if (bytes >= maxBytes) break
+        if (this.#byNumber.get(message.route)?.setAside(message, error)) bytes += message.bytes
+      }
     }
-    return count
+    this.#store.flushed().then(setAside, () => {}) // a store that has failed ends the process
   }
 
   /** Of messages whose route or target was taken out of the configuration. */

@@ -78,6 +78,7 @@ function jestCommand(outputFile: string, hasBrokers: boolean): string[] {
     '--experimental-vm-modules',
     '--no-warnings=ExperimentalWarning',
     join(modules, 'jest/bin/jest.js'),
+    '--forceExit', // a handle that Node cannot close at its own end would keep it spinning
     '--json',
     `--outputFile=${outputFile}`,
     `--maxWorkers=${Math.max(2, Math.floor(availableParallelism() / 2))}`,

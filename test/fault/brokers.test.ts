@@ -1,0 +1,49 @@
+/** Each broker ends in its own way and comes back, again and again, under load both ways. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, expect, test } from '@jest/globals'
+import { startKafka } from '../support/brokers/kafka.ts'
+import { startMosquitto } from '../support/brokers/mosquitto.ts'
+import { startRabbitmq } from '../support/brokers/rabbitmq.ts'
+import type { OutletName } from '../support/fault/outlets.ts'
+import type { RoadVerdict } from '../support/fault/rig.ts'
+import { shakyRig, verdictText } from '../support/fault/shaky.ts'
+
+const restarts = 2
+/** Between two restarts, in milliseconds. */
+const calmMs = 2_000
+const start = { kafka: startKafka, amqp: startRabbitmq, mqtt: startMosquitto }
+
+const verdicts: RoadVerdict[] = []
+afterAll(() => {
+  process.stdout.write(verdictText(`${restarts} restarts of each broker`, verdicts))
+})
+
+async function restarted(protocol: OutletName): Promise<void> {
+  const broker = await start[protocol]()
+  const rig = await shakyRig({ protocol, address: broker.address })
+  try {
+    await rig.gateway.start()
+    rig.run()
+    for (let at = 0; at < restarts; at += 1) {
+      await sleep(calmMs)
+      await broker.restart()
+      await rig.gateway.ready()
+    }
+    await sleep(calmMs)
+    await rig.drain()
+    expect(await rig.deadLetters()).toEqual([])
+    expect(await rig.gateway.stop()).toEqual({ code: 0, signal: null })
+    const found = rig.verdicts(2 * restarts) // by source and target
+    verdicts.push(...found)
+    for (const verdict of found) expect(verdict).toMatchObject({ defects: [], examples: [] })
+  } finally {
+    await rig.close()
+    await broker.stop()
+  }
+}
+
+test.concurrent.each<[OutletName]>([['kafka'], ['amqp'], ['mqtt']])(
+  '%s restarts under load: nothing is lost, changed or out of order',
+  restarted,
+  400_000,
+)

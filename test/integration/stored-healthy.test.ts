@@ -1,0 +1,46 @@
+/** A target that keeps up: the store is written and never read back. Alone in its file, for it watches all reads. */
+import { expect, jest, test } from '@jest/globals'
+import { OutboxReader } from '../../src/store/outbox-reader.ts'
+import type { EndName } from '../support/peers.ts'
+import { eventually } from '../support/poll.ts'
+import { arrived, checkNothingLost, inScope, texts } from './delivery-fixture.ts'
+import { placeAt } from './delivery-places.ts'
+import { inletOf, inProcess, patientMs, road, type SourceName } from './stored-support.ts'
+
+test.each([
+  ['embedded', 'kafka'],
+  ['mqtt', 'amqp'],
+  ['amqp', 'mqtt'],
+  ['kafka', 'kafka'],
+] satisfies [SourceName, EndName][])(
+  'from %s to %s: 5,000 stored messages are delivered, and none is read back',
+  (from, to) =>
+    inScope(async (scope) => {
+      const reads = jest.spyOn(OutboxReader.prototype, 'read')
+      scope.after(() => reads.mockRestore())
+      const [source, target] = [await inletOf(scope, from), await placeAt(to)]
+      const gateway = await scope.gateway(inProcess(road(source, target))).ready()
+      const sent: string[] = []
+      for (let round = 1; round <= 25; round += 1) {
+        const some = texts(200)
+        await source.send(some)
+        sent.push(...some)
+        await eventually(() => gateway.route('road').delivered === sent.length, {
+          withinMs: patientMs,
+          what: `round ${round}`,
+        })
+      }
+      expect(reads).not.toHaveBeenCalled()
+      expect(gateway.route('road')).toMatchObject({
+        matched: 5_000,
+        delivered: 5_000,
+        waiting: 0,
+        deadLetteredTotal: 0,
+      })
+      const reader = await scope.use(target.reader())
+      await arrived(reader, sent, patientMs)
+      checkNothingLost(reader.got, sent)
+      expect(reader.got).toHaveLength(5_000)
+    }),
+  120_000,
+)

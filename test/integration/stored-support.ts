@@ -1,0 +1,124 @@
+/** What the tests of stored routes share: sources of every kind that say what they still own, and roads that are stored. */
+import { expect } from '@jest/globals'
+import amqplib from 'amqplib'
+import mqtt from 'mqtt'
+import { readinessView } from '../../src/admin/views.ts'
+import { brokerAddresses } from '../support/brokers/addresses.ts'
+import { GatewayProcess } from '../support/fault/gateway-process.ts'
+import type { TestGateway } from '../support/gateway.ts'
+import { eventually } from '../support/poll.ts'
+import { freePort } from '../support/ports.ts'
+import { type Scope, setKey } from './delivery-fixture.ts'
+import { committed, fresh, keyOf, type Place, placeAt, queueDepth } from './delivery-places.ts'
+
+export const sourceNames = ['mqtt', 'embedded', 'amqp', 'kafka'] as const
+export type SourceName = (typeof sourceNames)[number]
+
+/** Where messages come from. */
+export interface Inlet {
+  readonly connection: string
+  readonly from: string
+  /** Resolves when the broker, or the embedded broker, has them. */
+  send(texts: readonly string[]): Promise<void>
+  /** Resolves when the source's side owns none of so many messages, ever sent. */
+  acknowledged(count: number): Promise<void>
+}
+
+/** Longest wait for something that is sure to happen. */
+export const patientMs = 60_000
+
+export async function inletOf(scope: Scope, name: SourceName): Promise<Inlet> {
+  if (name === 'embedded') return embeddedInlet(scope)
+  const place = await placeAt(name)
+  const sender = await scope.use(place.sender())
+  const { connection, from } = place
+  return {
+    connection,
+    from,
+    send: (texts) => sender.send(texts),
+    acknowledged: (count) => owesNothing[name](place, count),
+  }
+}
+
+const owesNothing: Record<'mqtt' | 'amqp' | 'kafka', (place: Place, count: number) => Promise<void>> = {
+  mqtt: async () => {}, // Mosquitto does not tell; what is not acknowledged comes again at the next start
+  amqp: async ({ name }) => {
+    await eventually(async () => (await queueDepth(name)) === 0, { withinMs: patientMs, what: 'an empty queue' })
+  },
+  kafka: async (place, count) => {
+    const isCommitted = async () => (await committed(place)) === count
+    await eventually(isCommitted, { withinMs: patientMs, what: `${count} messages committed` })
+  },
+}
+
+/** `send` waits for the PUBACKs of the gateway itself. */
+async function embeddedInlet(scope: Scope): Promise<Inlet> {
+  const url = `mqtt://127.0.0.1:${await freePort()}`
+  return {
+    connection: `{ protocol: mqtt, listen: "${url}" }`,
+    from: 'topic: "dev/{key}", qos: 1',
+    async send(texts) {
+      const device = await mqtt.connectAsync(url, { protocolVersion: 4, reconnectPeriod: 0 }, false)
+      scope.after(() => device.endAsync(true))
+      await Promise.all(texts.map((text) => device.publishAsync(`dev/${keyOf(text)}`, text, { qos: 1 })))
+      await device.endAsync()
+    },
+    acknowledged: async () => {},
+  }
+}
+
+/** Connections and one stored route; `gateway` is what stands above them, e.g. `testGateway`. */
+export const road = (
+  source: Pick<Inlet, 'connection' | 'from'>,
+  target: Pick<Place, 'connection' | 'to'>,
+  more = '',
+): string => `
+connections: { source: ${source.connection}, target: ${target.connection} }
+routes:
+  - name: road
+    from: { connection: source, ${source.from} }
+    ${setKey}
+    to: [{ connection: target, ${target.to} }]
+    acknowledge: stored
+    ${more}
+`
+/** For a gateway of the test's own process. */
+export const inProcess = (yaml: string): string => `gateway: { id: ${fresh()}, drain: 5s, admin: false }\n${yaml}`
+
+/** For the real program; it is removed at the end. */
+export async function program(scope: Scope, yaml: string): Promise<GatewayProcess> {
+  const process = await GatewayProcess.create(yaml)
+  scope.after(() => process.remove())
+  return process
+}
+
+export const sourceIsUp = (gateway: TestGateway): Promise<unknown> =>
+  eventually(() => gateway.link('source', 'source').state === 'up', { withinMs: patientMs, what: 'the source' })
+
+/** The gateway takes messages in, and says that they wait for a target that is away. */
+export function expectBuffering(gateway: TestGateway, messages: number): void {
+  expect(readinessView(gateway.gateway.status())).toMatchObject({
+    status: 'ready',
+    waitingFor: [],
+    away: [{ connection: 'target', role: 'sink', reason: expect.stringMatching(/ECONNREFUSED|refused|connect/i) }],
+    stored: [{ route: 'road', messages }],
+  })
+}
+
+/** Messages with properties, for a queue. */
+export interface Letter {
+  readonly text: string
+  readonly properties?: amqplib.Options.Publish
+}
+
+/** Sends to a queue with properties that `Sender` has no words for. */
+export async function sendLetters(queue: string, letters: readonly Letter[]): Promise<void> {
+  const connection = await amqplib.connect(brokerAddresses().amqp)
+  try {
+    const channel = await connection.createConfirmChannel()
+    for (const { text, properties } of letters) channel.sendToQueue(queue, Buffer.from(text), properties)
+    await channel.waitForConfirms()
+  } finally {
+    await connection.close()
+  }
+}

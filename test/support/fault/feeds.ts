@@ -1,0 +1,284 @@
+/** Producers, one for each kind of source: each comes back by itself and sends again, in order, what was not acknowledged. */
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import amqplib, { type ChannelModel, type ConfirmChannel } from 'amqplib'
+import { Kafka, logLevel, type Producer } from 'kafkajs'
+import { brokerAddresses } from '../brokers/addresses.ts'
+import { eventually } from '../poll.ts'
+import { createTopics } from '../topics.ts'
+import { Device } from './device.ts'
+import type { MessageId } from './message.ts'
+import type { IssueLog } from './oracle.ts'
+import type { Pace } from './pace.ts'
+
+export const feedNames = ['embedded', 'mqtt', 'amqp', 'kafka'] as const
+export type FeedName = (typeof feedNames)[number]
+
+export interface FeedOptions {
+  /** Where the producer finds the broker; for `embedded`, where the gateway listens. Default: the shared broker. */
+  readonly address?: string
+  /** Where the gateway finds it, e.g. behind a proxy. Default: the same. */
+  readonly gatewayPort?: number
+  /** Further YAML of the gateway's connection, such as `keepalive: 2s`. */
+  readonly settings?: string
+  /** Size of a message. Default 128. */
+  readonly bytes?: number
+  /** Number of keys; for MQTT each has a connection of its own. Default 8. */
+  readonly keys?: number
+  /** Messages a device has in flight. Default 16. */
+  readonly window?: number
+}
+
+export interface Feed {
+  /** Names what it feeds: a topic, a queue. */
+  readonly name: string
+  /** YAML of the gateway's connection, and of `from` behind `connection: …`. */
+  readonly connection: string
+  readonly from: string
+  /** Issues messages at that pace until `pause`. */
+  run(log: IssueLog, pace: Pace): void
+  /** Issues no more; resolves when all that was issued is acknowledged. */
+  pause(withinMs?: number): Promise<void>
+  readonly reconnects: number
+  close(): Promise<unknown>
+}
+
+export function makeFeed(kind: FeedName, options: FeedOptions = {}): Promise<Feed> {
+  const makers = { embedded: deviceFeed, mqtt: deviceFeed, amqp: amqpFeed, kafka: kafkaFeed }
+  return makers[kind]({ ...options, isEmbedded: kind === 'embedded' })
+}
+
+type Made = FeedOptions & { readonly isEmbedded: boolean }
+export const fresh = (): string => `f${randomUUID().slice(0, 12)}`
+const tickMs = 10
+const pauseWithinMs = 60_000
+const more = (settings: string | undefined): string => (settings === undefined ? '' : `, ${settings}`)
+export const portOf = (address: string): number => Number(/:(\d+)\/?$/.exec(address)![1])
+export const atPort = (address: string, port: number | undefined): string =>
+  port === undefined ? address : address.replace(/:\d+(\/?)$/, `:${port}$1`)
+
+/** Devices that all publish below one topic. */
+async function deviceFeed(options: Made): Promise<Feed> {
+  const { isEmbedded, address = brokerAddresses().mqtt, keys = 8, bytes = 128, window = 16 } = options
+  const root = fresh()
+  const where = atPort(address, options.gatewayPort)
+  const devices: Device[] = []
+  let timer: NodeJS.Timeout | undefined
+  const begin = (log: IssueLog) => {
+    for (let at = devices.length; at < keys; at += 1) {
+      const key = `${root}-${at}`
+      const port = portOf(address)
+      devices.push(new Device({ port, key, clientId: key, topic: `${root}/${key}`, bytes, window }, log))
+    }
+  }
+  return {
+    name: root,
+    connection: `{ protocol: mqtt, ${isEmbedded ? 'listen' : 'url'}: "${where}"${more(options.settings)} }`,
+    from: `topic: "${root}/{key}", qos: 1`,
+    run(log, pace) {
+      begin(log)
+      let turn = 0
+      timer = setInterval(() => {
+        for (let at = 0; at < devices.length; at += 1) {
+          const device = devices[(turn + at) % devices.length]!
+          device.send(pace.take(device.room))
+        }
+        turn += 1
+      }, tickMs)
+    },
+    async pause(withinMs = pauseWithinMs) {
+      clearInterval(timer)
+      const busy = () => devices.filter((device) => !device.isIdle).length
+      await eventually(() => busy() === 0, { withinMs, what: `acknowledgements of ${root}` })
+    },
+    get reconnects() {
+      return devices.reduce((sum, device) => sum + Math.max(0, device.reconnects), 0)
+    },
+    async close() {
+      clearInterval(timer)
+      for (const device of devices) device.close()
+    },
+  }
+}
+
+type Message = MessageId & { readonly payload: Buffer }
+
+/** What producers to a broker share: a loop that issues, sends, and after a failure connects and sends the same again. */
+abstract class BrokerFeed {
+  readonly #keys: readonly string[]
+  readonly #bytes: number
+  readonly #name: string
+  #unacked: Message[] = []
+  #isWanted = false
+  #isClosed = false
+  #work: Promise<void> = Promise.resolve()
+  reconnects = 0
+
+  constructor(name: string, { keys = 8, bytes = 128 }: FeedOptions) {
+    this.#name = name
+    this.#bytes = bytes
+    this.#keys = Array.from({ length: keys }, (_, at) => `${name}-${at}`)
+  }
+
+  /** Sends all and resolves when the broker has all; on a new connection where the last one is lost. */
+  protected abstract sendAll(messages: readonly Message[]): Promise<void>
+  /** Leaves the connection for `sendAll` to make anew. */
+  protected abstract disconnect(): Promise<unknown>
+
+  run(log: IssueLog, pace: Pace): void {
+    this.#isWanted = true
+    this.#work = this.#loop(log, pace)
+  }
+
+  async #loop(log: IssueLog, pace: Pace): Promise<void> {
+    let turn = 0
+    while (!this.#isClosed && (this.#isWanted || this.#unacked.length > 0)) {
+      if (this.#isWanted && this.#unacked.length === 0) {
+        for (let left = pace.take(500); left > 0; left -= 1) {
+          this.#unacked.push(log.issue(this.#keys[turn++ % this.#keys.length]!, this.#bytes))
+        }
+      }
+      await this.#sendUnacked(log)
+      await sleep(tickMs)
+    }
+  }
+
+  async #sendUnacked(log: IssueLog): Promise<void> {
+    if (this.#unacked.length === 0) return
+    try {
+      await this.sendAll(this.#unacked)
+      for (const message of this.#unacked) log.acknowledge(message)
+      this.#unacked = []
+    } catch {
+      this.reconnects += 1
+      await this.disconnect().catch(() => {})
+      await sleep(100)
+    }
+  }
+
+  async pause(withinMs = pauseWithinMs): Promise<void> {
+    this.#isWanted = false
+    let isDone = false
+    void this.#work.then(() => {
+      isDone = true
+    })
+    await eventually(() => isDone, { withinMs, what: `acknowledgements of ${this.#name}` })
+  }
+
+  protected async end(): Promise<void> {
+    this.#isClosed = true
+    this.#isWanted = false
+    await this.disconnect().catch(() => {})
+    await this.#work
+  }
+}
+
+class AmqpFeed extends BrokerFeed implements Feed {
+  readonly name: string
+  readonly connection: string
+  readonly from: string
+  readonly #address: string
+  #link: { connection: ChannelModel; channel: ConfirmChannel } | undefined
+
+  constructor(options: FeedOptions) {
+    const name = fresh()
+    super(name, options)
+    this.name = name
+    this.#address = options.address ?? brokerAddresses().amqp
+    const url = atPort(this.#address, options.gatewayPort)
+    this.connection = `{ protocol: amqp, url: "${url}"${more(options.settings)} }`
+    this.from = `queue: ${name}`
+  }
+
+  protected async sendAll(messages: readonly Message[]): Promise<void> {
+    this.#link ??= await this.#dial()
+    const { channel, connection } = this.#link
+    const gone = new Promise<never>((_, reject) => connection.once('close', () => reject(new Error('closed'))))
+    gone.catch(() => {})
+    for (const { key, payload } of messages) {
+      channel.sendToQueue(this.name, payload, { persistent: true, headers: { key } })
+    }
+    await Promise.race([channel.waitForConfirms(), gone])
+  }
+
+  async #dial() {
+    const connection = await amqplib.connect(this.#address, { timeout: 5_000 })
+    connection.on('error', () => {})
+    const channel = await connection.createConfirmChannel()
+    channel.on('error', () => {})
+    return { connection, channel }
+  }
+
+  async declare(): Promise<this> {
+    this.#link = await this.#dial()
+    await this.#link.channel.assertQueue(this.name, { durable: true })
+    return this
+  }
+
+  protected async disconnect(): Promise<void> {
+    const link = this.#link
+    this.#link = undefined
+    await link?.connection.close()
+  }
+
+  async close(): Promise<void> {
+    await this.end()
+    const { channel, connection } = await this.#dial()
+    await channel.deleteQueue(this.name)
+    await connection.close()
+  }
+}
+
+class KafkaFeed extends BrokerFeed implements Feed {
+  readonly name: string
+  readonly connection: string
+  readonly from: string
+  readonly #kafka: Kafka
+  readonly #producer: Producer
+  #isConnected = false
+
+  constructor(options: FeedOptions) {
+    const name = fresh()
+    super(name, options)
+    this.name = name
+    const address = options.address ?? brokerAddresses().kafka[0]!
+    this.connection = `{ protocol: kafka, brokers: ["${atPort(address, options.gatewayPort)}"]${more(options.settings)} }`
+    this.from = `topic: ${name}, group: ${name}`
+    const retry = { retries: 2, initialRetryTime: 100 }
+    this.#kafka = new Kafka({ brokers: [address], logLevel: logLevel.NOTHING, requestTimeout: 5_000, retry })
+    this.#producer = this.#kafka.producer({ retry })
+  }
+
+  protected async sendAll(messages: readonly Message[]): Promise<void> {
+    if (!this.#isConnected) await this.#producer.connect()
+    this.#isConnected = true
+    await this.#producer.send({
+      topic: this.name,
+      messages: messages.map(({ key, payload }) => ({ key, value: payload })),
+    })
+  }
+
+  async declare(): Promise<this> {
+    const admin = this.#kafka.admin()
+    await admin.connect()
+    await createTopics(admin, [{ topic: this.name, numPartitions: 3 }])
+    await admin.disconnect()
+    return this
+  }
+
+  protected async disconnect(): Promise<void> {
+    this.#isConnected = false
+    await this.#producer.disconnect()
+  }
+
+  async close(): Promise<void> {
+    await this.end()
+    const admin = this.#kafka.admin()
+    await admin.connect()
+    await admin.deleteTopics({ topics: [this.name] })
+    await admin.disconnect()
+  }
+}
+
+const amqpFeed = (options: Made): Promise<Feed> => new AmqpFeed(options).declare()
+const kafkaFeed = (options: Made): Promise<Feed> => new KafkaFeed(options).declare()

@@ -1,0 +1,385 @@
+import { afterEach, describe, expect, jest, test } from '@jest/globals'
+import { delivered } from '../../../src/adapter/contract.ts'
+import { Dispatcher } from '../../../src/delivery/dispatcher.ts'
+import { Feed, type FeedOwner } from '../../../src/delivery/feed.ts'
+import type { Parcel } from '../../../src/delivery/parcel.ts'
+import { Residence, Room } from '../../../src/delivery/residence.ts'
+import { Starts } from '../../../src/delivery/starts.ts'
+import { StoredParcel, type StoredParcelOwner } from '../../../src/delivery/stored-parcel.ts'
+import { idOf, type Outbox, rankOf, type StoredMessage, sequenceOf } from '../../../src/store/contract.ts'
+import { message } from '../store/stores.ts'
+import { lost, ScriptedSink } from './scripted.ts'
+
+const nextTurn = () => new Promise((resolve) => setImmediate(resolve))
+async function until(isSo: () => boolean): Promise<void> {
+  for (let turn = 0; !isSo(); turn += 1) {
+    if (turn > 10_000) throw new Error('it never came')
+    await nextTurn()
+  }
+}
+
+type Row = { -readonly [Name in keyof StoredMessage]: StoredMessage[Name] }
+
+/** The outbox of one route, whose reads and marks are counted. */
+class FakeOutbox {
+  rows: Row[] = []
+  reads = 0
+  readonly marks: number[][] = []
+  recoveredUpTo = 0
+  #sequence = 0
+
+  add(text: string, { rank = 0, wanted = 1, starts = 0 } = {}): Row {
+    this.#sequence += 1
+    const envelope = message({ messageId: text, payload: Buffer.from(text), key: 'k' })
+    const basics = {
+      id: idOf(rank, this.#sequence),
+      route: 1,
+      bytes: 1,
+      envelope,
+      params: {},
+      receivedAt: 0,
+      requeues: 0,
+    }
+    const row = { ...basics, wanted, done: 0, starts, attempts: undefined }
+    this.rows.push(row)
+    this.rows.sort((a, b) => a.id - b.id)
+    return row
+  }
+
+  /** What is here was left by a process that died. */
+  crash(): void {
+    this.recoveredUpTo = this.#sequence
+  }
+
+  finish(id: number, bit: number): void {
+    const row = this.rows.find((one) => one.id === id)!
+    row.done |= bit
+    if ((row.wanted & ~row.done) === 0) this.rows.splice(this.rows.indexOf(row), 1)
+  }
+
+  read(_route: number, bit: number, { after, upTo, limit }: { after: number; upTo: number; limit: number }) {
+    this.reads += 1
+    const isMeant = ({ id, wanted, done }: Row) => id > after && id <= upTo && (wanted & ~done & bit) !== 0
+    return this.rows
+      .filter(isMeant)
+      .slice(0, limit)
+      .map((row) => ({ ...row }))
+  }
+
+  ends(): number[] {
+    const ends = new Map<number, number>()
+    for (const { id } of this.rows) ends.set(rankOf(id), Math.max(id, ends.get(rankOf(id)) ?? 0))
+    return [...ends].sort(([a], [b]) => b - a).map(([, id]) => id)
+  }
+
+  markStart(ids: readonly number[]): void {
+    this.marks.push(ids.map(sequenceOf))
+    for (const row of this.rows) if (ids.includes(row.id)) row.starts += 1
+  }
+}
+
+/** One target: a sink, its dispatcher, and what became of each message. */
+class Target implements StoredParcelOwner, FeedOwner {
+  readonly id = 'route/0/stored'
+  readonly order = 'key'
+  readonly retry = { attempts: 3, delayMs: 1, maxDelayMs: 1 }
+  readonly sink: ScriptedSink
+  readonly dispatcher: Dispatcher
+  readonly feed: Feed
+  readonly poisonous: string[] = []
+  readonly bit: number
+  /** Messages whose source may be told. */
+  taken = 0
+  readonly #outbox: FakeOutbox
+
+  constructor(outbox: FakeOutbox, { bit = 1, starts = new Starts(outbox as unknown as Outbox), maxBatch = 100 } = {}) {
+    this.#outbox = outbox
+    this.bit = bit
+    this.sink = new ScriptedSink({ maxBatch })
+    this.dispatcher = new Dispatcher(this.sink, () => {})
+    this.feed = new Feed({
+      outbox: outbox as unknown as Outbox,
+      route: 1,
+      bit,
+      dispatcher: this.dispatcher,
+      room: new Room(new Residence(2 ** 30)),
+      owner: this,
+      starts,
+      flushed: () => new Promise((resolve) => setImmediate(() => setImmediate(resolve))),
+    })
+  }
+
+  /** A message that has just been stored. */
+  offer(row: StoredMessage): void {
+    this.feed.offer(this.#parcelOf(row), { taken: () => (this.taken += 1) })
+  }
+
+  readBack(row: StoredMessage): boolean {
+    this.feed.handOut(this.#parcelOf(row))
+    return true
+  }
+  poisoned(row: StoredMessage): void {
+    this.poisonous.push(row.envelope.messageId)
+    this.#outbox.finish(row.id, this.bit)
+  }
+  confirmed(parcel: Parcel): void {
+    this.#outbox.finish((parcel as StoredParcel).message.id, this.bit)
+    this.feed.left(parcel as StoredParcel)
+  }
+  retried(parcel: Parcel): void {
+    this.feed.answered((parcel as StoredParcel).message.id)
+  }
+  failed(parcel: Parcel): void {
+    this.confirmed(parcel)
+  }
+  released(parcel: Parcel): void {
+    this.feed.left(parcel as StoredParcel)
+  }
+  parked(parcel: Parcel): void {
+    this.feed.parked(parcel as StoredParcel)
+  }
+  ended(): void {}
+
+  get sent(): readonly string[] {
+    return this.sink.sent
+  }
+
+  #parcelOf(row: StoredMessage): StoredParcel {
+    const outbound = { envelope: row.envelope, target: {}, format: undefined }
+    return new StoredParcel(this, outbound, 0, { ...row, hasAttempts: false })
+  }
+}
+
+afterEach(() => void jest.useRealTimers())
+
+const names = (count: number, first = 1): string[] => Array.from({ length: count }, (_, i) => `m${first + i}`)
+
+describe('feed of a target that keeps up', () => {
+  test('reads nothing back: a message goes on straight from memory', async () => {
+    const outbox = new FakeOutbox()
+    const target = new Target(outbox)
+    target.dispatcher.resume()
+    const sent = names(5_000)
+    for (const [i, text] of sent.entries()) {
+      target.offer(outbox.add(text, { rank: i % 3 }))
+      if (i % 50 === 0) await until(() => outbox.rows.length === 0)
+    }
+    await until(() => outbox.rows.length === 0)
+    expect(target.sent.toSorted()).toEqual(sent.toSorted())
+    expect(outbox.reads).toBe(0)
+  })
+
+  test('reads nothing while its hands are full; what is beyond slows its source, then waits on disk', async () => {
+    jest.useFakeTimers({ doNotFake: ['setImmediate', 'queueMicrotask', 'nextTick', 'performance'] })
+    const outbox = new FakeOutbox()
+    const target = new Target(outbox)
+    target.dispatcher.resume()
+    target.sink.isHolding = true
+    const sent = names(5_000)
+    for (const text of sent) target.offer(outbox.add(text))
+    const { taken } = target
+    expect({ inMemory: target.dispatcher.size, isBehind: target.feed.isBehind }).toEqual({
+      ...{ inMemory: taken, isBehind: false },
+    })
+    expect([1, taken, taken + 1, 5_000].every((sequence) => target.feed.has(idOf(0, sequence)))).toBe(true)
+    await nextTurn()
+    jest.advanceTimersByTime(100)
+    expect({ taken: target.taken, isBehind: target.feed.isBehind }).toEqual({ taken: 5_000, isBehind: true })
+    expect({ inMemory: target.dispatcher.size, reads: outbox.reads }).toEqual({ inMemory: taken, reads: 0 })
+    target.sink.isHolding = false
+    target.sink.held[0]!.answer(target.sink.held[0]!.texts.map(() => delivered))
+    await until(() => outbox.rows.length === 0)
+    expect(target.sent).toEqual(sent)
+    expect(outbox.reads).toBeGreaterThan(0)
+  })
+})
+
+describe('feed of a target that is slow', () => {
+  test('takes what it holds as soon as there is room, in order, and reads nothing', async () => {
+    jest.useFakeTimers({ doNotFake: ['setImmediate', 'queueMicrotask', 'nextTick', 'performance'] })
+    const outbox = new FakeOutbox()
+    const target = new Target(outbox)
+    target.dispatcher.resume()
+    target.sink.isHolding = true
+    for (const text of names(4_300)) target.offer(outbox.add(text))
+    await until(() => target.sink.held.length === 1)
+    target.sink.isHolding = false
+    target.sink.held[0]!.answer(target.sink.held[0]!.texts.map(() => delivered))
+    await until(() => outbox.rows.length === 0)
+    expect({ taken: target.taken, reads: outbox.reads, sent: target.sent }).toEqual({
+      ...{ taken: 4_300, reads: 0, sent: names(4_300) },
+    })
+    expect(jest.getTimerCount()).toBe(0)
+  })
+
+  test('that goes away has what was held wait on disk, behind what was on its way', async () => {
+    const outbox = new FakeOutbox()
+    const target = new Target(outbox)
+    target.dispatcher.resume()
+    target.sink.isHolding = true
+    for (const text of names(4_300)) target.offer(outbox.add(text))
+    await until(() => target.sink.held.length === 1)
+    const { held } = target.sink
+    target.sink.isHolding = false
+    held[0]!.answer(held[0]!.texts.map(() => lost))
+    await until(() => !target.dispatcher.isOpen && target.dispatcher.size === 0)
+    expect(target.taken).toBe(4_300)
+    const firstTry = target.sent.length
+    target.dispatcher.resume()
+    await until(() => outbox.rows.length === 0)
+    expect(target.sent.slice(firstTry)).toEqual(names(4_300))
+  })
+
+  test('does not send what is set aside before it was read, although a read still finds it', async () => {
+    const outbox = new FakeOutbox()
+    const target = new Target(outbox)
+    const rows = names(3).map((text) => outbox.add(text))
+    for (const row of rows) target.offer(row)
+    target.dispatcher.resume()
+    target.feed.skip(rows[1]!.id)
+    expect(rows.map(({ id }) => target.feed.has(id))).toEqual([false, true, false])
+    await until(() => outbox.rows.length === 1 && !target.feed.isBehind)
+    expect(target.sent).toEqual(['m1', 'm3'])
+  })
+})
+
+describe('feed of a target that is away', () => {
+  test('keeps nothing in memory; when it is back its messages come in order, new ones behind them', async () => {
+    const outbox = new FakeOutbox()
+    const target = new Target(outbox)
+    for (const text of names(2_000)) target.offer(outbox.add(text))
+    expect({ reads: outbox.reads, inMemory: target.dispatcher.size }).toEqual({ reads: 0, inMemory: 0 })
+    target.dispatcher.resume()
+    await until(() => target.sent.length > 600)
+    expect(target.sent.length).toBeLessThan(2_000)
+    for (const text of names(100, 2_001)) target.offer(outbox.add(text))
+    await until(() => outbox.rows.length === 0)
+    expect(target.sent).toEqual(names(2_100))
+  })
+
+  test('reads nothing more once it has caught up', async () => {
+    const outbox = new FakeOutbox()
+    const target = new Target(outbox)
+    for (const text of names(10)) target.offer(outbox.add(text))
+    target.dispatcher.resume()
+    await until(() => !target.feed.isBehind && outbox.rows.length === 0)
+    const { reads } = outbox
+    for (const text of names(100, 11)) target.offer(outbox.add(text))
+    await until(() => outbox.rows.length === 0)
+    expect(outbox.reads).toBe(reads)
+    expect(target.sent).toEqual(names(110))
+  })
+
+  test('forgets what was on its way when it went, and reads that again first', async () => {
+    const outbox = new FakeOutbox()
+    const target = new Target(outbox)
+    target.dispatcher.resume()
+    target.sink.script.set('m3', [lost])
+    for (const text of names(200)) target.offer(outbox.add(text))
+    await until(() => !target.dispatcher.isOpen && target.dispatcher.size === 0)
+    for (const text of names(100, 201)) target.offer(outbox.add(text))
+    const firstTry = target.sent.length
+    target.dispatcher.resume()
+    await until(() => outbox.rows.length === 0)
+    const again = target.sent.slice(firstTry)
+    expect(again).toEqual(names(298, 3)) // of the lane nothing counts that came behind the one that failed
+  })
+
+  test('higher ranks come first, those of one rank in order', async () => {
+    const outbox = new FakeOutbox()
+    const target = new Target(outbox)
+    for (const [i, rank] of [0, 5, 9, 0, 9, 5, 1].entries()) target.offer(outbox.add(`m${i}`, { rank }))
+    target.dispatcher.resume()
+    await until(() => outbox.rows.length === 0)
+    expect(target.sent).toEqual(['m2', 'm4', 'm1', 'm5', 'm6', 'm0', 'm3'])
+  })
+})
+
+describe('feed after a crash', () => {
+  test('hands out 128 at a time, marked before, and the next when all of them are answered', async () => {
+    const outbox = new FakeOutbox()
+    for (const text of names(300)) outbox.add(text)
+    outbox.crash()
+    const target = new Target(outbox, { maxBatch: 1_000 })
+    target.sink.isHolding = true
+    target.dispatcher.resume()
+    await until(() => target.sink.held.length === 1)
+    for (let turn = 0; turn < 5; turn += 1) await nextTurn()
+    expect(outbox.marks.map((ids) => ids.length)).toEqual([128])
+    expect(target.sink.held[0]!.texts).toEqual(names(128))
+    target.sink.isHolding = false
+    target.sink.held[0]!.answer(target.sink.held[0]!.texts.map(() => delivered))
+    await until(() => outbox.rows.length === 0)
+    expect(outbox.marks.map((ids) => ids.length)).toEqual([128, 128, 44])
+    expect(target.sent).toEqual(names(300))
+  })
+
+  test('what a start was noted for before goes alone, and after three such starts nowhere', async () => {
+    const outbox = new FakeOutbox()
+    for (const starts of [0, 1, 2, 3, 0]) outbox.add(`m${outbox.rows.length + 1}`, { starts })
+    outbox.crash()
+    const target = new Target(outbox)
+    target.dispatcher.resume()
+    await until(() => outbox.rows.length === 0)
+    expect(target.sink.batches).toEqual([['m1'], ['m2'], ['m3'], ['m5']])
+    expect(target.poisonous).toEqual(['m4'])
+    expect(outbox.marks).toEqual([[1], [2], [3], [5]])
+  })
+
+  test('new messages wait behind those that are handed out with care, then are not marked', async () => {
+    const outbox = new FakeOutbox()
+    for (const text of names(200)) outbox.add(text)
+    outbox.crash()
+    const target = new Target(outbox)
+    target.dispatcher.resume()
+    for (const text of names(100, 201)) target.offer(outbox.add(text))
+    await until(() => outbox.rows.length === 0)
+    expect(target.sent).toEqual(names(300))
+    expect(outbox.marks.flat()).toHaveLength(200)
+  })
+
+  test('a target that goes away again and again has its messages marked once: nobody died of them', async () => {
+    const outbox = new FakeOutbox()
+    for (const text of names(10)) outbox.add(text)
+    outbox.crash()
+    const target = new Target(outbox)
+    target.sink.script.set('m1', [lost, lost, lost, lost, lost])
+    for (let outage = 1; outage <= 5; outage += 1) {
+      target.dispatcher.resume()
+      await until(() => !target.dispatcher.isOpen && target.dispatcher.size === 0)
+    }
+    expect(outbox.rows.map(({ starts }) => starts)).toEqual(Array(10).fill(1))
+    target.dispatcher.resume()
+    await until(() => outbox.rows.length === 0)
+    expect(target.poisonous).toEqual([])
+    expect(target.sent.slice(-10)).toEqual(names(10))
+  })
+
+  test('of several targets whichever is first marks a message, also where another is away', async () => {
+    const outbox = new FakeOutbox()
+    for (const text of names(10)) outbox.add(text, { wanted: 7 })
+    outbox.crash()
+    const starts = new Starts(outbox as unknown as Outbox)
+    const [away, second, third] = [1, 2, 4].map((bit) => new Target(outbox, { bit, starts }))
+    second!.dispatcher.resume()
+    await until(() => second!.sent.length === 10)
+    third!.dispatcher.resume()
+    await until(() => third!.sent.length === 10)
+    expect(outbox.rows.map((row) => row.starts)).toEqual(Array(10).fill(1))
+    away!.dispatcher.resume()
+    await until(() => outbox.rows.length === 0)
+    expect([away, second, third].map((target) => target!.poisonous)).toEqual([[], [], []])
+    expect(outbox.marks.flat()).toHaveLength(10)
+  })
+})
+
+test('a feed that is stopped takes and reads no more', async () => {
+  const outbox = new FakeOutbox()
+  const target = new Target(outbox)
+  target.offer(outbox.add('m1'))
+  target.feed.stop()
+  target.dispatcher.resume()
+  target.offer(outbox.add('m2'))
+  await nextTurn()
+  expect({ sent: target.sent, reads: outbox.reads }).toEqual({ sent: [], reads: 0 })
+})
