@@ -13,8 +13,13 @@ const pageBytes = 2 * 1024 ** 2
 const cautiousCount = 128
 /** A target with its hands full slows its sources for so long; then their messages wait on disk. Milliseconds. */
 const holdMs = 100
-/** A message is set aside after so many starts that ended while it was handed out. */
-const maxStarts = 3
+/**
+ * What was handed out in a start that died goes alone in the next, and not before the gateway has been up so long: whoever
+ * kills it from outside again and again is then unlikely to hit the same message. Milliseconds.
+ */
+const aloneAfterMs = 2_000
+/** A message is set aside after one start that died while it was handed out among others, and three while it was alone. */
+const maxStarts = 4
 
 /** What a feed needs to hand a message on. */
 export interface FeedOwner {
@@ -63,6 +68,8 @@ export class Feed {
   /** Stored, their sources not yet told. */
   readonly #held = new Queue<Held>()
   #patience: NodeJS.Timeout | undefined
+  readonly #madeMs = performance.now()
+  #aloneTimer: NodeJS.Timeout | undefined
   /** Set aside, which is not yet on disk. */
   readonly #skipped = new Set<number>()
   /** Handed out again after a crash, and not yet answered. */
@@ -170,6 +177,7 @@ export class Feed {
   /** Nothing more is read or handed on. */
   stop(): void {
     this.#isStopped = true
+    clearTimeout(this.#aloneTimer)
     this.#loseHold()
   }
 
@@ -257,6 +265,7 @@ export class Feed {
     failpoint('feed.read')
     if (rows.length === 0) cursor.after = cursor.end
     const part = this.#takePart(rows)
+    if (part === undefined) return
     for (const row of part) {
       cursor.after = row.id
       this.#handOn(row)
@@ -264,15 +273,29 @@ export class Feed {
     this.#schedule()
   }
 
-  /** After a crash only as many as may be suspected of the next, and a suspect alone; their start is on disk before. */
-  #takePart(rows: readonly StoredMessage[]): readonly StoredMessage[] {
+  /**
+   * After a crash only as many as may be suspected of the next, and a suspect alone; their start is on disk before.
+   * Undefined: not yet.
+   */
+  #takePart(rows: readonly StoredMessage[]): readonly StoredMessage[] | undefined {
     const [first] = rows
     const starts = this.#starts
     if (first === undefined || !starts.isRecovered(first)) return rows
     const end = rows.findIndex((row, i) => i === cautiousCount || !starts.isRecovered(row) || starts.before(row) > 0)
+    if (end === 0 && !this.#isUpLongEnough()) return undefined
     const part = end === 0 ? [first] : rows.slice(0, end === -1 ? rows.length : end)
     starts.note(part.filter((row) => starts.before(row) < maxStarts))
     return part
+  }
+
+  #isUpLongEnough(): boolean {
+    const leftMs = this.#madeMs + aloneAfterMs - performance.now()
+    if (leftMs <= 0) return true
+    this.#aloneTimer ??= setTimeout(() => {
+      this.#aloneTimer = undefined // it may be a moment early
+      this.#schedule()
+    }, Math.ceil(leftMs))
+    return false
   }
 
   #handOn(row: StoredMessage): void {

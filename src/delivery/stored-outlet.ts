@@ -154,7 +154,8 @@ export class StoredOutlet implements StoredParcelOwner {
     const parcel = new StoredParcel(this, outbound, receivedMs, { ...row, hasAttempts: row.attempts !== undefined })
     parcel.attempts = attempts?.attempts ?? 0
     parcel.failures = attempts?.failures ?? 0
-    parcel.dueAt = attempts?.dueAt ?? 0
+    // no later than the longest delay from now: the clock may have been set back
+    parcel.dueAt = Math.min(attempts?.dueAt ?? 0, Date.now() + this.retry.maxDelayMs)
     return parcel
   }
 

@@ -9,6 +9,8 @@ import type { Tally } from './tally.ts'
 const slack = 0.05
 /** Without a reserve: as long as the file itself has so much unused room, messages may come in. */
 const freeInsideBytes = 2 * reserveBytes
+/** What the log may need besides the reserve; a reserve that leaves it no room would only fill the disk again. */
+const logBytes = 2 * reserveBytes
 
 /** Whether there is room for more: the limit of the configuration, and the disk's own. */
 export class Room implements Gate {
@@ -49,7 +51,7 @@ export class Room implements Gate {
   }
 
   #hasDiskAgain(): boolean {
-    if (roomIn(this.#directory) > reserveBytes && this.#reserve.make()) {
+    if (roomIn(this.#directory) > reserveBytes + logBytes && this.#reserve.make()) {
       this.isDiskFull = false
       this.#log.info('the disk has room again', { directory: this.#directory })
       return true

@@ -1,0 +1,168 @@
+import { expect, test } from '@jest/globals'
+import type { Delivery, Outcome } from '../../../src/adapter/contract.ts'
+import { DeadLetterOffice } from '../../../src/delivery/dead-letter-office.ts'
+import { Dispatcher } from '../../../src/delivery/dispatcher.ts'
+import { Receipt } from '../../../src/delivery/receipt.ts'
+import { Residence } from '../../../src/delivery/residence.ts'
+import { StoredOutlet } from '../../../src/delivery/stored-outlet.ts'
+import { StoredRoute } from '../../../src/delivery/stored-route.ts'
+import type { Envelope } from '../../../src/envelope/envelope.ts'
+import { PermanentError, RetryableError } from '../../../src/errors.ts'
+import type { CompiledRoute } from '../../../src/routing/router.ts'
+import { LinkStats, RouteStats, TargetStats } from '../../../src/telemetry/stats.ts'
+import { message, open, silent, temporaryDirectory } from '../store/stores.ts'
+import { ScriptedSink } from './scripted.ts'
+
+const nextTurn = () => new Promise((resolve) => setImmediate(resolve))
+const busyFor = (retryAfterMs: number): Outcome => ({
+  kind: 'retryable',
+  error: new RetryableError('TARGET_BUSY', 'busy', { retryAfterMs }),
+})
+
+/** A stored route with that many targets, each with a sink of its own, on the store of a directory. */
+function start(directory: string, targets = 1) {
+  const store = open(directory)
+  const names = Array.from({ length: targets }, (_, i) => `target-${i}`)
+  const { route: number, bits } = store.outbox.route('road', names)
+  const stats = new RouteStats(
+    'road',
+    names.map((name) => new TargetStats(name, 'test')),
+    true,
+  )
+  const deadLetters = new DeadLetterOffice({
+    ...{ route: 'road', store: store.deadLetters, log: silent },
+    forwarder: undefined,
+  })
+  const sinks = names.map(() => new ScriptedSink())
+  const dispatchers = sinks.map((sink) => new Dispatcher(sink, () => {}))
+  const forward = (envelope: Envelope) => ({ envelope, target: {}, format: undefined })
+  const forwardsOf = (envelope: Envelope) => names.map((_, index) => ({ index, outbound: forward(envelope) }))
+  const compiled = {
+    route: { order: 'key', deduplicateMs: undefined, from: { connection: 'source' } },
+    misses: { count: 0 },
+    decide: (envelope: Envelope) => ({ kind: 'forward', targets: forwardsOf(envelope) }),
+  } as unknown as CompiledRoute
+  const residence = new Residence(2 ** 30)
+  const { outbox } = store
+  const route = new StoredRoute({
+    ...{ compiled, outbox, stats, number, bits, hopsOf: () => 'here' },
+    outlets: (end) =>
+      names.map(
+        (name, index) =>
+          new StoredOutlet({
+            ...{ id: `road/${index}`, order: 'key', retry: { attempts: 3, delayMs: 1, maxDelayMs: 1 } },
+            ...{ index, bit: bits[index]!, number, outbox, residence, route: end, deadLetters, log: silent },
+            ...{ flushed: () => store.flushed(), dispatcher: dispatchers[index]!, stats: stats.targets[index]! },
+            addressOf: () => `test://${name}`,
+          }),
+      ),
+  })
+  const settled: string[] = []
+  const link = new LinkStats('source', 'test', 'source')
+  const keep = async (...texts: string[]) => {
+    for (const text of texts) {
+      const envelope = message({ messageId: text, payload: Buffer.from(text), key: 'k' })
+      const delivery: Delivery = { envelope, address: 'a', settle: (how) => void settled.push(`${text} ${how}`) }
+      route.keep(delivery, {}, new Receipt(delivery, 1, 0, link), forwardsOf(envelope))
+    }
+    await store.flushed()
+  }
+  const stop = async () => {
+    route.stop()
+    for (const dispatcher of dispatchers) dispatcher.stop()
+    await store.flushed()
+    store.close()
+  }
+  return { store, route, stats, sinks, dispatchers, settled, keep, stop }
+}
+
+async function until(isSo: () => boolean): Promise<void> {
+  const giveUpAt = Date.now() + 30_000
+  while (!isSo()) {
+    if (Date.now() > giveUpAt) throw new Error('it never came')
+    await nextTurn()
+  }
+}
+
+test('a source hears of its message when it is on disk, whether its target is away or not', async () => {
+  const { keep, settled, stats, sinks } = start(temporaryDirectory())
+  const keeping = keep('a', 'b')
+  expect({ settled, inFlight: stats.inFlight }).toEqual({ settled: [], inFlight: 2 })
+  await keeping
+  expect({ settled, waiting: stats.waiting }).toEqual({ settled: ['a accept', 'b accept'], waiting: 2 })
+  expect(sinks[0]!.sent).toEqual([])
+})
+
+test('attempts and the time that the target asked for outlive a restart', async () => {
+  const directory = temporaryDirectory()
+  const first = start(directory)
+  first.sinks[0]!.script.set('a', [busyFor(500)])
+  first.dispatchers[0]!.resume()
+  const sentAt = Date.now()
+  await first.keep('a')
+  await until(() => first.stats.targets[0]!.attemptsRetry === 1)
+  await first.stop()
+  const second = start(directory)
+  second.sinks[0]!.script.set('a', [busyFor(1), busyFor(1), busyFor(1)])
+  second.dispatchers[0]!.resume()
+  await until(() => second.sinks[0]!.sent.length === 1)
+  expect(Date.now() - sentAt).toBeGreaterThanOrEqual(500)
+  await until(() => second.stats.deadLetteredTotal === 1)
+  expect(second.sinks[0]!.sent).toEqual(['a', 'a'])
+  const page = { after: 0, limit: 10 }
+  expect(second.store.deadLetters.list({}, page)).toMatchObject([{ reason: 'max-attempts', attempts: 3 }])
+})
+
+test('a message that waits for its time holds those of its key behind it, after a restart too', async () => {
+  const directory = temporaryDirectory()
+  const first = start(directory)
+  first.sinks[0]!.script.set('a', [busyFor(300)])
+  first.dispatchers[0]!.resume()
+  await first.keep('a', 'b')
+  await until(() => first.stats.targets[0]!.attemptsRetry === 1)
+  await first.stop()
+  const second = start(directory)
+  second.dispatchers[0]!.resume()
+  await second.keep('c')
+  await until(() => second.stats.waiting === 0)
+  expect(second.sinks[0]!.sent).toEqual(['a', 'b', 'c'])
+})
+
+test('what one target has is not sent to it again after a restart, however long another is away', async () => {
+  const directory = temporaryDirectory()
+  const first = start(directory, 2)
+  first.dispatchers[0]!.resume()
+  await first.keep('a', 'b')
+  await until(() => first.stats.targets[0]!.delivered === 2)
+  await first.stop()
+  const second = start(directory, 2)
+  for (const dispatcher of second.dispatchers) dispatcher.resume()
+  await until(() => second.stats.waiting === 0)
+  expect(second.sinks.map(({ sent }) => sent)).toEqual([[], ['a', 'b']])
+  expect(second.stats).toMatchObject({ restored: 2, delivered: 2 })
+})
+
+test('a message that is set aside is not sent, although its target comes back in the same moment', async () => {
+  const { keep, route, sinks, dispatchers, stats, store } = start(temporaryDirectory())
+  await keep('a', 'b')
+  const [oldest] = store.outbox.oldest(1)
+  dispatchers[0]!.resume() // its feed reads in the next turn, and the store commits later
+  expect(route.setAside(oldest!, new PermanentError('STORE_FULL', 'it was the oldest'))).toBe(true)
+  expect(route.setAside(oldest!, new PermanentError('STORE_FULL', 'it was the oldest'))).toBe(false)
+  await until(() => stats.waiting === 0)
+  expect(sinks[0]!.sent).toEqual(['b'])
+  expect(stats).toMatchObject({ delivered: 1, deadLetteredTotal: 1 })
+  expect(store.deadLetters.count({})).toBe(1)
+})
+
+test('a message that is on its way is not set aside', async () => {
+  const { keep, route, sinks, dispatchers, stats, store } = start(temporaryDirectory())
+  dispatchers[0]!.resume()
+  sinks[0]!.isHolding = true
+  await keep('a')
+  await until(() => sinks[0]!.held.length === 1)
+  expect(route.setAside(store.outbox.oldest(1)[0]!, new PermanentError('STORE_FULL', 'full'))).toBe(false)
+  sinks[0]!.held[0]!.answer([{ kind: 'delivered' }])
+  await until(() => stats.waiting === 0)
+  expect(stats).toMatchObject({ delivered: 1, deadLetteredTotal: 0 })
+})
