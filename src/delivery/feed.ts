@@ -9,17 +9,14 @@ import type { StoredParcel } from './stored-parcel.ts'
 /** Messages in one read of the store: one turn of the event loop deals with them. */
 const pageCount = 512
 const pageBytes = 2 * 1024 ** 2
-/** After a crash: so many are handed out before the next, so that few are suspected if one of them was the cause. */
-const cautiousCount = 128
 /** A target with its hands full slows its sources for so long; then their messages wait on disk. Milliseconds. */
 const holdMs = 100
-/**
- * What was handed out in a start that died goes alone in the next, and not before the gateway has been up so long: whoever
- * kills it from outside again and again is then unlikely to hit the same message. Milliseconds.
- */
-const aloneAfterMs = 2_000
-/** A message is set aside after one start that died while it was handed out among others, and three while it was alone. */
-const maxStarts = 4
+/** After a crash messages are handed out in groups: of so many where none died with them, one, or more starts. */
+const groupCounts = [128, 16, 1] as const
+/** What the process outlives by so long, or what is answered, is innocent. Milliseconds. */
+const trialMs = 500
+/** A message is set aside after two starts that died while it was on its way among others, and three while it was alone. */
+const maxStarts = 5
 
 /** What a feed needs to hand a message on. */
 export interface FeedOwner {
@@ -68,8 +65,8 @@ export class Feed {
   /** Stored, their sources not yet told. */
   readonly #held = new Queue<Held>()
   #patience: NodeJS.Timeout | undefined
-  readonly #madeMs = performance.now()
-  #aloneTimer: NodeJS.Timeout | undefined
+  #trial: NodeJS.Timeout | undefined
+  #onTrial: readonly number[] = []
   /** Set aside, which is not yet on disk. */
   readonly #skipped = new Set<number>()
   /** Handed out again after a crash, and not yet answered. */
@@ -155,7 +152,17 @@ export class Feed {
 
   /** The process outlived it. */
   answered(id: number): void {
-    if (this.#unanswered.size > 0 && this.#unanswered.delete(id) && this.#unanswered.size === 0) this.#schedule()
+    if (this.#unanswered.size > 0 && this.#unanswered.delete(id) && this.#unanswered.size === 0) this.#endTrial()
+  }
+
+  /** The process has outlived those on trial: what is left of them is innocent, and the next are handed out. */
+  #endTrial(): void {
+    clearTimeout(this.#trial)
+    this.#trial = undefined
+    this.#unanswered.clear()
+    this.#starts.absolve(this.#onTrial)
+    this.#onTrial = []
+    this.#schedule()
   }
 
   /** The dispatcher has forgotten it for as long as the target is away. */
@@ -177,7 +184,7 @@ export class Feed {
   /** Nothing more is read or handed on. */
   stop(): void {
     this.#isStopped = true
-    clearTimeout(this.#aloneTimer)
+    clearTimeout(this.#trial)
     this.#loseHold()
   }
 
@@ -265,37 +272,28 @@ export class Feed {
     failpoint('feed.read')
     if (rows.length === 0) cursor.after = cursor.end
     const part = this.#takePart(rows)
-    if (part === undefined) return
     for (const row of part) {
       cursor.after = row.id
       this.#handOn(row)
     }
+    if (this.#trial !== undefined && this.#unanswered.size === 0) this.#endTrial()
     this.#schedule()
   }
 
-  /**
-   * After a crash only as many as may be suspected of the next, and a suspect alone; their start is on disk before.
-   * Undefined: not yet.
-   */
-  #takePart(rows: readonly StoredMessage[]): readonly StoredMessage[] | undefined {
+  /** After a crash a group at a time, of messages that are equally suspect; their start is on disk before. */
+  #takePart(rows: readonly StoredMessage[]): readonly StoredMessage[] {
     const [first] = rows
     const starts = this.#starts
     if (first === undefined || !starts.isRecovered(first)) return rows
-    const end = rows.findIndex((row, i) => i === cautiousCount || !starts.isRecovered(row) || starts.before(row) > 0)
-    if (end === 0 && !this.#isUpLongEnough()) return undefined
-    const part = end === 0 ? [first] : rows.slice(0, end === -1 ? rows.length : end)
-    starts.note(part.filter((row) => starts.before(row) < maxStarts))
+    const deaths = starts.before(first)
+    const most = groupCounts[deaths] ?? 1
+    const isOther = (row: StoredMessage) => !starts.isRecovered(row) || starts.before(row) !== deaths
+    const end = rows.findIndex((row, i) => i === most || isOther(row))
+    const part = end === -1 ? rows : rows.slice(0, end)
+    if (deaths >= maxStarts) return part
+    this.#onTrial = starts.note(part)
+    this.#trial = setTimeout(() => this.#endTrial(), trialMs)
     return part
-  }
-
-  #isUpLongEnough(): boolean {
-    const leftMs = this.#madeMs + aloneAfterMs - performance.now()
-    if (leftMs <= 0) return true
-    this.#aloneTimer ??= setTimeout(() => {
-      this.#aloneTimer = undefined // it may be a moment early
-      this.#schedule()
-    }, Math.ceil(leftMs))
-    return false
   }
 
   #handOn(row: StoredMessage): void {

@@ -23,11 +23,19 @@ export class Starts {
     return this.#noted.get(id) ?? starts
   }
 
-  /** On disk when it returns. */
-  note(messages: readonly StoredMessage[]): void {
+  /** On disk when it returns; the ids of those it was noted for now. */
+  note(messages: readonly StoredMessage[]): readonly number[] {
     const fresh = messages.filter(({ id }) => !this.#noted.has(id))
     for (const { id, starts } of fresh) this.#noted.set(id, starts)
-    if (fresh.length > 0) this.#outbox.markStart(fresh.map(({ id }) => id))
+    const ids = fresh.map(({ id }) => id)
+    if (ids.length > 0) this.#outbox.markStart(ids)
+    return ids
+  }
+
+  /** Takes the notes on those back that are still here: the process has outlived them. */
+  absolve(ids: readonly number[]): void {
+    const left = ids.filter((id) => this.#noted.has(id))
+    if (left.length > 0) this.#outbox.absolve(left)
   }
 
   /** The store has let go of it. */

@@ -1,7 +1,7 @@
 import type { Log, Outbound } from '../adapter/contract.ts'
 import { type GatewayError, PermanentError, RetryableError } from '../errors.ts'
 import { failpoint } from '../failpoint.ts'
-import type { DeadLetterReason, Outbox, StoredMessage } from '../store/contract.ts'
+import type { Attempts, DeadLetterReason, Outbox, StoredMessage } from '../store/contract.ts'
 import type { TargetStats } from '../telemetry/stats.ts'
 import type { DeadLetterOffice } from './dead-letter-office.ts'
 import type { Dispatcher } from './dispatcher.ts'
@@ -128,7 +128,8 @@ export class StoredOutlet implements StoredParcelOwner {
     if (delayMs === undefined) return
     stored.hasAttempts = true
     const { attempts, failures } = parcel
-    this.#outbox.attempted(stored.message.id, this.bit, { attempts, failures, dueAt: Date.now() + delayMs })
+    const notedAt = Date.now()
+    this.#outbox.attempted(stored.message.id, this.bit, { attempts, failures, dueAt: notedAt + delayMs, notedAt })
     failpoint('attempt.noted')
     if (error instanceof RetryableError) this.#sayWaiting(parcel, error)
   }
@@ -154,8 +155,7 @@ export class StoredOutlet implements StoredParcelOwner {
     const parcel = new StoredParcel(this, outbound, receivedMs, { ...row, hasAttempts: row.attempts !== undefined })
     parcel.attempts = attempts?.attempts ?? 0
     parcel.failures = attempts?.failures ?? 0
-    // no later than the longest delay from now: the clock may have been set back
-    parcel.dueAt = Math.min(attempts?.dueAt ?? 0, Date.now() + this.retry.maxDelayMs)
+    if (attempts !== undefined) parcel.dueAt = dueAgain(attempts)
     return parcel
   }
 
@@ -183,4 +183,10 @@ export class StoredOutlet implements StoredParcelOwner {
     if (!this.#waiting.isDue(target)) return
     this.#log.warn(`messages for ${target} wait: ${error.message}; trying again`, { target, code: error.code })
   }
+}
+
+/** Milliseconds since the epoch. Where the clock has been set back meanwhile, the whole delay from now. */
+function dueAgain({ dueAt, notedAt }: Attempts): number {
+  const nowEpochMs = Date.now()
+  return nowEpochMs < notedAt ? nowEpochMs + dueAt - notedAt : dueAt
 }

@@ -59,8 +59,9 @@ export interface Finish {
 export interface Attempts {
   readonly attempts: number
   readonly failures: number
-  /** Milliseconds since the epoch: not to be sent before. */
+  /** Milliseconds since the epoch: not to be sent before, and when that was said. */
   readonly dueAt: number
+  readonly notedAt: number
 }
 
 /** A message read back. */
@@ -118,6 +119,8 @@ export interface Outbox {
   wake(route: number, nowEpochMs: number): number
   /** Notes, committed at once, that these are handed out again by a process that follows one that died. */
   markStart(ids: readonly number[]): void
+  /** Takes that back: the process has outlived them. Goes with the next commit. */
+  absolve(ids: readonly number[]): void
   /** Ids up to this one were here when the store was opened after a process had died; 0 after a clean end. By sequence, see `sequenceOf`. */
   readonly recoveredUpTo: number
   /** The oldest messages of all routes, or of those received before a time. */

@@ -100,8 +100,28 @@ export class AttemptJob implements Job {
   }
 
   apply(): void {
-    const { attempts, failures, dueAt } = this.#attempts
-    this.#statement.run(this.#id, this.#bit, attempts, failures, dueAt)
+    const { attempts, failures, dueAt, notedAt } = this.#attempts
+    this.#statement.run(this.#id, this.#bit, attempts, failures, dueAt, notedAt)
+  }
+
+  done(): void {}
+}
+
+/** Messages that the process has outlived. */
+export class AbsolveJob implements Job {
+  readonly pace = 'soon'
+  readonly sizeBytes = 0
+  readonly #start: StatementSync
+  readonly #ids: readonly number[]
+
+  /** `start` adds to the starts of a message. */
+  constructor(start: StatementSync, ids: readonly number[]) {
+    this.#start = start
+    this.#ids = ids
+  }
+
+  apply(): void {
+    for (const id of this.#ids) this.#start.run(-1, id)
   }
 
   done(): void {}

@@ -47,7 +47,9 @@ export class OutboxReader {
     this.#nextDue = database.prepare(
       'SELECT due FROM outbox INDEXED BY waiting WHERE route = ? AND due > 0 ORDER BY due LIMIT 1',
     )
-    this.#attempts = database.prepare('SELECT id, bit, attempts, failures, due FROM attempts WHERE id BETWEEN ? AND ?')
+    this.#attempts = database.prepare(
+      'SELECT id, bit, attempts, failures, due, noted FROM attempts WHERE id BETWEEN ? AND ?',
+    )
     this.#lastBelow = database.prepare('SELECT id FROM outbox WHERE id < ? ORDER BY id DESC LIMIT 1')
     this.#fromRank = database.prepare(`SELECT ${columns} FROM outbox WHERE id >= ? AND id < ? ORDER BY id LIMIT ?`)
     this.#firstOfRank = database.prepare(
@@ -148,9 +150,9 @@ export class OutboxReader {
     const found = new Map<number, Map<number, Attempts>>()
     const ids = rows.map(({ id }) => id)
     for (const row of this.#attempts.iterate(Math.min(...ids), Math.max(...ids))) {
-      const { id, bit, attempts, failures, due } = row as Record<string, number>
+      const { id, bit, attempts, failures, due: dueAt, noted: notedAt } = row as Record<string, number>
       const ofMessage = found.get(id as number) ?? new Map<number, Attempts>()
-      ofMessage.set(bit as number, { attempts: attempts as number, failures: failures as number, dueAt: due as number })
+      ofMessage.set(bit as number, { attempts, failures, dueAt, notedAt } as Attempts)
       found.set(id as number, ofMessage)
     }
     return found

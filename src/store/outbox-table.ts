@@ -13,7 +13,15 @@ import {
 } from './contract.ts'
 import type { DeadLetterReason } from './dead-letters.ts'
 import type { KeptRows } from './kept-rows.ts'
-import { AppendJob, AttemptJob, bytesOfRow, FinishJob, type NewRow, type OutboxWriter } from './outbox-jobs.ts'
+import {
+  AbsolveJob,
+  AppendJob,
+  AttemptJob,
+  bytesOfRow,
+  FinishJob,
+  type NewRow,
+  type OutboxWriter,
+} from './outbox-jobs.ts'
 import { OutboxReader, type Page } from './outbox-reader.ts'
 import { Ranks } from './ranks.ts'
 import { encodeParams } from './record.ts'
@@ -43,7 +51,7 @@ export class OutboxTable implements Outbox, OutboxWriter, Participant {
   /** False in a process that only looked, or dealt with dead letters. */
   hasWorked = false
   /** Started in this process; a clean end takes that back. */
-  #started: number[] = []
+  readonly #started = new Set<number>()
 
   constructor(database: DatabaseSync, parts: { kept: KeptRows; queue: () => CommitQueue; wasClean: boolean }) {
     this.tally = new Tally(database)
@@ -105,8 +113,13 @@ export class OutboxTable implements Outbox, OutboxWriter, Participant {
     this.#queue().run(() => {
       for (const id of ids) this.#statements.start.run(1, id)
     })
-    for (const id of ids) this.#started.push(id)
+    for (const id of ids) this.#started.add(id)
     failpoint('start.marked')
+  }
+
+  absolve(ids: readonly number[]): void {
+    for (const id of ids) this.#started.delete(id)
+    this.#queue().add(new AbsolveJob(this.#statements.start, ids))
   }
 
   /** Nothing that was started killed this process. */
@@ -237,8 +250,9 @@ function prepare(database: DatabaseSync) {
     removeAttempts: database.prepare('DELETE FROM attempts WHERE id = ?'),
     moveAttempts: database.prepare('UPDATE attempts SET id = ? WHERE id = ?'),
     noteAttempt: database.prepare(
-      `INSERT INTO attempts (id, bit, attempts, failures, due) VALUES (?, ?, ?, ?, ?)
-       ON CONFLICT DO UPDATE SET attempts = excluded.attempts, failures = excluded.failures, due = excluded.due`,
+      `INSERT INTO attempts (id, bit, attempts, failures, due, noted) VALUES (?, ?, ?, ?, ?, ?)
+       ON CONFLICT DO UPDATE SET attempts = excluded.attempts, failures = excluded.failures, due = excluded.due,
+         noted = excluded.noted`,
     ),
     due: database.prepare(
       'SELECT id, key FROM outbox INDEXED BY waiting WHERE route = ? AND due > 0 AND due <= ? ORDER BY due, id LIMIT ?',

@@ -30,7 +30,7 @@ export const migrations: readonly string[] = [
 
   CREATE TABLE attempts (
     id INTEGER NOT NULL, bit INTEGER NOT NULL, attempts INTEGER NOT NULL, failures INTEGER NOT NULL,
-    due INTEGER NOT NULL,
+    due INTEGER NOT NULL, noted INTEGER NOT NULL,
     PRIMARY KEY (id, bit)
   ) WITHOUT ROWID;
 

@@ -93,7 +93,7 @@ scenario(
       .gateway(inProcess(`store: { maxBytes: 512KiB, onFull: deadLetterOldest }\n${road(source, target)}`))
       .ready()
     const reader = await scope.use(target.reader())
-    wire.slow(600)
+    wire.latency(50, 50)
     const sent = bulky(1_500)
     await source.send(sent)
     const stats = gateway.route('road')

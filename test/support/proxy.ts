@@ -129,8 +129,11 @@ class Wire {
   }
 
   reset(): void {
-    this.#client.resetAndDestroy()
-    this.#broker.resetAndDestroy()
+    for (const socket of [this.#client, this.#broker]) {
+      // one whose end is on its way would never close, and Node would wait for it for ever when it exits
+      if (socket.writableEnded) socket.destroy()
+      else socket.resetAndDestroy()
+    }
   }
 
   halfOpen(): void {

@@ -27,7 +27,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Running> {
   writeFileSync(file, asLines({ ...properties, ...options.properties }))
   const java = commandPath('java')
   const onClasspath = ['-cp', join(await kafkaLibrary(), '*')]
-  const clusterId = Buffer.from(randomUUID().replaceAll('-', ''), 'hex').toString('base64url')
+  const clusterId = `t${Buffer.from(randomUUID().replaceAll('-', ''), 'hex').toString('base64url').slice(1)}` // never with a dash in front: it would be taken for an option
   const format = ['kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', file]
   await promisify(execFile)(java, [...onClasspath, ...format])
   return await launch({

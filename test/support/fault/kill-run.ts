@@ -14,7 +14,7 @@ export interface KillPlan {
   readonly messages: number
   readonly random: Random
   readonly options?: RigOptions
-  /** Of the gateway's life once it is ready, in milliseconds. Default 200 to 1,500; each fourth life is 2 s longer. */
+  /** Of the gateway's life once it is ready, in milliseconds. Default 200 to 1,500. */
   readonly lifeMs?: readonly [least: number, most: number]
   /** No further kills or messages after that time, in milliseconds; default: none. */
   readonly giveUpAfterMs?: number
@@ -73,9 +73,7 @@ async function killAndRestart(rig: Rig, plan: KillPlan, startedAt: number): Prom
   const tell = () => plan.onProgress?.({ kills: rig.gateway.kills, issued: rig.issued, delivered: rig.delivered })
   const [least, most] = plan.lifeMs ?? [200, 1_500]
   while (rig.gateway.kills < plan.kills && !isLate()) {
-    // what a death has made suspect is sent again only by a gateway that has lived for two seconds
-    const moreMs = rig.gateway.kills % 4 === 3 ? 2_000 : 0
-    await sleep(plan.random.between(least, most) + moreMs)
+    await sleep(plan.random.between(least, most))
     await rig.gateway.kill()
     tell()
     for (const { feed, plan: road } of rig.roads) {

@@ -101,13 +101,13 @@ test('attempts are read back by bit, and go with the message', async () => {
   const directory = temporaryDirectory()
   const store = withRoute(['a', 'b'], directory)
   const [id = 0, other = 0] = await appended(store, { wanted: 3 }, { wanted: 1 })
-  store.outbox.attempted(id, 2, { attempts: 1, failures: 2, dueAt: 3 })
-  store.outbox.attempted(id, 2, { attempts: 2, failures: 3, dueAt: 4 })
+  store.outbox.attempted(id, 2, { attempts: 1, failures: 2, dueAt: 3, notedAt: 2 })
+  store.outbox.attempted(id, 2, { attempts: 2, failures: 3, dueAt: 4, notedAt: 2 })
   store.close()
   const again = withRoute(['a', 'b'], directory)
   const [first, second] = readAll(again)
   expect([first?.attempts, second?.attempts]).toEqual([
-    new Map([[2, { attempts: 2, failures: 3, dueAt: 4 }]]),
+    new Map([[2, { attempts: 2, failures: 3, dueAt: 4, notedAt: 2 }]]),
     undefined,
   ])
   expect(await finished(again, { id, wanted: 3, bits: 3, hasAttempts: true })).toEqual([undefined])
@@ -235,7 +235,7 @@ test('attempts of a message that is gone do not pass for those of a later one', 
   const store = withRoute(['a'], directory)
   const [id = 0] = await appended(store, {})
   await finished(store, { id })
-  store.outbox.attempted(id, 1, { attempts: 1, failures: 1, dueAt: 1 })
+  store.outbox.attempted(id, 1, { attempts: 1, failures: 1, dueAt: 1, notedAt: 2 })
   store.close()
   const again = withRoute(['a'], directory)
   expect(await appended(again, {})).toEqual([id])
@@ -303,13 +303,15 @@ test('a bit is free again once nothing waits for the target that had it', async 
   expect(bitsOf([...others.slice(1), 'x'])).not.toContain(1)
 })
 
-test('starts are counted for a process that follows one that died, and taken back by a clean end', async () => {
+test('starts are noted, and taken back for what the process outlives and by a clean end', async () => {
   const directory = temporaryDirectory()
   const store = withRoute(['a'], directory)
   const ids = await appended(store, {}, {})
   store.outbox.markStart(ids)
-  store.outbox.markStart(ids.slice(0, 1))
-  expect(readAll(store).map(({ starts }) => starts)).toEqual([2, 1])
+  expect(readAll(store).map(({ starts }) => starts)).toEqual([1, 1])
+  store.outbox.absolve(ids.slice(0, 1))
+  await store.flushed()
+  expect(readAll(store).map(({ starts }) => starts)).toEqual([0, 1])
   store.close()
   expect(readAll(withRoute(['a'], directory)).map(({ starts }) => starts)).toEqual([0, 0])
 })

@@ -152,7 +152,7 @@ onSmallDisk('on a full disk appends wait, and deliveries and dead letters are st
   for (let n = 0; n < 20; n++) deadLetter(store, () => calls.push('letter'))
   await store.flushed()
   expect(calls).toHaveLength(20)
-  store.outbox.attempted(ids[5] as number, 1, { attempts: 1, failures: 1, dueAt: 1 })
+  store.outbox.attempted(ids[5] as number, 1, { attempts: 1, failures: 1, dueAt: 1, notedAt: 2 })
   for (const id of [...ids]) expect(await finished(store, { id })).toEqual([undefined])
   await eventually(() => !store.isFull, { withinMs, what: 'appends go on in the room that was freed' })
   expect(readAll(store)).toHaveLength(1)
