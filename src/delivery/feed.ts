@@ -198,8 +198,10 @@ export class Feed {
 
   #leaveOnDisk(parcel: StoredParcel, message: Offered): void {
     this.#inMemory.delete(parcel.id)
-    this.#cursorOf(rankOf(parcel.id)).end = parcel.id
+    const cursor = this.#cursorOf(rankOf(parcel.id))
+    cursor.end = Math.max(cursor.end, parcel.id)
     message.taken()
+    if (this.#room.hasSlack) this.#schedule() // with nothing on its way, nobody else would
   }
 
   #takeHeld(): void {
@@ -252,7 +254,7 @@ export class Feed {
   }
 
   #schedule(): void {
-    if (this.#isScheduled || this.#isStopped || !this.isBehind) return
+    if (this.#isScheduled || this.#isStopped || !this.#dispatcher.isOpen || !this.isBehind) return
     this.#isScheduled = true
     setImmediate(() => {
       this.#isScheduled = false

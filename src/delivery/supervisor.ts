@@ -25,6 +25,7 @@ export async function supervise(
   log: Log,
   stop: AbortSignal,
 ): Promise<void> {
+  const teller = new Teller(link, log)
   let attempt = 0
   while (!stop.aborted) {
     let upSinceMs: number | undefined
@@ -34,13 +35,13 @@ export async function supervise(
       await Promise.race([withDeadline(open, openDeadlineMs, `opening ${link.connection}`), aborted(stop)])
       if (stop.aborted) break
       upSinceMs = performance.now()
-      changeState(link, 'up', undefined, log)
+      teller.is('up')
       await session(stop)
     } catch (error) {
       opening.abort() // one that is late must not take the place of its successor
       if (stop.aborted) break
       if (error instanceof PermanentError) throw error
-      changeState(link, 'down', messageOf(error), log, error)
+      teller.is('down', error)
     }
     await quietly(component.close())
     if (stop.aborted) break
@@ -49,7 +50,7 @@ export async function supervise(
     link.reconnects += 1
   }
   await quietly(component.close())
-  changeState(link, 'stopped', undefined, log)
+  teller.is('stopped')
 }
 
 /** The session of a source: it reads until told to stop or the connection is lost. */
@@ -75,17 +76,37 @@ export function sinkSession(
   }
 }
 
-function changeState(link: LinkStats, state: LinkStats['state'], error: string | undefined, log: Log, cause?: unknown) {
-  const isNews = link.state !== state || (state === 'down' && link.error !== error)
-  link.state = state
-  link.error = error
-  if (!isNews) return
-  link.since = Date.now()
-  const fields = { connection: link.connection, role: link.role }
-  if (state === 'up') log.info(`${link.connection} is connected as ${link.role}`, fields)
-  if (state === 'down') {
+/** Writes a link's state down, and says it once per change; of one outage each reason once, as two may take turns. */
+class Teller {
+  readonly #link: LinkStats
+  readonly #log: Log
+  readonly #said = new Set<string>()
+
+  constructor(link: LinkStats, log: Log) {
+    this.#link = link
+    this.#log = log
+  }
+
+  is(state: LinkStats['state'], cause?: unknown): void {
+    const link = this.#link
+    if (link.state !== state) {
+      link.since = Date.now()
+      this.#said.clear()
+    }
+    const error = state === 'down' ? messageOf(cause) : undefined
+    const isNews = link.state !== state || (error !== undefined && !this.#said.has(error))
+    link.state = state
+    link.error = error
+    if (!isNews) return
+    const fields = { connection: link.connection, role: link.role }
+    if (state === 'up') this.#log.info(`${link.connection} is connected as ${link.role}`, fields)
+    if (error === undefined) return
+    this.#said.add(error)
     const code = cause instanceof GatewayError ? { code: cause.code } : {}
-    log.warn(`${link.connection} is not available as ${link.role}: ${error}; trying again`, { ...fields, ...code })
+    this.#log.warn(`${link.connection} is not available as ${link.role}: ${error}; trying again`, {
+      ...fields,
+      ...code,
+    })
   }
 }
 

@@ -85,7 +85,9 @@ scenario('without a target of their own they are kept in the store, and the lane
   const reader = await scope.use(target.reader())
   const { refused, good } = await load(scope, source, 40)
   await eventually(() => gateway.link('source', 'source').settled === 40, { what: 'all settled' })
-  await eventually(() => reader.got.length >= 20, { what: 'the others' })
+  await eventually(() => reader.got.length >= 20 && gateway.letters().length >= 20, {
+    what: 'the letters and the others',
+  })
   expect(textsOf(reader.got)).toEqual(good.toSorted())
   const letters = gateway.letters()
   expect(letters.map(({ envelope }) => Buffer.from(envelope.payload ?? []).toString()).sort()).toEqual(

@@ -64,8 +64,10 @@ for (const protocol of endNames) {
       /** Load on both roads while `fault` happens. */
       const during = async (fault: () => Promise<void>) => {
         const loads = [await steadyLoad(scope, out.from), await steadyLoad(scope, into.from)] as const
-        const delivered = gateway.route('into').delivered
-        await eventually(() => gateway.route('into').delivered > delivered + 100, { what: 'load', withinMs: 20_000 })
+        const before = { into: gateway.route('into').delivered, 'out-of': gateway.route('out-of').delivered }
+        // both: a Kafka source that is still joining its group has more patience with a silent broker
+        const hasMoved = (road: keyof typeof before) => gateway.route(road).delivered > before[road] + 100
+        await eventually(() => hasMoved('into') && hasMoved('out-of'), { what: 'load', withinMs: 60_000 })
         await fault()
         await Promise.all(loads.map((load) => load.stop()))
         sent.out.push(...loads[0].confirmed)

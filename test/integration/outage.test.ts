@@ -68,14 +68,23 @@ async function checkBothWays(scope: Scope, ...roads: { from: Place; to: Place }[
 interface Own {
   readonly address: string
   readonly port: number | undefined
-  /** Away until `comeBack`. */
-  goAway(): Promise<void>
+  /** Away until `comeBack`; what these places hold, it must hold then too. */
+  goAway(places: readonly Place[]): Promise<void>
   comeBack(): Promise<void>
 }
 
 const ownBrokers: Record<EndName, (scope: Scope) => Promise<Own>> = {
   kafka: async (scope) => killed(await running(scope, startKafka())),
-  amqp: async (scope) => killed(await running(scope, startRabbitmq())),
+  amqp: async (scope) => {
+    const broker = await running(scope, startRabbitmq())
+    return {
+      ...killed(broker),
+      async goAway(places) {
+        await eventually(() => places.every(({ name }) => broker.remembers(name)), { what: 'queues written down' })
+        await broker.kill()
+      },
+    }
+  },
   /** Mosquitto writes its queues down when it is stopped in its own way: cut off, restarted, let in again. */
   mqtt: async (scope) => {
     const broker = await running(scope, startMosquitto())
@@ -94,7 +103,7 @@ const ownBrokers: Record<EndName, (scope: Scope) => Promise<Own>> = {
   },
 }
 
-async function running(scope: Scope, starting: Promise<Running>): Promise<Running> {
+async function running<T extends Running>(scope: Scope, starting: Promise<T>): Promise<T> {
   const broker = await starting
   scope.after(() => broker.stop())
   return broker
@@ -117,7 +126,7 @@ for (const protocol of endNames) {
       const before = [await steadyLoad(scope, out.from), await steadyLoad(scope, into.from)] as const
       await eventually(() => outlet.got.length > 300 && gateway.route('into').delivered > 300, { what: 'load' })
 
-      await own.goAway()
+      await own.goAway([out.from, into.to])
       const awayAt = performance.now()
       await eventually(() => linksDown(gateway.gateway.status()).length === 2, { what: 'both roles down' })
       await eventually(() => performance.now() - awayAt > 10_000, { withinMs: 15_000, what: '10 s of outage' })

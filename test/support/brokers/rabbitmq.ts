@@ -1,20 +1,29 @@
 import { randomUUID } from 'node:crypto'
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePorts } from '../ports.ts'
 import { answers } from './answers.ts'
 import { commandPath } from './install.ts'
 import { dataFolder, launch, type Running } from './process.ts'
 
+export interface RunningRabbitmq extends Running {
+  /**
+   * True when a kill does not make the node forget that durable queue. A declaration is answered before it is written,
+   * now and then by a second; a node that is killed in between loses the queue with all it has confirmed.
+   */
+  remembers(queue: string): boolean
+}
+
 /** A RabbitMQ node of its own, user guest; `conf` adds lines to its rabbitmq.conf. */
-export async function startRabbitmq(options: { conf?: readonly string[] } = {}): Promise<Running> {
+export async function startRabbitmq(options: { conf?: readonly string[] } = {}): Promise<RunningRabbitmq> {
   const [port, distributionPort, epmdPort] = (await freePorts(3)) as [number, number, number]
   const folder = dataFolder('rabbitmq')
   writeFileSync(join(folder, 'rabbitmq.conf'), [...(options.conf ?? []), ''].join('\n'))
   writeFileSync(join(folder, 'plugins'), '[].\n')
   const home = join(folder, 'home') // holds the cookie that Erlang makes
   mkdirSync(home)
-  return await launch({
+  const data = join(folder, 'data')
+  const node = await launch({
     name: 'RabbitMQ',
     command: '/bin/sh',
     // The port mapper would otherwise be started as a daemon that outlives the node.
@@ -28,7 +37,7 @@ export async function startRabbitmq(options: { conf?: readonly string[] } = {}):
       RABBITMQ_DIST_PORT: String(distributionPort),
       RABBITMQ_CONFIG_FILE: join(folder, 'rabbitmq.conf'),
       RABBITMQ_ENABLED_PLUGINS_FILE: join(folder, 'plugins'),
-      RABBITMQ_MNESIA_BASE: join(folder, 'data'),
+      RABBITMQ_MNESIA_BASE: data,
       RABBITMQ_LOG_BASE: join(folder, 'log'),
       RABBITMQ_LOGS: '-',
     },
@@ -37,6 +46,14 @@ export async function startRabbitmq(options: { conf?: readonly string[] } = {}):
     address: `amqp://guest:guest@127.0.0.1:${port}`,
     ready: () => answers({ port, request: protocolHeader, isAnswer: isConnectionStart, withinMs: 60_000 }),
   })
+  return { ...node, remembers: (queue) => metadataFiles(data).some((file) => readFileSync(file).includes(queue)) }
+}
+
+/** The log of what is declared, and the tables it is written to later. */
+function metadataFiles(data: string): string[] {
+  const entries = readdirSync(data, { withFileTypes: true, recursive: true })
+  const files = entries.filter((entry) => /^LATEST\.LOG$|^rabbit_durable_queue\./.test(entry.name))
+  return files.map((entry) => join(entry.parentPath, entry.name))
 }
 
 /** Debian's command on the PATH switches to another user; the script behind it runs as anyone. */
