@@ -235,6 +235,26 @@ describe('feed of a target that is slow', () => {
     expect(target.sent.slice(firstTry)).toEqual(names(4_300))
   })
 
+  test('that was away for a moment, with nothing left on its way, gets what was held all the same', async () => {
+    jest.useFakeTimers({ doNotFake: ['setImmediate', 'queueMicrotask', 'nextTick', 'performance'] })
+    const outbox = new FakeOutbox()
+    const target = new Target(outbox, { maxBatch: 10_000 })
+    target.dispatcher.resume()
+    target.sink.isHolding = true
+    for (const text of names(2_000)) target.offer(outbox.add(text))
+    await until(() => target.sink.held.length === 1)
+    target.dispatcher.suspend()
+    target.sink.isHolding = false
+    const [send] = target.sink.held
+    send!.answer(send!.texts.map(() => delivered))
+    await until(() => target.dispatcher.size === 0)
+    target.dispatcher.resume()
+    expect(target.taken).toBeLessThan(2_000)
+    jest.advanceTimersByTime(100)
+    await until(() => outbox.rows.length === 0)
+    expect(target.sent).toEqual(names(2_000))
+  })
+
   test('does not send what is set aside before it was read, although a read still finds it', async () => {
     const outbox = new FakeOutbox()
     const target = new Target(outbox)
