@@ -4,5 +4,8 @@ export function fullJitterMs(attempt: number, limits: { delayMs: number; maxDela
   return Math.ceil(Math.random() * ceiling)
 }
 
+/** A timer holds no longer delay. */
+export const longestTimerMs = 2 ** 31 - 1
+
 /** What the supervisor waits between two attempts to connect. */
 export const reconnectLimits = { delayMs: 100, maxDelayMs: 30_000 } as const

@@ -82,10 +82,12 @@ export class DeadLetterForwarder implements ParcelOwner {
   #send(): void {
     if (this.#isStopped || this.#underWay >= maxUnderWay) return
     const query = { route: this.#route, toForward: true }
-    for (const letter of this.#store.list(query, { after: this.#after, limit: maxUnderWay - this.#underWay })) {
+    const letters = this.#store.list(query, { after: this.#after, limit: maxUnderWay - this.#underWay })
+    for (const letter of letters) {
       this.#after = letter.id
       this.#sendOne(letter)
     }
+    if (letters.length > 0) this.wake() // of these some may have been refused at once
   }
 
   #sendOne(letter: StoredDeadLetter): void {

@@ -2,7 +2,7 @@ import type { Outbound, Outcome, Sink } from '../adapter/contract.ts'
 import { withDeadline } from '../adapter/deadline.ts'
 import { type GatewayError, messageOf, PermanentError, RetryableError } from '../errors.ts'
 import { failpoint } from '../failpoint.ts'
-import { fullJitterMs } from './backoff.ts'
+import { fullJitterMs, longestTimerMs } from './backoff.ts'
 import { type Lane, Lanes } from './lanes.ts'
 import { isExpired, type Parcel } from './parcel.ts'
 import { Queue } from './queue.ts'
@@ -107,13 +107,13 @@ export class Dispatcher {
   /** The gateway is about to stop: what is on disk and not under way stays there; what is under way is waited for. */
   settle(): void {
     this.#isSettling = true
-    this.#parkAll()
+    this.#parkAll(this.#lanes.giveUpWhere(isParkable))
   }
 
   /** The gateway stops: what is not under way goes back to its source. */
   stop(): void {
     this.#isStopped = true
-    for (const parcel of [...this.#lanes.takeAll(), ...this.#urgent.takeAll(), ...this.#ready.takeAll()]) {
+    for (const parcel of [...this.#lanes.giveUpWhere(isAny), ...this.#urgent.takeAll(), ...this.#ready.takeAll()]) {
       parcel.owner.released(parcel)
     }
   }
@@ -124,11 +124,10 @@ export class Dispatcher {
    */
   #park(): void {
     if (this.#isOpen || this.#sends.length > 0) return
-    this.#parkAll()
+    this.#parkAll(this.#lanes.takeWhere(isParkable))
   }
 
-  #parkAll(): void {
-    const parked = this.#lanes.takeWhere(isParkable)
+  #parkAll(parked: Parcel[]): void {
     for (const queue of [this.#urgent, this.#ready]) {
       for (const parcel of queue.takeAll()) {
         if (isParkable(parcel)) parked.push(parcel)
@@ -222,6 +221,7 @@ export class Dispatcher {
   }
 
   #finish(parcel: Parcel, outcome: Outcome, { nowMs, isOld }: { nowMs: number; isOld: boolean }): void {
+    if (this.#lanes.isGivenUp(parcel)) return this.#giveBack(parcel)
     const lane = this.#lanes.isEmpty ? undefined : this.#lanes.of(parcel)
     // One before it in its lane failed: it is sent again behind that one, whatever became of it.
     if (lane !== undefined && lane.state !== 'underway' && !this.#isStopped) return void lane.waiting.push(parcel)
@@ -234,7 +234,7 @@ export class Dispatcher {
   #retry(parcel: Parcel, error: RetryableError, isOld: boolean): void {
     parcel.failures += 1
     if (error.countsAsAttempt) parcel.attempts += 1
-    if (this.#isStopped) return parcel.owner.released(parcel)
+    if (this.#isStopped) return this.#giveBack(parcel)
     if (error.countsAsAttempt && parcel.attempts >= parcel.owner.retry.attempts) {
       parcel.owner.failed(parcel, error)
       const lane = this.#lanes.of(parcel)
@@ -245,7 +245,7 @@ export class Dispatcher {
       ? undefined
       : (error.retryAfterMs ?? fullJitterMs(parcel.failures, parcel.owner.retry))
     parcel.owner.retried(parcel, error, delayMs)
-    if (this.#isSettling && isParkable(parcel)) return parcel.owner.parked?.(parcel)
+    if (this.#isSettling && isParkable(parcel)) return this.#giveBack(parcel)
     const lane = this.#lanes.hold(parcel, error.isOutage ? 'outage' : 'backoff', this.#lastSend)
     lane.waiting.push(parcel)
     if (error.isOutage && isOld && this.#isOpen)
@@ -254,12 +254,20 @@ export class Dispatcher {
     else this.#backOff(lane, delayMs)
   }
 
+  /** As the gateway ends: the next one sends it. */
+  #giveBack(parcel: Parcel): void {
+    this.#lanes.giveUp(parcel)
+    if (!this.#isStopped && isParkable(parcel)) parcel.owner.parked?.(parcel)
+    else parcel.owner.released(parcel)
+  }
+
   #backOff(lane: Lane, delayMs: number): void {
-    lane.timer = setTimeout(() => {
+    const whenDue = () => {
       lane.isDue = true
       this.#freeLanes()
       this.#schedule()
-    }, delayMs)
+    }
+    lane.timer = setTimeout(whenDue, Math.min(delayMs, longestTimerMs))
   }
 
   #breakOff(error: GatewayError): void {
@@ -283,6 +291,8 @@ export class Dispatcher {
 
 /** Higher ranks first; within a rank as they came. */
 const byPlace = (a: Parcel, b: Parcel): number => b.rank - a.rank || a.seq - b.seq
+
+const isAny = (): boolean => true
 
 const isParkable = (parcel: Parcel): boolean => parcel.owner.parked !== undefined
 

@@ -15,6 +15,8 @@ const holdMs = 100
 const groupCounts = [128, 16, 1] as const
 /** What the process outlives by so long, or what is answered, is innocent. Milliseconds. */
 const trialMs = 500
+/** Until a disk that was full to its last byte is tried again. Milliseconds. */
+const fullDiskMs = 1_000
 /** A message is set aside after two starts that died while it was on its way among others, and three while it was alone. */
 const maxStarts = 5
 
@@ -111,7 +113,10 @@ export class Feed {
    * the target before anything has to be read back.
    */
   offer(parcel: StoredParcel, message: Offered): void {
-    if (this.#isStopped || !this.#dispatcher.isOpen || this.isBehind) return this.#leaveOnDisk(parcel, message)
+    if (this.#isStopped || !this.#dispatcher.isOpen || this.isBehind) {
+      this.#loseHold() // what came before it must not come to be read, or handed on, behind it
+      return this.#leaveOnDisk(parcel, message)
+    }
     if (this.#held.size === 0 && !this.#room.isFull) return this.#take(parcel, message)
     const heldMs = performance.now()
     this.#held.push({ parcel, message, heldMs })
@@ -174,6 +179,7 @@ export class Feed {
 
   /** The store has more than this feed was told of. */
   refresh(): void {
+    this.#loseHold()
     for (const end of this.#outbox.ends(this.#route)) {
       const cursor = this.#cursorOf(rankOf(end))
       cursor.end = Math.max(cursor.end, end)
@@ -190,7 +196,7 @@ export class Feed {
 
   #take(parcel: StoredParcel, message: Offered): void {
     const cursor = this.#cursorOf(rankOf(parcel.id))
-    cursor.end = parcel.id
+    cursor.end = Math.max(cursor.end, parcel.id)
     cursor.after = parcel.id
     this.handOut(parcel)
     message.taken()
@@ -266,6 +272,7 @@ export class Feed {
   #load(): void {
     if (this.#isStopped || this.#isRewinding || !this.#dispatcher.isOpen) return
     if (this.#room.isFull || this.#unanswered.size > 0) return
+    if (this.#outbox.isBacklogged) return this.#loadLater()
     const cursor = this.#cursors.find(isUnread)
     if (cursor === undefined) return
     const limit = Math.min(pageCount, this.#room.left)
@@ -274,6 +281,7 @@ export class Feed {
     failpoint('feed.read')
     if (rows.length === 0) cursor.after = cursor.end
     const part = this.#takePart(rows)
+    if (part === undefined) return this.#loadLater()
     for (const row of part) {
       cursor.after = row.id
       this.#handOn(row)
@@ -282,8 +290,13 @@ export class Feed {
     this.#schedule()
   }
 
-  /** After a crash a group at a time, of messages that are equally suspect; their start is on disk before. */
-  #takePart(rows: readonly StoredMessage[]): readonly StoredMessage[] {
+  /** The disk is full, and what would make room cannot be written either: no more is read until it can. */
+  #loadLater(): void {
+    setTimeout(() => this.#schedule(), fullDiskMs)
+  }
+
+  /** After a crash a group at a time, of messages that are equally suspect; undefined when their start cannot be noted now. */
+  #takePart(rows: readonly StoredMessage[]): readonly StoredMessage[] | undefined {
     const [first] = rows
     const starts = this.#starts
     if (first === undefined || !starts.isRecovered(first)) return rows
@@ -293,7 +306,9 @@ export class Feed {
     const end = rows.findIndex((row, i) => i === most || isOther(row))
     const part = end === -1 ? rows : rows.slice(0, end)
     if (deaths >= maxStarts) return part
-    this.#onTrial = starts.note(part)
+    const noted = starts.note(part)
+    if (noted === undefined) return undefined
+    this.#onTrial = noted
     this.#trial = setTimeout(() => this.#endTrial(), trialMs)
     return part
   }

@@ -18,6 +18,8 @@ export interface Lane {
 /** The lanes that wait. While none does, a message costs one look at `isEmpty`. */
 export class Lanes {
   readonly #lanes = new Map<string, Lane>()
+  /** Given up at the end of the gateway, with a message that was not delivered. */
+  readonly #givenUp = new Set<string>()
 
   get isEmpty(): boolean {
     return this.#lanes.size === 0
@@ -68,9 +70,21 @@ export class Lanes {
     return such.flatMap((lane) => this.letGo(lane))
   }
 
-  /** Everything that waits, in its first order; no lane remains. */
-  takeAll(): Parcel[] {
-    const all = [...this.#lanes.values()].flatMap((lane) => this.letGo(lane))
-    return all.sort((a, b) => a.seq - b.seq)
+  /** The same at the end of the gateway, in the first order; see `isGivenUp`. */
+  giveUpWhere(isSuch: (parcel: Parcel) => boolean): Parcel[] {
+    for (const { name, state, waiting } of this.#lanes.values()) {
+      if (state !== 'underway' && waiting[0] !== undefined && isSuch(waiting[0])) this.#givenUp.add(name)
+    }
+    return this.takeWhere(isSuch).sort((a, b) => a.seq - b.seq)
+  }
+
+  /** Its message failed while the gateway ends. */
+  giveUp(parcel: Parcel): void {
+    this.#givenUp.add(parcel.lane)
+  }
+
+  /** True when one before it in its lane goes back undelivered: then it must too, whatever its target said. */
+  isGivenUp(parcel: Parcel): boolean {
+    return this.#givenUp.size > 0 && this.#givenUp.has(parcel.lane)
   }
 }

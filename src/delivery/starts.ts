@@ -1,3 +1,4 @@
+import { RetryableError } from '../errors.ts'
 import { type Outbox, type StoredMessage, sequenceOf } from '../store/contract.ts'
 
 /**
@@ -23,19 +24,23 @@ export class Starts {
     return this.#noted.get(id) ?? starts
   }
 
-  /** On disk when it returns; the ids of those it was noted for now. */
-  note(messages: readonly StoredMessage[]): readonly number[] {
+  /** On disk when it returns; the ids of those it was noted for now. Undefined when the disk is full and nothing is noted. */
+  note(messages: readonly StoredMessage[]): readonly number[] | undefined {
     const fresh = messages.filter(({ id }) => !this.#noted.has(id))
-    for (const { id, starts } of fresh) this.#noted.set(id, starts)
     const ids = fresh.map(({ id }) => id)
-    if (ids.length > 0) this.#outbox.markStart(ids)
+    try {
+      if (ids.length > 0) this.#outbox.markStart(ids)
+    } catch (error) {
+      if (error instanceof RetryableError) return undefined
+      throw error
+    }
+    for (const { id, starts } of fresh) this.#noted.set(id, starts)
     return ids
   }
 
-  /** Takes the notes on those back that are still here: the process has outlived them. */
+  /** Takes the notes back: the process has outlived them. */
   absolve(ids: readonly number[]): void {
-    const left = ids.filter((id) => this.#noted.has(id))
-    if (left.length > 0) this.#outbox.absolve(left)
+    if (ids.length > 0) this.#outbox.absolve(ids)
   }
 
   /** The store has let go of it. */

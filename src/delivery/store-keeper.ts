@@ -1,7 +1,7 @@
 import type { Log } from '../adapter/contract.ts'
 import type { StoreSettings } from '../config/types.ts'
 import { PermanentError } from '../errors.ts'
-import type { Store } from '../store/contract.ts'
+import { type Store, sequenceOf } from '../store/contract.ts'
 import type { StoreStatus } from '../telemetry/status.ts'
 import type { StoredRoute } from './stored-route.ts'
 
@@ -10,15 +10,15 @@ const lookMs = 1_000
 const roomMs = 50
 /** Messages set aside in one go. */
 const pieceCount = 1_000
-/** Of the store's limit, what is freed in one go. */
+/** What is freed in one go: a part of the store's limit, and at most so many bytes. */
 const pieceOfRoom = 0.1
+const pieceBytes = 16 * 1024 ** 2
 
 /** Looks after the store's limits, and tells how it stands. */
 export class StoreKeeper {
   readonly #store: Store
   readonly #settings: StoreSettings
   readonly #routes: ReadonlyMap<string, StoredRoute>
-  readonly #byNumber: ReadonlyMap<number, StoredRoute>
   readonly #log: Log
   #timer: NodeJS.Timeout | undefined
   #roomTimer: NodeJS.Timeout | undefined
@@ -34,7 +34,6 @@ export class StoreKeeper {
     this.#store = parts.store
     this.#settings = parts.settings
     this.#routes = parts.routes
-    this.#byNumber = new Map([...parts.routes.values()].map((route) => [route.number, route]))
     this.#log = parts.log
   }
 
@@ -91,20 +90,30 @@ export class StoreKeeper {
 
   #makeRoom(): void {
     const error = new PermanentError('STORE_FULL', 'it was the oldest when the store was full')
-    this.#setAside(error, { maxBytes: this.#settings.maxBytes * pieceOfRoom })
+    this.#setAside(error, { maxBytes: Math.min(pieceBytes, this.#settings.maxBytes * pieceOfRoom) })
   }
 
   /** What is on its way at this moment is left alone; what has just arrived is off the disk before. */
   #setAside(error: PermanentError, which: { receivedBefore?: number; maxBytes?: number }): void {
-    const { receivedBefore, maxBytes = Number.POSITIVE_INFINITY } = which
+    const { receivedBefore, maxBytes = pieceBytes } = which
     const setAside = () => {
       let bytes = 0
-      for (const message of this.#store.outbox.oldest(pieceCount, receivedBefore)) {
+      for (const { route, id, bytes: size } of this.#longestWaiting(receivedBefore)) {
         if (bytes >= maxBytes) break
-        if (this.#byNumber.get(message.route)?.setAside(message, error)) bytes += message.bytes
+        const message = this.#store.outbox.get(id)
+        if (message !== undefined && route.setAside(message, error)) bytes += size
       }
     }
     this.#store.flushed().then(setAside, () => {}) // a store that has failed ends the process
+  }
+
+  /** Of all routes, in the order of receipt. */
+  #longestWaiting(receivedBefore: number | undefined) {
+    const found = [...this.#routes.values()].flatMap((route) => {
+      const which = { limit: pieceCount, receivedBefore }
+      return route.longestWaiting(which).map(({ id, bytes }) => ({ route, id, bytes }))
+    })
+    return found.sort((a, b) => sequenceOf(a.id) - sequenceOf(b.id)).slice(0, pieceCount)
   }
 
   /** Of messages whose route or target was taken out of the configuration. */

@@ -1,12 +1,13 @@
 import type { Delivery, Outbound } from '../adapter/contract.ts'
 import type { RouteConfig } from '../config/types.ts'
 import type { Envelope } from '../envelope/envelope.ts'
-import type { PermanentError } from '../errors.ts'
+import { type PermanentError, RetryableError } from '../errors.ts'
 import { failpoint } from '../failpoint.ts'
 import type { CompiledRoute, Forward } from '../routing/router.ts'
-import type { Append, KeepWith, Outbox, Params, StoredMessage } from '../store/contract.ts'
+import type { Append, Candidate, KeepWith, Outbox, Params, StoredMessage } from '../store/contract.ts'
 import type { DeadLetterReason } from '../store/dead-letters.ts'
 import type { RouteStats } from '../telemetry/stats.ts'
+import { longestTimerMs } from './backoff.ts'
 import type { Offered } from './feed.ts'
 import { laneKeyOf } from './parcel.ts'
 import type { Receipt } from './receipt.ts'
@@ -14,8 +15,8 @@ import { Starts } from './starts.ts'
 import type { StoredOutlet, StoredRouteEnd } from './stored-outlet.ts'
 import type { Resident } from './stored-parcel.ts'
 
-/** A timer holds no longer delay. */
-const longestTimerMs = 2 ** 31 - 1
+/** Until a disk that was full to its last byte is tried again. Milliseconds. */
+const fullDiskMs = 1_000
 
 /** What a route has in the store: new messages go there before their source hears of them, and from there to the outlets. */
 export class StoredRoute implements StoredRouteEnd {
@@ -111,9 +112,15 @@ export class StoredRoute implements StoredRouteEnd {
     this.#wake()
   }
 
+  /** What waits longest on disk, and is not on its way at this moment. */
+  longestWaiting(which: { limit: number; receivedBefore?: number | undefined }): readonly Candidate[] {
+    const bits = this.#bits.reduce((all, bit) => all | bit, 0)
+    return this.#outbox.waitingLongest(this.number, bits, { ...which, isSuch: (id) => !this.#isOnItsWay(id) })
+  }
+
   /** Makes a dead letter of a message that waits on disk; false for one that is on its way at this moment. */
   setAside(message: StoredMessage, error: PermanentError): boolean {
-    if (this.outlets.some((outlet) => outlet.feed.has(message.id))) return false
+    if (this.#isOnItsWay(message.id)) return false
     const waiting = this.outlets.filter((outlet) => message.wanted & ~message.done & outlet.bit)
     for (const outlet of waiting) outlet.setAside(message, error)
     return waiting.length > 0
@@ -140,17 +147,26 @@ export class StoredRoute implements StoredRouteEnd {
     for (const outlet of this.outlets) outlet.feed.stop()
   }
 
-  #wake(): void {
-    if (this.#isStopped) return
-    if (this.#outbox.wake(this.number, Date.now()) > 0) for (const outlet of this.outlets) outlet.feed.refresh()
-    this.#planWake()
+  #isOnItsWay(id: number): boolean {
+    return this.outlets.some((outlet) => outlet.feed.has(id))
   }
 
-  #planWake(): void {
+  #wake(): void {
+    if (this.#isStopped) return
+    try {
+      if (this.#outbox.wake(this.number, Date.now()) > 0) for (const outlet of this.outlets) outlet.feed.refresh()
+      this.#planWake()
+    } catch (error) {
+      if (!(error instanceof RetryableError)) throw error
+      this.#planWake(fullDiskMs)
+    }
+  }
+
+  #planWake(atLeastMs = 10): void {
     clearTimeout(this.#wakeTimer)
     const dueAt = this.#outbox.nextDueAt(this.number)
     if (dueAt === undefined) return
-    const delayMs = Math.min(longestTimerMs, Math.max(10, dueAt - Date.now()))
+    const delayMs = Math.min(longestTimerMs, Math.max(atLeastMs, dueAt - Date.now()))
     this.#wakeTimer = setTimeout(() => this.#wake(), delayMs).unref()
   }
 }

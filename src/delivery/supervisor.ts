@@ -27,20 +27,23 @@ export async function supervise(
 ): Promise<void> {
   const teller = new Teller(link, log)
   let attempt = 0
+  let wasUp = false
   while (!stop.aborted) {
     let upSinceMs: number | undefined
     const opening = new AbortController()
     try {
       const open = component.open(AbortSignal.any([stop, opening.signal]))
-      await Promise.race([withDeadline(open, openDeadlineMs, `opening ${link.connection}`), aborted(stop)])
+      await orAborted(stop, withDeadline(open, openDeadlineMs, `opening ${link.connection}`))
       if (stop.aborted) break
+      wasUp = true
       upSinceMs = performance.now()
       teller.is('up')
       await session(stop)
     } catch (error) {
       opening.abort() // one that is late must not take the place of its successor
       if (stop.aborted) break
-      if (error instanceof PermanentError) throw error
+      const isBeingReplaced = wasUp && error instanceof PermanentError && error.code === 'FILE_MISSING' // a certificate
+      if (error instanceof PermanentError && !isBeingReplaced) throw error
       teller.is('down', error)
     }
     await quietly(component.close())
@@ -70,7 +73,7 @@ export function sinkSession(
   return async (signal) => {
     const failed = outage()
     dispatcher.resume()
-    const error = await Promise.race([sink.lost(), failed, aborted(signal)])
+    const error = await orAborted(signal, sink.lost(), failed)
     dispatcher.suspend()
     if (error !== undefined) throw error
   }
@@ -114,11 +117,17 @@ async function quietly(closing: Promise<void>): Promise<void> {
   await withDeadline(closing, closeDeadlineMs, 'closing').catch(() => {})
 }
 
-function aborted(signal: AbortSignal): Promise<undefined> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve(undefined)
-    else signal.addEventListener('abort', () => resolve(undefined), { once: true })
-  })
+/** The first of `others` to settle, or undefined when `signal` aborts before; listens no longer than that. */
+async function orAborted<T>(signal: AbortSignal, ...others: Promise<T>[]): Promise<T | undefined> {
+  const { promise: aborted, resolve } = Promise.withResolvers<undefined>()
+  const stop = () => resolve(undefined)
+  if (signal.aborted) stop()
+  signal.addEventListener('abort', stop)
+  try {
+    return await Promise.race([aborted, ...others])
+  } finally {
+    signal.removeEventListener('abort', stop)
+  }
 }
 
 /** Waits, or less when `stop` aborts. */

@@ -127,12 +127,13 @@ export class Workbench {
       return undefined
     })
     if (order.isDryRun || moves.length === 0) return { ...piece, done: moves.length }
-    const done = this.#deadLetters.requeue(moves)
-    for (const [route, moved] of Map.groupBy(moves, (move) => move.route)) this.#onRequeued?.(route, moved.length)
+    const ids = new Set(this.#deadLetters.requeue(moves))
+    const done = moves.filter(({ id }) => ids.has(id))
+    for (const [route, moved] of Map.groupBy(done, (move) => move.route)) this.#onRequeued?.(route, moved.length)
     for (const [route, dueAt] of lastDueAt) this.#lastDueAt.set(route, dueAt)
     const { delayMs, ratePerSecond, isForced } = order
-    this.#audit('requeue', origin, moves, { ...query, delayMs, ratePerSecond, isForced })
-    return { ...piece, done }
+    this.#audit('requeue', origin, done, { ...query, delayMs, ratePerSecond, isForced })
+    return { ...piece, done: done.length }
   }
 
   /** Deletes letters for good. */

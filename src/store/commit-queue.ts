@@ -40,6 +40,8 @@ const mostInCompany = 1000
 const gatherMs = 2
 const mostGathered = 512
 const retryMs = 1000
+/** Far more than one commit takes: only a disk without any room lets so many gather. */
+const mostBacklogged = 10_000
 /**
  * The log is carried over about so often; each commit writes a few pages besides the messages. No more than the reserve, so
  * that on a full disk the room for carrying it over is there.
@@ -105,6 +107,11 @@ export class CommitQueue {
 
   get isFull(): boolean {
     return this.#held.length > 0
+  }
+
+  /** True while so many jobs cannot be committed that no more should be made. */
+  get isBacklogged(): boolean {
+    return this.#jobs.length > mostBacklogged
   }
 
   onFull(listener: (isFull: boolean, why: string) => void): void {
@@ -219,7 +226,7 @@ export class CommitQueue {
       return true
     } catch (error) {
       if (this.#causeOf(error) !== 'full') this.#failed(error)
-      else this.#jobs.unshift(...others)
+      else this.#jobs = others.concat(this.#jobs)
       this.#retryLater()
       return false
     }

@@ -91,6 +91,20 @@ export interface Waiting {
   readonly oldestAt: number | undefined
 }
 
+export interface LongestWaiting {
+  readonly limit: number
+  /** Milliseconds since the epoch. */
+  readonly receivedBefore?: number | undefined
+  isSuch(id: number): boolean
+}
+
+/** A message that waits, without what is in it. */
+export interface Candidate {
+  readonly id: number
+  /** What it takes up. */
+  readonly bytes: number
+}
+
 /** Messages that are safe here and not yet delivered. */
 export interface Outbox {
   /**
@@ -123,8 +137,13 @@ export interface Outbox {
   absolve(ids: readonly number[]): void
   /** Ids up to this one were here when the store was opened after a process had died; 0 after a clean end. By sequence, see `sequenceOf`. */
   readonly recoveredUpTo: number
-  /** The oldest messages of all routes, or of those received before a time. */
-  oldest(limit: number, receivedBefore?: number): readonly StoredMessage[]
+  /** True while so much that was handed over cannot be written that no more should be read. */
+  readonly isBacklogged: boolean
+  /** The oldest messages of all routes. */
+  oldest(limit: number): readonly StoredMessage[]
+  /** What waits longest for some targets of a route: in the order of receipt, delayed messages too. */
+  waitingLongest(route: number, bits: number, which: LongestWaiting): readonly Candidate[]
+  get(id: number): StoredMessage | undefined
   waiting(route: number): Waiting
   /** Routes that have messages here and are not among `names`, with their counts. */
   orphans(names: readonly string[]): readonly { readonly name: string; readonly count: number }[]
@@ -162,10 +181,10 @@ export interface DeadLetterStore {
   get(id: number): StoredDeadLetter | undefined
   count(query: DeadLetterQuery): number
   countsByRoute(): ReadonlyMap<string, number>
-  /** Committed at once: each letter leaves the dead letters and waits for its route again, in one transaction; how many. */
+  /** Committed at once: each letter leaves the dead letters and waits for its route again, in one transaction; which did. */
   requeue(
     moves: readonly { readonly id: number; readonly route: number; readonly wanted: number; readonly dueAt: number }[],
-  ): number
+  ): readonly number[]
   /** Committed at once. Replaces the message; false when it is gone. */
   edit(id: number, envelope: Envelope): boolean
   /** Committed at once; how many there were. */

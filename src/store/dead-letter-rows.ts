@@ -69,14 +69,14 @@ export class DeadLetterRows implements DeadLetterStore, Participant {
     return this.#counts
   }
 
-  requeue(moves: Parameters<DeadLetterStore['requeue']>[0]): number {
-    const count = this.#queue().run(() => {
-      const moved = moves.filter((move) => this.#move(move))
+  requeue(moves: Parameters<DeadLetterStore['requeue']>[0]): readonly number[] {
+    const moved = this.#queue().run(() => {
+      const done = moves.filter((move) => this.#move(move)).map(({ id }) => id)
       failpoint('requeue.before-commit')
-      return moved.length
+      return done
     })
     failpoint('requeue.after-commit')
-    return count
+    return moved
   }
 
   edit(id: number, envelope: Envelope): boolean {

@@ -1,5 +1,13 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import { type Attempts, idOf, rankOf, type StoredMessage, sequenceOf } from './contract.ts'
+import {
+  type Attempts,
+  type Candidate,
+  idOf,
+  type LongestWaiting,
+  rankOf,
+  type StoredMessage,
+  sequenceOf,
+} from './contract.ts'
 import { decodeEnvelope, decodeParams } from './record.ts'
 
 export interface Page {
@@ -33,6 +41,9 @@ export class OutboxReader {
   readonly #attempts: StatementSync
   readonly #lastBelow: StatementSync
   readonly #fromRank: StatementSync
+  readonly #ofRank: StatementSync
+  readonly #delayed: StatementSync
+  readonly #one: StatementSync
   readonly #firstOfRank: StatementSync
   readonly #firstDelayed: StatementSync
 
@@ -52,6 +63,15 @@ export class OutboxReader {
     )
     this.#lastBelow = database.prepare('SELECT id FROM outbox WHERE id < ? ORDER BY id DESC LIMIT 1')
     this.#fromRank = database.prepare(`SELECT ${columns} FROM outbox WHERE id >= ? AND id < ? ORDER BY id LIMIT ?`)
+    this.#ofRank = database.prepare(
+      `SELECT id, bytes, received FROM outbox INDEXED BY waiting
+       WHERE route = ? AND due = 0 AND id >= ? AND id < ? AND (wanted & ~done & ?) <> 0 ORDER BY id`,
+    )
+    this.#delayed = database.prepare(
+      `SELECT id, bytes, received FROM outbox INDEXED BY waiting
+       WHERE route = ? AND due > 0 AND (wanted & ~done & ?) <> 0 ORDER BY due`,
+    )
+    this.#one = database.prepare(`SELECT ${columns} FROM outbox WHERE id = ?`)
     this.#firstOfRank = database.prepare(
       `SELECT received FROM outbox INDEXED BY waiting
        WHERE route = ? AND due = 0 AND id >= ? ORDER BY id LIMIT 1`,
@@ -88,17 +108,36 @@ export class OutboxReader {
   }
 
   /** The oldest by sequence: rows of a rank are in that order already. */
-  oldest(limit: number, receivedBefore = Number.POSITIVE_INFINITY): StoredMessage[] {
+  oldest(limit: number): StoredMessage[] {
     const rows: Row[] = []
-    for (const rank of this.#ranks()) {
-      const ofRank = this.#fromRank.iterate(idOf(rank, 0), idOf(rank - 1, 0), limit) as unknown as Iterable<Row>
-      for (const row of ofRank) {
-        if (row.received >= receivedBefore) break
-        rows.push(row)
+    for (const rank of this.#lasts().map(rankOf)) {
+      rows.push(...(this.#fromRank.all(idOf(rank, 0), idOf(rank - 1, 0), limit) as unknown as Row[]))
+    }
+    rows.sort(bySequence)
+    return this.#messages(rows.slice(0, limit))
+  }
+
+  /** Rank by rank, and the delayed ones; no payload is read. */
+  waitingLongest(route: number, bits: number, { limit, receivedBefore, isSuch }: LongestWaiting): Candidate[] {
+    const found: Candidate[] = []
+    const take = (rows: Iterable<unknown>) => {
+      let left = limit
+      for (const { id, bytes, received } of rows as Iterable<Candidate & { received: number }>) {
+        if (left === 0 || (receivedBefore !== undefined && received >= receivedBefore)) return
+        if (!isSuch(id)) continue
+        found.push({ id, bytes })
+        left -= 1
       }
     }
-    rows.sort((a, b) => sequenceOf(a.id) - sequenceOf(b.id))
-    return this.#messages(rows.slice(0, limit))
+    for (const rank of this.ends(route).map(rankOf)) {
+      take(this.#ofRank.iterate(route, idOf(rank, 0), idOf(rank - 1, 0), bits))
+    }
+    take(this.#delayed.iterate(route, bits))
+    return found.sort(bySequence).slice(0, limit)
+  }
+
+  get(id: number): StoredMessage | undefined {
+    return this.#messages(this.#one.all(id) as unknown as Row[])[0]
   }
 
   /** Receipt of the oldest message of a route; milliseconds since the epoch. */
@@ -110,10 +149,6 @@ export class OutboxReader {
 
   highestSequence(): number {
     return this.#lasts().reduce((highest, id) => Math.max(highest, sequenceOf(id)), 0)
-  }
-
-  #ranks(): number[] {
-    return this.#lasts().map(rankOf)
   }
 
   /** Highest id of each rank that is there. */
@@ -158,3 +193,5 @@ export class OutboxReader {
     return found
   }
 }
+
+const bySequence = (a: { id: number }, b: { id: number }): number => sequenceOf(a.id) - sequenceOf(b.id)

@@ -4,8 +4,10 @@ import type { CommitQueue, Participant } from './commit-queue.ts'
 import {
   type Append,
   type Attempts,
+  type Candidate,
   type Finish,
   idOf,
+  type LongestWaiting,
   type Outbox,
   rankOf,
   type StoredMessage,
@@ -127,8 +129,20 @@ export class OutboxTable implements Outbox, OutboxWriter, Participant {
     for (const id of this.#started) this.#statements.start.run(-1, id)
   }
 
-  oldest(limit: number, receivedBefore?: number): readonly StoredMessage[] {
-    return readSafely(() => this.#reader.oldest(limit, receivedBefore))
+  get isBacklogged(): boolean {
+    return this.#queue().isBacklogged
+  }
+
+  oldest(limit: number): readonly StoredMessage[] {
+    return readSafely(() => this.#reader.oldest(limit))
+  }
+
+  waitingLongest(route: number, bits: number, which: LongestWaiting): readonly Candidate[] {
+    return readSafely(() => this.#reader.waitingLongest(route, bits, which))
+  }
+
+  get(id: number): StoredMessage | undefined {
+    return readSafely(() => this.#reader.get(id))
   }
 
   waiting(route: number): Waiting {

@@ -1,7 +1,17 @@
 import { describe, expect, test } from '@jest/globals'
 import { delivered } from '../../../src/adapter/contract.ts'
 import { Dispatcher } from '../../../src/delivery/dispatcher.ts'
-import { busy, lost, notFound, parcel, RecordingOwner, refused, ScriptedSink } from './scripted.ts'
+import {
+  busy,
+  busyFor,
+  lost,
+  notFound,
+  ParkingOwner,
+  parcel,
+  RecordingOwner,
+  refused,
+  ScriptedSink,
+} from './scripted.ts'
 
 function started(sink: ScriptedSink, onOutage: (dispatcher: Dispatcher) => void = () => {}): Dispatcher {
   const dispatcher: Dispatcher = new Dispatcher(sink, () => onOutage(dispatcher))
@@ -216,6 +226,27 @@ describe('dispatcher', () => {
     expect(owner.events).toEqual(['confirmed a'])
     expect(outages).toBe(0)
   })
+
+  test.each(['on disk', 'in memory'])(
+    'as it ends, what came behind a message that goes back goes back too: %s',
+    async (where) => {
+      const sink = new ScriptedSink({ maxConcurrentSends: 2, maxBatch: 1 })
+      sink.isHolding = true
+      const owner = where === 'on disk' ? new ParkingOwner() : new RecordingOwner()
+      const dispatcher = started(sink)
+      dispatcher.add(parcel(owner, 'a', 'k'))
+      dispatcher.add(parcel(owner, 'b', 'k'))
+      await nextTurn()
+      sink.held[0]!.answer([busyFor(60_000)])
+      await nextTurn()
+      dispatcher.settle()
+      if (where === 'in memory') dispatcher.stop()
+      sink.held[1]!.answer([delivered])
+      await owner.ended(2)
+      const end = where === 'on disk' ? 'parked' : 'released'
+      expect(owner.events).toEqual([`${end} a`, `${end} b`])
+    },
+  )
 
   test('every message ends exactly once, in order of its key, whatever the sink answers', async () => {
     let seed = 7

@@ -6,6 +6,7 @@ import type { Parcel } from '../../../src/delivery/parcel.ts'
 import { Residence, Room } from '../../../src/delivery/residence.ts'
 import { Starts } from '../../../src/delivery/starts.ts'
 import { StoredParcel, type StoredParcelOwner } from '../../../src/delivery/stored-parcel.ts'
+import { RetryableError } from '../../../src/errors.ts'
 import { idOf, type Outbox, rankOf, type StoredMessage, sequenceOf } from '../../../src/store/contract.ts'
 import { message } from '../store/stores.ts'
 import { lost, ScriptedSink } from './scripted.ts'
@@ -27,6 +28,7 @@ class FakeOutbox {
   reads = 0
   readonly marks: number[][] = []
   recoveredUpTo = 0
+  isBacklogged = false
   #sequence = 0
 
   add(text: string, { rank = 0, wanted = 1, starts = 0 } = {}): Row {
@@ -73,7 +75,11 @@ class FakeOutbox {
     return [...ends].sort(([a], [b]) => b - a).map(([, id]) => id)
   }
 
+  /** As the disk is full. */
+  cannotMark = false
+
   markStart(ids: readonly number[]): void {
+    if (this.cannotMark) throw new RetryableError('STORE_FULL', 'the disk is full')
     this.marks.push(ids.map(sequenceOf))
     for (const row of this.rows) if (ids.includes(row.id)) row.starts += 1
   }
@@ -255,6 +261,55 @@ describe('feed of a target that is slow', () => {
     expect(target.sent).toEqual(names(2_000))
   })
 
+  test('is told of more in the store: what was held waits on disk before it, and nothing overtakes', async () => {
+    const outbox = new FakeOutbox()
+    const target = new Target(outbox)
+    target.dispatcher.resume()
+    target.sink.isHolding = true
+    for (const text of names(1_100)) target.offer(outbox.add(text)) // some on their way, the rest held
+    outbox.add('m1101') // back from the dead letters
+    target.feed.refresh()
+    target.offer(outbox.add('m1102'))
+    await until(() => target.sink.held.length === 1)
+    target.sink.isHolding = false
+    target.sink.held[0]!.answer(target.sink.held[0]!.texts.map(() => delivered))
+    await until(() => outbox.rows.length === 0)
+    expect(target.sent).toEqual(names(1_102))
+  })
+
+  test('left on disk behind what is held while the target is away for a moment: each is sent once, in order', async () => {
+    const outbox = new FakeOutbox()
+    const target = new Target(outbox, { maxBatch: 10_000 })
+    target.dispatcher.resume()
+    target.sink.isHolding = true
+    for (const text of names(1_100)) target.offer(outbox.add(text))
+    await until(() => target.sink.held.length === 1)
+    target.dispatcher.suspend()
+    target.offer(outbox.add('m1101'))
+    target.sink.isHolding = false
+    const [send] = target.sink.held
+    send!.answer(send!.texts.map(() => delivered))
+    await until(() => target.dispatcher.size === 0)
+    target.dispatcher.resume()
+    await until(() => outbox.rows.length === 0)
+    expect(target.sent).toEqual(names(1_101))
+  })
+
+  test('reads no more while what was confirmed cannot be written', async () => {
+    jest.useFakeTimers({ doNotFake: ['setImmediate', 'queueMicrotask', 'nextTick', 'performance'] })
+    const outbox = new FakeOutbox()
+    const target = new Target(outbox)
+    for (const text of names(10)) target.offer(outbox.add(text))
+    outbox.isBacklogged = true
+    target.dispatcher.resume()
+    for (let turn = 0; turn < 5; turn += 1) await nextTurn()
+    expect(outbox.reads).toBe(0)
+    outbox.isBacklogged = false
+    jest.advanceTimersByTime(1_000)
+    await until(() => outbox.rows.length === 0)
+    expect(target.sent).toEqual(names(10))
+  })
+
   test('does not send what is set aside before it was read, although a read still finds it', async () => {
     const outbox = new FakeOutbox()
     const target = new Target(outbox)
@@ -349,6 +404,22 @@ describe('feed after a crash', () => {
     expect(target.sink.batches).toEqual([['m1'], ['m2'], ['m3'], ['m4'], ['m5'], ['m7']])
     expect(target.poisonous).toEqual(['m6'])
     expect(outbox.marks).toEqual([[1], [2], [3], [4], [5], [7]])
+  })
+
+  test('on a full disk their start cannot be noted: they are not handed out until it can', async () => {
+    jest.useFakeTimers({ doNotFake: ['setImmediate', 'queueMicrotask', 'nextTick', 'performance'] })
+    const outbox = new FakeOutbox()
+    for (const text of names(3)) outbox.add(text)
+    outbox.crash()
+    outbox.cannotMark = true
+    const target = new Target(outbox)
+    target.dispatcher.resume()
+    for (let turn = 0; turn < 5; turn += 1) await nextTurn()
+    expect(target.sent).toEqual([])
+    outbox.cannotMark = false
+    jest.advanceTimersByTime(1_000)
+    await until(() => outbox.rows.length === 0)
+    expect([target.sent, outbox.marks]).toEqual([names(3), [[1, 2, 3]]])
   })
 
   test('new messages wait behind those that are handed out with care, then are not marked', async () => {

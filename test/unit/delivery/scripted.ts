@@ -4,10 +4,11 @@ import { Parcel, type ParcelOwner } from '../../../src/delivery/parcel.ts'
 import { Envelope, type EnvelopeFields } from '../../../src/envelope/envelope.ts'
 import { type GatewayError, PermanentError, RetryableError } from '../../../src/errors.ts'
 
-export const busy: Outcome = {
+export const busyFor = (retryAfterMs: number): Outcome => ({
   kind: 'retryable',
-  error: new RetryableError('TARGET_BUSY', 'busy', { retryAfterMs: 1 }),
-}
+  error: new RetryableError('TARGET_BUSY', 'busy', { retryAfterMs }),
+})
+export const busy = busyFor(1)
 export const lost: Outcome = { kind: 'retryable', error: new RetryableError('PEER_LOST', 'gone') }
 export const notFound: Outcome = {
   kind: 'retryable',
@@ -68,14 +69,14 @@ export class RecordingOwner implements ParcelOwner {
   }
 
   confirmed(parcel: Parcel): void {
-    this.#write(`confirmed ${textOf(parcel.outbound)}`)
+    this.write(`confirmed ${textOf(parcel.outbound)}`)
   }
   retried(): void {}
   failed(parcel: Parcel, error: GatewayError): void {
-    this.#write(`failed ${textOf(parcel.outbound)} ${error.code}`)
+    this.write(`failed ${textOf(parcel.outbound)} ${error.code}`)
   }
   released(parcel: Parcel): void {
-    this.#write(`released ${textOf(parcel.outbound)}`)
+    this.write(`released ${textOf(parcel.outbound)}`)
   }
 
   /** Resolves when so many parcels have ended. */
@@ -84,9 +85,16 @@ export class RecordingOwner implements ParcelOwner {
     return new Promise((resolve) => this.#waiting.push({ count, resolve }))
   }
 
-  #write(event: string): void {
+  write(event: string): void {
     this.events.push(event)
     for (const { count, resolve } of this.#waiting) if (this.events.length >= count) resolve()
+  }
+}
+
+/** One that has its messages on disk. */
+export class ParkingOwner extends RecordingOwner {
+  parked(parcel: Parcel): void {
+    this.write(`parked ${textOf(parcel.outbound)}`)
   }
 }
 

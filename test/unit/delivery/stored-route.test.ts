@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals'
-import type { Delivery, Outcome } from '../../../src/adapter/contract.ts'
+import type { Delivery } from '../../../src/adapter/contract.ts'
 import { DeadLetterOffice } from '../../../src/delivery/dead-letter-office.ts'
 import { Dispatcher } from '../../../src/delivery/dispatcher.ts'
 import { Receipt } from '../../../src/delivery/receipt.ts'
@@ -7,17 +7,13 @@ import { Residence } from '../../../src/delivery/residence.ts'
 import { StoredOutlet } from '../../../src/delivery/stored-outlet.ts'
 import { StoredRoute } from '../../../src/delivery/stored-route.ts'
 import type { Envelope } from '../../../src/envelope/envelope.ts'
-import { PermanentError, RetryableError } from '../../../src/errors.ts'
+import { PermanentError } from '../../../src/errors.ts'
 import type { CompiledRoute } from '../../../src/routing/router.ts'
 import { LinkStats, RouteStats, TargetStats } from '../../../src/telemetry/stats.ts'
 import { message, open, silent, temporaryDirectory } from '../store/stores.ts'
-import { ScriptedSink } from './scripted.ts'
+import { busyFor, ScriptedSink } from './scripted.ts'
 
 const nextTurn = () => new Promise((resolve) => setImmediate(resolve))
-const busyFor = (retryAfterMs: number): Outcome => ({
-  kind: 'retryable',
-  error: new RetryableError('TARGET_BUSY', 'busy', { retryAfterMs }),
-})
 
 /** A stored route with that many targets, each with a sink of its own, on the store of a directory. */
 function start(directory: string, targets = 1) {
@@ -165,4 +161,29 @@ test('a message that is on its way is not set aside', async () => {
   sinks[0]!.held[0]!.answer([{ kind: 'delivered' }])
   await until(() => stats.waiting === 0)
   expect(stats).toMatchObject({ delivered: 1, deadLetteredTotal: 0 })
+})
+
+test('a letter that is sent again while its target has its hands full comes before what is stored after it', async () => {
+  const { keep, route, sinks, dispatchers, stats, store } = start(temporaryDirectory())
+  const [sink] = sinks as [ScriptedSink]
+  dispatchers[0]!.resume()
+  sink.isHolding = true
+  const texts = Array.from({ length: 1_100 }, (_, i) => `m${i}`)
+  await keep(...texts)
+  const error = new PermanentError('MESSAGE_REFUSED', 'no')
+  const letter = { reason: 'rejected', error, attempts: 1, route: 'road', target: undefined, bit: 1 } as const
+  const rest = { params: {}, requeues: 0, firstAt: 0, lastAt: 0, toForward: false }
+  const envelope = message({ messageId: 'letter', payload: Buffer.from('letter'), key: 'k' })
+  const added = Promise.withResolvers<number>()
+  store.deadLetters.add({ ...letter, ...rest, envelope }, added.resolve)
+  await store.flushed()
+  const id = await added.promise
+  route.requeued(store.deadLetters.requeue([{ id, route: route.number, wanted: 1, dueAt: 0 }]).length)
+  await until(() => sink.held.length === 1)
+  sink.isHolding = false
+  sink.held[0]!.answer(sink.held[0]!.texts.map(() => ({ kind: 'delivered' })))
+  await keep('next')
+  await until(() => stats.waiting === 0)
+  expect(sink.sent).toEqual([...texts, 'letter', 'next'])
+  expect(stats).toMatchObject({ restored: 1, delivered: 1_102 })
 })

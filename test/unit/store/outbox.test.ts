@@ -2,7 +2,7 @@ import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { expect, jest, test } from '@jest/globals'
-import { rankOf, type Store, sequenceOf } from '../../../src/store/contract.ts'
+import { type LongestWaiting, rankOf, type Store, sequenceOf } from '../../../src/store/contract.ts'
 import { append, appended, finished, idsOf, message, open, readAll, temporaryDirectory } from './stores.ts'
 
 function withRoute(targets = ['a'], directory = temporaryDirectory()): Store {
@@ -276,8 +276,26 @@ test('oldest goes by receipt over all routes and ranks', async () => {
   await appended(store, { envelope: named('1') }, { envelope: named('2', 9), route }, { envelope: named('3') })
   expect(idsOf(store.outbox.oldest(2))).toEqual(['1', '2'])
   expect(store.outbox.oldest(9).map((row) => row.route)).toEqual([1, route, 1])
-  expect(store.outbox.oldest(9, Date.now() + 60_000)).toHaveLength(3)
-  expect(store.outbox.oldest(9, Date.now() - 60_000)).toEqual([])
+})
+
+test('what waits longest: of one route, for some targets, over ranks, delayed or not, by age', async () => {
+  const store = withRoute()
+  const { route } = store.outbox.route('second', ['a', 'b'])
+  const texts = [named('1'), named('2', 9), named('3'), named('4')]
+  const ids = await appended(store, ...texts.map((envelope, i) => ({ envelope, route, wanted: i === 2 ? 2 : 1 })))
+  await appended(store, { envelope: named('elsewhere') })
+  store.outbox.attempted(ids[3]!, 1, { attempts: 1, failures: 1, dueAt: Date.now() + 60_000, notedAt: Date.now() })
+  await store.flushed()
+  const waiting = (bits: number, which: Partial<LongestWaiting> = {}) =>
+    store.outbox.waitingLongest(route, bits, { limit: 9, isSuch: () => true, ...which }).map(({ id }) => {
+      return store.outbox.get(id)?.envelope.messageId
+    })
+  expect(waiting(1)).toEqual(['1', '2', '4'])
+  expect(waiting(2)).toEqual(['3'])
+  expect(waiting(3, { limit: 2, isSuch: (id) => id !== ids[0] })).toEqual(['2', '3'])
+  expect(waiting(3, { receivedBefore: Date.now() + 60_000 })).toHaveLength(4)
+  expect(waiting(3, { receivedBefore: Date.now() - 60_000 })).toEqual([])
+  expect(store.outbox.get(12_345)).toBeUndefined()
 })
 
 test('targets keep their bits by text, else by place', async () => {

@@ -98,5 +98,5 @@ export function idsOf(messages: readonly { readonly envelope: Envelope }[]): str
 
 /** What a stored message takes up; 0 where it is gone. */
 function bytesOf(store: Store, id: number): number {
-  return store.outbox.oldest(100_000).find((message) => message.id === id)?.bytes ?? 0
+  return store.outbox.get(id)?.bytes ?? 0
 }
