@@ -79,6 +79,7 @@ function taking({ outbox }: Store, isFinished: boolean): Take {
         if (isFinished) outbox.finish({ id, route, bytes, wanted, bits: wanted, hasAttempts: false, ended })
       },
       duplicate() {},
+      released() {},
     })
   }
 }

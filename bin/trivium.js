@@ -18,6 +18,7 @@ const hasFlags = flags.every((flag) => process.execArgv.includes(flag))
 
 if (isNewEnough && hasFlags) {
   module.enableCompileCache()
+  endWithLauncher()
   const { main } = await import('../src/cli/main.ts')
   await main(process.argv.slice(2))
 } else {
@@ -46,13 +47,22 @@ function bundledNode() {
   return undefined
 }
 
+/** Where a launcher had to stay: killed, it takes this process along, so that a supervisor that starts it anew finds the store free. */
+function endWithLauncher() {
+  if (process.env.TRIVIUM_LAUNCHER !== '1' || process.channel === undefined) return
+  delete process.env.TRIVIUM_LAUNCHER
+  process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
+  process.channel.unref()
+}
+
 /** Replaces this process where the platform can, else runs a child, passing signals on and taking over its exit code. */
 function becomeOrRun(node, args) {
   if (process.execve !== undefined && process.platform !== 'win32') {
     process.removeAllListeners('warning') // execve is experimental; so is its warning
     process.execve(node, [node, ...args], { ...memory, ...process.env })
   }
-  const child = spawn(node, args, { stdio: 'inherit', env: { ...memory, ...process.env } })
+  const env = { ...memory, ...process.env, TRIVIUM_LAUNCHER: '1' }
+  const child = spawn(node, args, { stdio: ['inherit', 'inherit', 'inherit', 'ipc'], env })
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
   child.on('exit', (code, signal) => process.exit(code ?? 128 + constants.signals[signal]))
 }

@@ -43,7 +43,7 @@ function protocolPage(protocol: AnyProtocol): string {
       ? [
           '## From\n\n`from` of a route. Besides these: `connection` and `format`.',
           tableOf(source.schema),
-          `A route that does not say has \`acknowledge: ${source.defaultAcknowledge}\`, and \`stored\` with \`deduplicate\`.`,
+          acknowledgeOf(source.defaultAcknowledge),
         ]
       : []),
     ...(sink
@@ -54,6 +54,11 @@ function protocolPage(protocol: AnyProtocol): string {
         ]
       : []),
   )
+}
+
+function acknowledgeOf(byDefault: string): string {
+  const deduplicated = byDefault === 'stored' ? '' : '; with `deduplicate` it has `stored`'
+  return `A route that does not say has \`acknowledge: ${byDefault}\`${deduplicated}.`
 }
 
 function templatesOf(sink: NonNullable<AnyProtocol['sink']>): string {

@@ -134,6 +134,7 @@ export class Gateway {
 
   async #drain(): Promise<void> {
     this.#stopSources.abort()
+    this.#store.stopWaiting()
     failpoint('drain.begun')
     const untilMs = performance.now() + this.#config.gateway.drainMs
     const isDrained = await endsWithin(this.#sources, this.#config.gateway.drainMs)
@@ -142,7 +143,10 @@ export class Gateway {
     for (const forwarder of this.#forwarders) forwarder.stop()
     for (const { dispatcher } of this.#outbound.values()) dispatcher.settle()
     await this.#settleStored(untilMs)
-    if (!isDrained) this.#log.warn('not everything in flight was delivered in time; it goes back to its sources')
+    if (!isDrained) {
+      const text = 'not everything in flight was delivered in time; it goes back to its sources'
+      this.#log.warn(text, { code: 'DRAIN_INCOMPLETE' })
+    }
     for (const { dispatcher } of this.#outbound.values()) dispatcher.stop()
     if (!isDrained) await endsWithin(this.#sources, farewellMs)
     await this.#settleStored(performance.now() + farewellMs)

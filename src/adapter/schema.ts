@@ -5,7 +5,7 @@ const msPer: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h:
 const bytesPer: Readonly<Record<string, number>> = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 }
 
 /** A duration such as `200ms`, `5s`, `1m`; its value in milliseconds. */
-export const duration = () => quantity(/^\d+(\.\d+)?(ms|s|m|h|d)$/, msPer, 'a duration such as 200ms, 5s or 1m')
+export const duration = () => quantity(/^\d+(\.\d+)?(ms|s|m|h|d)$/, msPer, 'a duration such as 200ms, 5s, 1m, 2h or 7d')
 /** A size such as `64KiB`, `1MiB`; its value in bytes. */
 export const size = () => quantity(/^\d+(\.\d+)?(B|KiB|MiB|GiB)$/, bytesPer, 'a size such as 64KiB or 1MiB')
 

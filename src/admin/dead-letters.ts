@@ -32,12 +32,14 @@ export function deadLetterPages(workbench: Workbench): Router {
   router.post('/requeue', body, (request: Request, response: Response) => {
     const { query, order } = parseRequeue(request.body)
     const { done, ...rest } = workbench.requeue(query, order, originOf(request))
-    answer(response, { requeued: done, ...rest, remaining: workbench.count(query) })
+    const dryRun = order.isDryRun === true
+    answer(response, { requeued: done, ...rest, remaining: workbench.count(query), ...(dryRun && { dryRun }) })
   })
   router.post('/discard', body, (request: Request, response: Response) => {
     const { query, piece } = parseDiscard(request.body)
     const { done, ...rest } = workbench.discard(query, piece, originOf(request))
-    answer(response, { discarded: done, ...rest, remaining: workbench.count(query) })
+    const dryRun = piece.isDryRun === true
+    answer(response, { discarded: done, ...rest, remaining: workbench.count(query), ...(dryRun && { dryRun }) })
   })
   return router.use(tellError)
 }

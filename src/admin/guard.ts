@@ -13,7 +13,7 @@ export function onlyOwnHost(listenHost: string): RequestHandler {
   return (request, response, next) => {
     const host = (request.headers.host ?? '').replace(/:\d+$/, '').replace(/^\[|\]$/g, '')
     if (!isLoopback || loopbackNames.has(host) || isIP(host) !== 0) next()
-    else response.status(421).json({ error: 'this address answers to localhost only' })
+    else response.status(421).json({ error: 'this address answers to localhost only', code: 'ACCESS_DENIED' })
   }
 }
 
@@ -23,7 +23,11 @@ export function onlyWithToken(token: string | undefined): RequestHandler {
   const expected = digest(`Bearer ${token}`)
   return (request, response, next) => {
     if (timingSafeEqual(digest(request.headers.authorization ?? ''), expected)) next()
-    else response.status(401).set('WWW-Authenticate', 'Bearer').json({ error: 'send Authorization: Bearer <token>' })
+    else
+      response
+        .status(401)
+        .set('WWW-Authenticate', 'Bearer')
+        .json({ error: 'send Authorization: Bearer <token>', code: 'CREDENTIALS_REFUSED' })
   }
 }
 

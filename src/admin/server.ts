@@ -83,6 +83,8 @@ function adminApp(options: AdminOptions, { status, metrics, workbench }: Parts):
   app.get('/api/v1/routes', (_request, response) => void response.json(routesView(status())))
   app.get('/api/v1/connections', (_request, response) => void response.json(connectionsView(status())))
   if (workbench !== undefined) app.use('/api/v1/dead-letters', deadLetterPages(workbench))
-  app.use((request, response) => void response.status(404).json({ error: `no such page: ${request.path}` }))
+  app.use(
+    (request, response) => void response.status(404).json({ error: `no such page: ${request.path}`, code: 'USAGE' }),
+  )
   return app
 }

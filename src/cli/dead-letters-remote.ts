@@ -102,7 +102,8 @@ export class RemoteDesk implements Desk {
     const { error = '', code } = (await response.json().catch(() => ({}))) as { error?: string; code?: string }
     if (response.status === 404 && code === 'NOT_FOUND') return response
     if (response.status === 401) {
-      throw new DeskError(exitCodes.unavailable, `${this.#url} wants its token: set TRIVIUM_ADMIN_TOKEN`)
+      const why = this.#token === undefined ? 'wants its token: set' : 'refuses the token: is it the same as in'
+      throw new DeskError(exitCodes.unavailable, `${this.#url} ${why} TRIVIUM_ADMIN_TOKEN`)
     }
     if (response.status === 404)
       throw new DeskError(exitCodes.unavailable, `${this.#url} has no dead letters: is it a trivium of this version?`)

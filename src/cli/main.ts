@@ -22,6 +22,7 @@ export async function main(argv: readonly string[]): Promise<void> {
 function buildProgram(): Command {
   const program = new Command('trivium')
     .description('A messaging gateway: bridges MQTT, AMQP and Kafka by declarative rules, and loses nothing.')
+    .version(version, '-V, --version', 'print the version')
     .exitOverride()
     .showSuggestionAfterError()
     .addHelpText(
@@ -44,7 +45,7 @@ function buildProgram(): Command {
 
 function runCommand(): Command {
   return new Command('run')
-    .description('Run the gateway in the foreground, until SIGINT or SIGTERM.')
+    .description('Run the gateway in the foreground, until SIGINT or SIGTERM (the default command).')
     .argument('[config]', 'configuration file; default $TRIVIUM_CONFIG, else trivium.yaml')
     .addOption(
       new Option('--log-level <level>', 'how much to log').choices(logLevels).env('TRIVIUM_LOG_LEVEL').default('info'),

@@ -227,7 +227,10 @@ export class Dispatcher {
     if (lane !== undefined && lane.state !== 'underway' && !this.#isStopped) return void lane.waiting.push(parcel)
     if (outcome.kind === 'retryable') return this.#retry(parcel, outcome.error, isOld)
     if (outcome.kind === 'delivered') parcel.owner.confirmed(parcel, nowMs)
-    else parcel.owner.failed(parcel, outcome.error)
+    else {
+      parcel.attempts += 1
+      parcel.owner.failed(parcel, outcome.error)
+    }
     if (lane !== undefined) this.#free(lane)
   }
 

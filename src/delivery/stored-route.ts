@@ -73,6 +73,13 @@ export class StoredRoute implements StoredRouteEnd {
     }
   }
 
+  /** The gateway ends and the store had no room for it. */
+  released(receipt: Receipt): void {
+    this.#stats.inFlight -= 1
+    this.#stats.released += 1
+    receipt.end('released')
+  }
+
   repeated(receipt: Receipt): void {
     this.#stats.inFlight -= 1
     this.#stats.duplicates += 1
@@ -232,6 +239,10 @@ class Keeping implements Append, Resident, Offered {
     this.#receipt?.end('stored')
     this.#receipt = undefined
     failpoint('source.acknowledged')
+  }
+
+  released(): void {
+    if (this.#receipt !== undefined) this.#stored.released(this.#receipt)
   }
 
   duplicate(): void {

@@ -196,7 +196,9 @@ export class Workbench {
 
   #moveOf(letter: StoredDeadLetter, order: Requeue, lastDueAt: ReadonlyMap<number, number>): Move | { why: string } {
     if (letter.requeues >= maxRequeues && !order.isForced) {
-      return { why: `it came back ${letter.requeues} times already; force sends it all the same` }
+      return {
+        why: `it came back ${letter.requeues} times already; mend it with edit, or send it all the same with --force`,
+      }
     }
     const placed = this.#place(letter)
     if ('problem' in placed) return { why: placed.problem }

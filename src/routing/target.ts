@@ -82,6 +82,8 @@ const isPlainTemplate = (protocol: AnyProtocol, key: string) => protocol.sink?.p
 
 function allowed(template: Template, allow: ReadonlySet<string>): Render {
   return (subject) => {
+    const plain = template.renderPlain(subject)
+    if (plain !== undefined && allow.has(plain)) return plain // the user wrote it, as it is
     const destination = template.render(subject)
     if (allow.has(destination)) return destination
     throw invalid(`'${destination.slice(0, 200)}' is not among the allowed destinations`)

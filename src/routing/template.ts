@@ -13,6 +13,8 @@ export interface Template {
   readonly literalPrefix: string
   /** Throws PermanentError DESTINATION_INVALID when a value is not there or the result is not legal. */
   render(subject: Subject): string
+  /** The same with the values as they are; undefined where that is not legal. */
+  renderPlain(subject: Subject): string | undefined
 }
 
 type Part = string | { readonly text: string; readonly value: Value }
@@ -24,12 +26,16 @@ export function compileTemplate(text: string, scope: Scope, kind?: DestinationKi
   if (literal !== undefined) {
     const fault = kind?.check(literal)
     if (fault !== undefined) throw new RuleError(fault, { offset: 0, length: text.length })
-    return { isLiteral: true, literalPrefix: literal, render: () => literal }
+    return { isLiteral: true, literalPrefix: literal, render: () => literal, renderPlain: () => literal }
   }
   return {
     isLiteral: false,
     literalPrefix: typeof parts[0] === 'string' ? parts[0] : '',
     render: (subject) => render(parts, subject, kind),
+    renderPlain(subject) {
+      const plain = fill(parts, subject, asIs)
+      return kind?.check(plain) === undefined ? plain : undefined
+    },
   }
 }
 
@@ -52,6 +58,15 @@ export function compileDestination(
 }
 
 function render(parts: readonly Part[], subject: Subject, kind: DestinationKind | undefined): string {
+  const rendered = fill(parts, subject, kind?.encode ?? asIs)
+  const fault = kind?.check(rendered)
+  if (fault !== undefined) throw invalid(`'${rendered.slice(0, 200)}': ${fault}`)
+  return rendered
+}
+
+const asIs = (value: string): string => value
+
+function fill(parts: readonly Part[], subject: Subject, encode: (value: string) => string): string {
   let rendered = ''
   for (const part of parts) {
     if (typeof part === 'string') {
@@ -60,10 +75,8 @@ function render(parts: readonly Part[], subject: Subject, kind: DestinationKind 
     }
     const value = textOf(part.value(subject))
     if (value === undefined) throw invalid(`{${part.text}} has no value for this message`)
-    rendered += kind === undefined ? value : kind.encode(value)
+    rendered += encode(value)
   }
-  const fault = kind?.check(rendered)
-  if (fault !== undefined) throw invalid(`'${rendered.slice(0, 200)}': ${fault}`)
   return rendered
 }
 

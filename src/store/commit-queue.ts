@@ -13,6 +13,8 @@ export interface Job {
   apply(): void
   /** After the fsync. */
   done(): void
+  /** There was no room until the end; only of appends. */
+  dropped?(): void
 }
 
 /** Somebody who keeps figures in memory that must follow the transaction. */
@@ -77,6 +79,7 @@ export class CommitQueue {
   #retry: NodeJS.Timeout | undefined
   #failure: PermanentError | undefined
   #isClosed = false
+  #isEnding = false
   #toldFull = false
   /** Why appends were held the last time. */
   #why: string | undefined
@@ -164,6 +167,16 @@ export class CommitQueue {
     if (this.#failure !== undefined) for (const waiter of this.#waiters.splice(0)) waiter.reject(this.#failure)
   }
 
+  /** Appends that wait for room, now or later, are dropped instead. */
+  stopWaiting(): void {
+    this.#isEnding = true
+    this.#dropHeld()
+  }
+
+  #dropHeld(): void {
+    for (const group of this.#held.splice(0)) for (const job of group) job.dropped?.()
+  }
+
   /** No job is taken or called back any more. */
   close(): void {
     this.commitPending()
@@ -209,6 +222,7 @@ export class CommitQueue {
       why = this.#gate.shutFor(bytes)
     }
     this.#why = why
+    if (this.#isEnding) this.#dropHeld()
     return admitted
   }
 
@@ -219,6 +233,7 @@ export class CommitQueue {
     const appends = jobs.filter(isAppend)
     const others = jobs.filter((job) => !isAppend(job))
     if (appends.length > 0) this.#held.unshift(appends)
+    if (this.#isEnding) this.#dropHeld()
     this.#tellFull('the disk is full')
     if (others.length === 0) return true
     try {

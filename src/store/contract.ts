@@ -36,6 +36,8 @@ export interface Append {
   safe(id: number, bytes: number): void
   /** Its `messageId` was seen within the window: it is not kept again, and safe all the same. */
   duplicate(): void
+  /** The store ends and had no room for it. */
+  released(): void
 }
 
 /** One target is done with a message. `ended` is called after the fsync, once, when it was the last one. */
@@ -185,7 +187,7 @@ export interface DeadLetterStore {
   requeue(
     moves: readonly { readonly id: number; readonly route: number; readonly wanted: number; readonly dueAt: number }[],
   ): readonly number[]
-  /** Committed at once. Replaces the message; false when it is gone. */
+  /** Committed at once. Replaces the message, whose requeues are counted anew; false when it is gone. */
   edit(id: number, envelope: Envelope): boolean
   /** Committed at once; how many there were. */
   discard(ids: readonly number[]): number
@@ -203,6 +205,8 @@ export interface KeptTable {
 }
 
 export interface Store {
+  /** As the gateway ends: an append that finds no room, now or later, is given back at once. */
+  stopWaiting(): void
   readonly outbox: Outbox
   readonly deadLetters: DeadLetterStore
   readonly kept: KeptTable

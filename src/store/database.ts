@@ -1,5 +1,5 @@
 /** The file: opened by one process at a time, checked before it is trusted, closed to other users of the machine. */
-import { closeSync, mkdirSync, openSync, statSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { GatewayError, messageOf, PermanentError } from '../errors.ts'
@@ -83,10 +83,18 @@ const beginning = `
 
 /** SQLite would create it for all to read; its log takes its rights from it. */
 function createFile(directory: string, file: string): void {
-  const made = mkdirSync(directory, { recursive: true, mode: 0o700 })
-  if (made !== undefined) syncDirectory(dirname(made))
+  makeDirectory(directory)
   closeSync(openSync(file, 'a', 0o600))
   syncDirectory(directory)
+}
+
+/** One at a time: `recursive` never returns below /proc (Node 24), and hides why a directory cannot be made. */
+function makeDirectory(directory: string): void {
+  if (existsSync(directory)) return
+  const parent = dirname(directory)
+  if (parent !== directory) makeDirectory(parent)
+  mkdirSync(directory, { mode: 0o700 })
+  syncDirectory(parent)
 }
 
 /** Exclusive before the log is opened: then no shared memory is needed, and a second process is refused at once. */

@@ -188,7 +188,7 @@ function prepare(
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ),
     get: database.prepare('SELECT * FROM dead_letters WHERE id = ?'),
-    edit: database.prepare('UPDATE dead_letters SET fields = ?, payload = ? WHERE id = ?'),
+    edit: database.prepare('UPDATE dead_letters SET fields = ?, payload = ?, requeues = 0 WHERE id = ?'),
     remove: database.prepare('DELETE FROM dead_letters WHERE id = ? RETURNING route, forwarded_at'),
     forwarded: database.prepare(
       'UPDATE dead_letters SET forwarded_at = ?, to_forward = NULL WHERE id = ? AND forwarded_at IS NULL',

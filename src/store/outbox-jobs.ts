@@ -57,6 +57,10 @@ export class AppendJob implements Job {
     if (this.#id === undefined) this.#entry.duplicate()
     else this.#entry.safe(this.#id, this.sizeBytes)
   }
+
+  dropped(): void {
+    this.#entry.released()
+  }
 }
 
 /** A target that is done with a message. */

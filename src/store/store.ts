@@ -76,6 +76,10 @@ class SqliteStore implements Store {
     this.#queue.onFull(listener)
   }
 
+  stopWaiting(): void {
+    this.#queue.stopWaiting()
+  }
+
   flushed(): Promise<void> {
     return this.#queue.flushed()
   }

@@ -66,7 +66,7 @@ for (const protocol of endNames) {
       expect(headers).toMatchObject({
         'trivium-dlq-reason': 'rejected',
         'trivium-dlq-error': expect.stringMatching(/^MESSAGE_UNROUTABLE: .*amq\.direct.*nowhere/),
-        'trivium-dlq-attempts': '0',
+        'trivium-dlq-attempts': '1',
         'trivium-dlq-route': 'road',
         'trivium-dlq-source': `kafka://source/${source.name}`,
         'trivium-dlq-target': 'amqp://target/amq.direct/nowhere',

@@ -81,7 +81,7 @@ routes:
     const stats = gateway.route('road')
     await sendLetters(source.name, [{ text: '{"n":1}' }, { text: '{"n":2}' }])
     await eventually(() => stats.deadLetteredTotal === 1, { withinMs: patientMs, what: 'refused for good' })
-    expect(gateway.letters()).toMatchObject([{ reason: 'rejected', attempts: 0 }])
+    expect(gateway.letters()).toMatchObject([{ reason: 'rejected', attempts: 1 }])
     await eventually(() => stats.targets[1]!.attemptsRetry >= 2, { withinMs: patientMs, what: 'tried again' })
     await queue.makeRoom()
     await eventually(() => stats.delivered === 1, { withinMs: patientMs, what: 'taken in the end' })

@@ -17,11 +17,11 @@ test.each([
 
 test.each(['', '5', '5 s', 's', '-1s', '1w', '5S', '1e3ms', '.5s', '5s '])('%j is no duration', (text) => {
   const { error } = duration().safeParse(text)
-  expect(error?.issues[0]?.message).toBe('expected a duration such as 200ms, 5s or 1m')
+  expect(error?.issues[0]?.message).toBe('expected a duration such as 200ms, 5s, 1m, 2h or 7d')
 })
 
 test('a number without unit is no duration, and the message says what is expected', () => {
-  expect(duration().safeParse(5).error?.issues[0]?.message).toBe('expected a duration such as 200ms, 5s or 1m')
+  expect(duration().safeParse(5).error?.issues[0]?.message).toBe('expected a duration such as 200ms, 5s, 1m, 2h or 7d')
 })
 
 test.each([

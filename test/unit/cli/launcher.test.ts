@@ -56,6 +56,24 @@ routes: [{ name: echo, from: { connection: devices, topic: in }, to: [{ connecti
     gateway.child.kill('SIGTERM')
     expect(await gateway.ended).toMatchObject({ code: 0, stderr: expect.stringContaining('SIGTERM: stopping') })
   })
+
+  test('killed, it takes the gateway along', async () => {
+    const address = `mqtt://127.0.0.1:${await freePort()}`
+    const folder = folderWith({
+      'trivium.yaml': `
+connections: { devices: { protocol: mqtt, listen: "${address}" } }
+routes: [{ name: echo, from: { connection: devices, topic: in }, to: [{ connection: devices, topic: out }] }]
+`,
+    })
+    afterwards(folder.remove)
+    const first = start(['run'], folder.path)
+    await first.wrote(/devices is connected as source/)
+    first.child.kill('SIGKILL')
+    await first.ended // the end of its output too, which the gateway holds open
+    const second = start(['run'], folder.path)
+    afterwards(() => second.stop('SIGKILL'))
+    await second.wrote(/devices is connected as source/)
+  })
 })
 
 test('under this Node it runs at once, in one process', async () => {

@@ -163,6 +163,13 @@ describe('requeue', () => {
     expect(bench.requeue({}, { ...all, isForced: true }, 'test')).toMatchObject({ done: 1, skipped: [] })
   })
 
+  test('what came back three times and was mended is counted anew', async () => {
+    await fill(store, [letterOf({ requeues: 3 })])
+    const { bench } = benchOf()
+    expect(bench.edit(1, (envelope) => envelope.with({ contentType: 'text/plain' }), 'test')?.requeues).toBe(0)
+    expect(bench.requeue({}, all, 'test')).toMatchObject({ done: 1, skipped: [] })
+  })
+
   test('what would expire again at once is left, until its time to live is edited', async () => {
     await fill(store, [letterOf({ reason: 'expired', envelope: envelopeOf({ ttlMs: 1_000 }) })])
     const { bench } = benchOf()

@@ -30,7 +30,7 @@ function appendOf(n: number) {
   const entry = { space: 's', key: `${n}`, value: Buffer.from([n % 256]) }
   return {
     ...{ route, envelope, params: {}, wanted: 1, key: `${n % 7}` },
-    ...{ keep: { connection: 'c', entry }, safe, duplicate() {} },
+    ...{ keep: { connection: 'c', entry }, safe, duplicate() {}, released() {} },
   }
 }
 

@@ -114,6 +114,13 @@ test('garbage: any file opens, or is refused with an error of ours', async () =>
   expect(outcomes.refused).toBeGreaterThan(100)
 })
 
+test('a directory that cannot be made is told at once, and why', () => {
+  const file = join(temporaryDirectory(), 'file')
+  writeFileSync(file, '')
+  expect(() => open(join(file, 'data'))).toThrow(/ENOTDIR/)
+  if (process.platform === 'linux') expect(() => open('/proc/trivium/data')).toThrow(/ENOENT/)
+})
+
 function use(store: ReturnType<typeof open>): void {
   idsOf(readAll(store))
   store.outbox.ends(1)

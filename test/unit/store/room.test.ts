@@ -57,6 +57,21 @@ test('a full store opens again once a part of it is free, not with every message
   await eventually(() => !store.isFull, { withinMs, what: 'it has room again' })
 })
 
+test('as the gateway ends, appends without room are given back at once, in order, those to come too', async () => {
+  const { store, changes } = watched(temporaryDirectory(), 30_000)
+  await appended(store, payload(10_000), payload(10_000), payload(10_000))
+  const calls: string[] = []
+  const add = (name: string) => append(store, { ...payload(5_000), released: () => calls.push(name) })
+  for (const name of ['4', '5']) add(name)
+  await store.flushed()
+  expect([calls, changes.length]).toEqual([[], 1])
+  store.stopWaiting()
+  expect(calls).toEqual(['4', '5'])
+  add('6')
+  await store.flushed()
+  expect(calls).toEqual(['4', '5', '6'])
+})
+
 test('appends that wait for room when the store is closed are not called back', async () => {
   const { store } = watched(temporaryDirectory(), 1000)
   await appended(store, payload(2000))

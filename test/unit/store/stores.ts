@@ -50,7 +50,7 @@ export function message(fields: Partial<EnvelopeFields> = {}): Envelope {
   })
 }
 
-type Answer = number | 'duplicate'
+type Answer = number | 'duplicate' | 'released'
 
 /** What became of it, in `answers`; by default one target of the first route wants it. */
 export function append(store: Store, entry: Partial<Append> = {}, answers: Answer[] = []): void {
@@ -62,6 +62,7 @@ export function append(store: Store, entry: Partial<Append> = {}, answers: Answe
     key: undefined,
     safe: (id) => answers.push(id),
     duplicate: () => answers.push('duplicate'),
+    released: () => answers.push('released'),
     ...entry,
   })
 }
