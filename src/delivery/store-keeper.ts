@@ -38,6 +38,7 @@ export class StoreKeeper {
   }
 
   start(): void {
+    this.#sayWaiting()
     this.#sayOrphans()
     this.#store.onFull((isFull, why) => this.#onFull(isFull, why))
     this.#timer = setInterval(() => this.#look(), lookMs).unref()
@@ -114,6 +115,12 @@ export class StoreKeeper {
       return route.longestWaiting(which).map(({ id, bytes }) => ({ route, id, bytes }))
     })
     return found.sort((a, b) => sequenceOf(a.id) - sequenceOf(b.id)).slice(0, pieceCount)
+  }
+
+  #sayWaiting(): void {
+    const { count } = this.#store.outbox.total
+    if (count > 0)
+      this.#log.info(`${count} message(s) of an earlier run wait in the store and go first`, { waiting: count })
   }
 
   /** Of messages whose route or target was taken out of the configuration. */
