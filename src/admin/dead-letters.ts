@@ -1,5 +1,5 @@
 import express, { type ErrorRequestHandler, type Request, type RequestHandler, type Response, Router } from 'express'
-import type { Workbench } from '../delivery/workbench.ts'
+import type { Workbench } from '../delivery/dead-letters/workbench.ts'
 import { GatewayError, messageOf, PermanentError } from '../errors.ts'
 import { parseEdit } from './dead-letters-edit.ts'
 import { parseDiscard, parseExport, parseList, parseRequeue } from './dead-letters-request.ts'

@@ -1,7 +1,7 @@
 import type { Changes } from '../admin/dead-letters-edit.ts'
 import type { DiscardRequest, Filter, ListRequest, RequeueRequest } from '../admin/dead-letters-request.ts'
 import type { LetterRecord, LetterSummary } from '../admin/dead-letters-view.ts'
-import type { PieceDone } from '../delivery/workbench.ts'
+import type { PieceDone } from '../delivery/dead-letters/workbench.ts'
 
 /** Where the commands do their work: a running gateway, or the store while no gateway runs. All reject with DeskError. */
 export interface Desk {

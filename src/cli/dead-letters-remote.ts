@@ -1,7 +1,7 @@
 import type { Changes } from '../admin/dead-letters-edit.ts'
 import type { DiscardRequest, Filter, ListRequest, RequeueRequest } from '../admin/dead-letters-request.ts'
 import type { LetterRecord } from '../admin/dead-letters-view.ts'
-import type { PieceDone } from '../delivery/workbench.ts'
+import type { PieceDone } from '../delivery/dead-letters/workbench.ts'
 import { messageOf } from '../errors.ts'
 import { type Desk, DeskError, type Listed } from './dead-letters-desk.ts'
 import { exitCodes } from './exit-codes.ts'

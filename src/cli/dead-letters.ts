@@ -2,7 +2,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { type ListRequest, mostListed, pageSize, pieceSize } from '../admin/dead-letters-request.ts'
 import { jsonLine, type LetterRecord, type LetterSummary } from '../admin/dead-letters-view.ts'
-import type { Skipped } from '../delivery/workbench.ts'
+import type { Skipped } from '../delivery/dead-letters/workbench.ts'
 import { type Desk, DeskError, type Listed } from './dead-letters-desk.ts'
 import { editMessage } from './dead-letters-editor.ts'
 import { writeExport } from './dead-letters-export.ts'

@@ -1,7 +1,7 @@
 import type { Log } from '../adapter/contract.ts'
 import { type GatewayError, RetryableError } from '../errors.ts'
 import type { TargetStats } from '../telemetry/stats.ts'
-import type { DeadLetterOffice } from './dead-letter-office.ts'
+import type { DeadLetterOffice } from './dead-letters/office.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Parcel, ParcelOwner } from './parcel.ts'
 import { Reminder } from './reminder.ts'

@@ -4,11 +4,11 @@ import { PermanentError } from '../errors.ts'
 import type { CompiledRoute } from '../routing/router.ts'
 import type { Params } from '../routing/subject.ts'
 import type { RouteStats } from '../telemetry/stats.ts'
-import type { DeadLetterOffice } from './dead-letter-office.ts'
+import type { DeadLetterOffice } from './dead-letters/office.ts'
 import type { Outlet } from './outlet.ts'
 import { Parcel } from './parcel.ts'
 import type { Receipt } from './receipt.ts'
-import type { StoredRoute } from './stored-route.ts'
+import type { StoredRoute } from './stored/stored-route.ts'
 import { Transit } from './transit.ts'
 
 /** A message that passed this gateway more often is in a loop. */

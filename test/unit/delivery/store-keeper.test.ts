@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from '@jest/globals'
-import { StoreKeeper } from '../../../src/delivery/store-keeper.ts'
-import type { StoredRoute } from '../../../src/delivery/stored-route.ts'
+import { StoreKeeper } from '../../../src/delivery/stored/store-keeper.ts'
+import type { StoredRoute } from '../../../src/delivery/stored/stored-route.ts'
 import type { Candidate, LongestWaiting, StoredMessage } from '../../../src/store/contract.ts'
 import { eventually } from '../../support/poll.ts'
 import { append, message, open, silent, temporaryDirectory } from '../store/stores.ts'

@@ -1,7 +1,7 @@
-import type { Outbound } from '../adapter/contract.ts'
-import type { Envelope } from '../envelope/envelope.ts'
-import { type DeadLetterReason, type Finish, type Params, rankOf } from '../store/contract.ts'
-import { Parcel, type ParcelOwner } from './parcel.ts'
+import type { Outbound } from '../../adapter/contract.ts'
+import type { Envelope } from '../../envelope/envelope.ts'
+import { type DeadLetterReason, type Finish, type Params, rankOf } from '../../store/contract.ts'
+import { Parcel, type ParcelOwner } from '../parcel.ts'
 
 /** A message that is in the store, as long as memory has it too. */
 export interface Resident {

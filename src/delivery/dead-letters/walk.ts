@@ -1,5 +1,5 @@
-import type { DeadLetterQuery, DeadLetterStore, StoredDeadLetter } from '../store/contract.ts'
-import { compileLetterCondition } from './letter-condition.ts'
+import type { DeadLetterQuery, DeadLetterStore, StoredDeadLetter } from '../../store/contract.ts'
+import { compileLetterCondition } from './condition.ts'
 
 /** Which dead letters; all that is named must hold. */
 export interface LetterQuery extends DeadLetterQuery {

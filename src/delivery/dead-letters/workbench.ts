@@ -1,13 +1,13 @@
-import type { Log } from '../adapter/contract.ts'
-import type { Envelope } from '../envelope/envelope.ts'
-import { remainingMs } from '../envelope/expiry.ts'
-import { messageOf } from '../errors.ts'
-import type { DeadLetterStore, StoredDeadLetter } from '../store/contract.ts'
+import type { Log } from '../../adapter/contract.ts'
+import type { Envelope } from '../../envelope/envelope.ts'
+import { remainingMs } from '../../envelope/expiry.ts'
+import { messageOf } from '../../errors.ts'
+import type { DeadLetterStore, StoredDeadLetter } from '../../store/contract.ts'
 import { audit } from './audit.ts'
-import { type LetterQuery, walkLetters } from './letter-walk.ts'
 import type { Place } from './placement.ts'
+import { type LetterQuery, walkLetters } from './walk.ts'
 
-export type { LetterQuery } from './letter-walk.ts'
+export type { LetterQuery } from './walk.ts'
 
 export interface Page {
   /** Letters with ids above it. Default: 0. */

@@ -1,10 +1,10 @@
-import type { Log } from '../adapter/contract.ts'
-import type { Envelope } from '../envelope/envelope.ts'
-import type { GatewayError } from '../errors.ts'
-import type { DeadLetter, DeadLetterReason, DeadLetterStore, Params } from '../store/contract.ts'
+import type { Log } from '../../adapter/contract.ts'
+import type { Envelope } from '../../envelope/envelope.ts'
+import type { GatewayError } from '../../errors.ts'
+import type { DeadLetter, DeadLetterReason, DeadLetterStore, Params } from '../../store/contract.ts'
+import type { Transit } from '../transit.ts'
 import { reasonOf } from './dead-letter.ts'
-import type { DeadLetterForwarder } from './dead-letter-forwarder.ts'
-import type { Transit } from './transit.ts'
+import type { DeadLetterForwarder } from './forwarder.ts'
 
 /** A message that failed for good, and where. */
 export interface Dead {

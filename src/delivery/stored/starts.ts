@@ -1,5 +1,5 @@
-import { RetryableError } from '../errors.ts'
-import { type Outbox, type StoredMessage, sequenceOf } from '../store/contract.ts'
+import { RetryableError } from '../../errors.ts'
+import { type Outbox, type StoredMessage, sequenceOf } from '../../store/contract.ts'
 
 /**
  * Of one route's messages that a process which died has left: how many starts each has outlived. This start is noted once

@@ -1,8 +1,8 @@
-import type { HeaderValue } from '../envelope/envelope.ts'
-import { PermanentError } from '../errors.ts'
-import { compileCondition } from '../routing/expression.ts'
-import { RuleError } from '../routing/rule-error.ts'
-import type { StoredDeadLetter } from '../store/contract.ts'
+import type { HeaderValue } from '../../envelope/envelope.ts'
+import { PermanentError } from '../../errors.ts'
+import { compileCondition } from '../../routing/expression.ts'
+import { RuleError } from '../../routing/rule-error.ts'
+import type { StoredDeadLetter } from '../../store/contract.ts'
 
 /** What a condition can say of a dead letter besides its message. */
 const facts = {

@@ -1,4 +1,4 @@
-import type { StoredDeadLetter } from '../store/contract.ts'
+import type { StoredDeadLetter } from '../../store/contract.ts'
 
 /** Where a dead letter goes when it is requeued: its route, and the bits of the targets that want it; or why it cannot. */
 export type Placement = { readonly route: number; readonly wanted: number } | { readonly problem: string }

@@ -1,11 +1,11 @@
-import type { Log, Outbound } from '../adapter/contract.ts'
-import type { Envelope } from '../envelope/envelope.ts'
-import { type GatewayError, messageOf, RetryableError } from '../errors.ts'
-import type { DeadLetterStore, Params, StoredDeadLetter } from '../store/contract.ts'
+import type { Log, Outbound } from '../../adapter/contract.ts'
+import type { Envelope } from '../../envelope/envelope.ts'
+import { type GatewayError, messageOf, RetryableError } from '../../errors.ts'
+import type { DeadLetterStore, Params, StoredDeadLetter } from '../../store/contract.ts'
+import type { Dispatcher } from '../dispatcher.ts'
+import { Parcel, type ParcelOwner } from '../parcel.ts'
+import { Reminder } from '../reminder.ts'
 import { deadLetterEnvelope } from './dead-letter.ts'
-import type { Dispatcher } from './dispatcher.ts'
-import { Parcel, type ParcelOwner } from './parcel.ts'
-import { Reminder } from './reminder.ts'
 
 /** A route's own place for dead letters: a target like any other. */
 export interface DeadLetterTarget {

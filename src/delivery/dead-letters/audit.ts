@@ -1,4 +1,4 @@
-import type { Log } from '../adapter/contract.ts'
+import type { Log } from '../../adapter/contract.ts'
 
 /** What somebody did with dead letters. */
 export interface AuditedAction {

@@ -1,8 +1,8 @@
-import type { Log } from '../adapter/contract.ts'
-import type { StoreSettings } from '../config/types.ts'
-import { PermanentError } from '../errors.ts'
-import { type Store, sequenceOf } from '../store/contract.ts'
-import type { StoreStatus } from '../telemetry/status.ts'
+import type { Log } from '../../adapter/contract.ts'
+import type { StoreSettings } from '../../config/types.ts'
+import { PermanentError } from '../../errors.ts'
+import { type Store, sequenceOf } from '../../store/contract.ts'
+import type { StoreStatus } from '../../telemetry/status.ts'
 import type { StoredRoute } from './stored-route.ts'
 
 const lookMs = 1_000

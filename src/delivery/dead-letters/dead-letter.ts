@@ -1,6 +1,6 @@
-import type { Envelope, HeaderValue } from '../envelope/envelope.ts'
-import type { ErrorCode, GatewayError } from '../errors.ts'
-import type { DeadLetterReason, StoredDeadLetter } from '../store/contract.ts'
+import type { Envelope, HeaderValue } from '../../envelope/envelope.ts'
+import type { ErrorCode, GatewayError } from '../../errors.ts'
+import type { DeadLetterReason, StoredDeadLetter } from '../../store/contract.ts'
 
 const reasonOfCode: Partial<Record<ErrorCode, DeadLetterReason>> = {
   MESSAGE_EXPIRED: 'expired',
