@@ -5,20 +5,15 @@ import { Queue } from '../queue.ts'
 import type { Room } from './residence.ts'
 import type { Starts } from './starts.ts'
 import type { StoredParcel } from './stored-parcel.ts'
+import { Trial } from './trial.ts'
 
 /** Messages in one read of the store: one turn of the event loop deals with them. */
 const pageCount = 512
 const pageBytes = 2 * 1024 ** 2
 /** A target with its hands full slows its sources for so long; then their messages wait on disk. Milliseconds. */
 const holdMs = 100
-/** After a crash messages are handed out in groups: of so many where none died with them, one, or more starts. */
-const groupCounts = [128, 16, 1] as const
-/** What the process outlives by so long, or what is answered, is innocent. Milliseconds. */
-const trialMs = 500
 /** Until a disk that was full to its last byte is tried again. Milliseconds. */
 const fullDiskMs = 1_000
-/** A message is set aside after two starts that died while it was on its way among others, and three while it was alone. */
-const maxStarts = 5
 
 /** What a feed needs to hand a message on. */
 export interface FeedOwner {
@@ -58,7 +53,7 @@ export class Feed {
   readonly #dispatcher: Dispatcher
   readonly #room: Room
   readonly #owner: FeedOwner
-  readonly #starts: Starts
+  readonly #trial: Trial
   readonly #flushed: () => Promise<void>
   /** Highest rank first. */
   #cursors: Cursor[]
@@ -67,12 +62,8 @@ export class Feed {
   /** Stored, their sources not yet told. */
   readonly #held = new Queue<Held>()
   #patience: NodeJS.Timeout | undefined
-  #trial: NodeJS.Timeout | undefined
-  #onTrial: readonly number[] = []
   /** Set aside, which is not yet on disk. */
   readonly #skipped = new Set<number>()
-  /** Handed out again after a crash, and not yet answered. */
-  readonly #unanswered = new Set<number>()
   #isScheduled = false
   #isRewinding = false
   #hasParked = false
@@ -96,7 +87,7 @@ export class Feed {
     this.#dispatcher = parts.dispatcher
     this.#room = parts.room
     this.#owner = parts.owner
-    this.#starts = parts.starts
+    this.#trial = new Trial(parts.starts, () => this.#schedule())
     this.#flushed = parts.flushed
     this.#cursors = this.#fromStart()
     this.#dispatcher.onOpen(() => this.#onOpen())
@@ -157,17 +148,7 @@ export class Feed {
 
   /** The process outlived it. */
   answered(id: number): void {
-    if (this.#unanswered.size > 0 && this.#unanswered.delete(id) && this.#unanswered.size === 0) this.#endTrial()
-  }
-
-  /** The process has outlived those on trial: what is left of them is innocent, and the next are handed out. */
-  #endTrial(): void {
-    clearTimeout(this.#trial)
-    this.#trial = undefined
-    this.#unanswered.clear()
-    this.#starts.absolve(this.#onTrial)
-    this.#onTrial = []
-    this.#schedule()
+    this.#trial.answered(id)
   }
 
   /** The dispatcher has forgotten it for as long as the target is away. */
@@ -190,7 +171,7 @@ export class Feed {
   /** Nothing more is read or handed on. */
   stop(): void {
     this.#isStopped = true
-    clearTimeout(this.#trial)
+    this.#trial.stop()
     this.#loseHold()
   }
 
@@ -271,7 +252,7 @@ export class Feed {
   /** One page; the next turn of the event loop reads the next. */
   #load(): void {
     if (this.#isStopped || this.#isRewinding || !this.#dispatcher.isOpen) return
-    if (this.#room.isFull || this.#unanswered.size > 0) return
+    if (this.#room.isFull || this.#trial.isUnderWay) return
     if (this.#outbox.isBacklogged) return this.#loadLater()
     const cursor = this.#cursors.find(isUnread)
     if (cursor === undefined) return
@@ -280,13 +261,13 @@ export class Feed {
     const rows = this.#outbox.read(this.#route, this.#bit, page)
     failpoint('feed.read')
     if (rows.length === 0) cursor.after = cursor.end
-    const part = this.#takePart(rows)
+    const part = this.#trial.partOf(rows)
     if (part === undefined) return this.#loadLater()
     for (const row of part) {
       cursor.after = row.id
       this.#handOn(row)
     }
-    if (this.#trial !== undefined && this.#unanswered.size === 0) this.#endTrial()
+    this.#trial.endIfAnswered()
     this.#schedule()
   }
 
@@ -295,30 +276,11 @@ export class Feed {
     setTimeout(() => this.#schedule(), fullDiskMs)
   }
 
-  /** After a crash a group at a time, of messages that are equally suspect; undefined when their start cannot be noted now. */
-  #takePart(rows: readonly StoredMessage[]): readonly StoredMessage[] | undefined {
-    const [first] = rows
-    const starts = this.#starts
-    if (first === undefined || !starts.isRecovered(first)) return rows
-    const deaths = starts.before(first)
-    const most = groupCounts[deaths] ?? 1
-    const isOther = (row: StoredMessage) => !starts.isRecovered(row) || starts.before(row) !== deaths
-    const end = rows.findIndex((row, i) => i === most || isOther(row))
-    const part = end === -1 ? rows : rows.slice(0, end)
-    if (deaths >= maxStarts) return part
-    const noted = starts.note(part)
-    if (noted === undefined) return undefined
-    this.#onTrial = noted
-    this.#trial = setTimeout(() => this.#endTrial(), trialMs)
-    return part
-  }
-
   #handOn(row: StoredMessage): void {
     if (this.#skipped.has(row.id)) return
-    const isRecovered = this.#starts.isRecovered(row)
-    if (isRecovered && this.#starts.before(row) >= maxStarts) return this.#owner.poisoned(row)
-    if (isRecovered) this.#unanswered.add(row.id)
-    if (!this.#owner.readBack(row)) this.#unanswered.delete(row.id)
+    if (this.#trial.isPoison(row)) return this.#owner.poisoned(row)
+    this.#trial.begin(row)
+    if (!this.#owner.readBack(row)) this.#trial.forget(row.id)
   }
 }
 
