@@ -12,11 +12,11 @@ import { messageOf, RetryableError } from '../../src/errors.ts'
 import { decode } from './codec.ts'
 import type { Cluster } from './connection.ts'
 import { KafkaDelivery } from './delivery.ts'
-import { brokerError, errorType, toGatewayError } from './errors.ts'
+import { brokerError, errorType, movedLeaders, toGatewayError } from './errors.ts'
 import { GroupMember, type Position } from './group.ts'
 import type { WireProtocol } from './guard.ts'
 import { InFlight } from './in-flight.ts'
-import { listOffsets } from './offsets.ts'
+import { leaderPauseMs, listOffsets } from './offsets.ts'
 import { OwnedPartition } from './partition.ts'
 import { type FetchedPartition, fetchRequest } from './requests.ts'
 import { findTopics } from './topics.ts'
@@ -57,18 +57,7 @@ const fetchWaitMs = 1_000
 const fetchAnswerMs = 20_000
 const maxPartitionBytes = 1024 * 1024
 const handOverCount = 1_000
-const leaderPauseMs = 250
 const nodePatienceMs = 30_000
-
-const movedLeaders: ReadonlySet<string> = new Set([
-  'NOT_LEADER_FOR_PARTITION',
-  'LEADER_NOT_AVAILABLE',
-  'UNKNOWN_TOPIC_OR_PARTITION',
-  'REPLICA_NOT_AVAILABLE',
-  'FENCED_LEADER_EPOCH',
-  'UNKNOWN_LEADER_EPOCH',
-  'KAFKA_STORAGE_ERROR',
-])
 
 export class Consumer {
   readonly #cluster: Cluster

@@ -38,6 +38,17 @@ const refusals: Readonly<Record<string, ErrorCode>> = {
   INVALID_TOPIC_EXCEPTION: 'DESTINATION_INVALID',
 }
 
+/** The answers of a node that does not lead a partition, any more or yet. */
+export const movedLeaders: ReadonlySet<string> = new Set([
+  'NOT_LEADER_FOR_PARTITION',
+  'LEADER_NOT_AVAILABLE',
+  'UNKNOWN_TOPIC_OR_PARTITION',
+  'REPLICA_NOT_AVAILABLE',
+  'FENCED_LEADER_EPOCH',
+  'UNKNOWN_LEADER_EPOCH',
+  'KAFKA_STORAGE_ERROR',
+])
+
 const types: ReadonlyMap<number, string> = new Map([
   ...errorCodes.map(({ code, type }) => [code, type] as const),
   [87, 'INVALID_RECORD'],
