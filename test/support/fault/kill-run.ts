@@ -38,6 +38,8 @@ export interface KillResult {
   /** How the last life ended, on SIGTERM. */
   readonly exitCode: number | null
   readonly deadLetters: readonly string[]
+  /** Innocent messages that were on their way in five starts in a row that were killed; they were sent again. */
+  readonly convicted: number
   readonly secs: number
 }
 
@@ -48,6 +50,9 @@ export async function killRun(plan: KillPlan): Promise<KillResult> {
     await rig.gateway.start()
     rig.run()
     const isReached = await killAndRestart(rig, plan, startedAt)
+    let convicted = await rig.requeuePoison()
+    await rig.drain(120_000)
+    convicted += await rig.requeuePoison()
     await rig.drain(120_000)
     const deadLetters = await rig.deadLetters()
     const peakBytes = rig.gateway.peakBytes()
@@ -60,6 +65,7 @@ export async function killRun(plan: KillPlan): Promise<KillResult> {
       peakBytes,
       exitCode: code,
       deadLetters,
+      convicted,
       secs: (performance.now() - startedAt) / 1_000,
     }
   } finally {

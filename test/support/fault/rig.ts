@@ -125,6 +125,12 @@ export class Rig {
     return view.deadLetters.map(({ route, reason, error }) => `${route}: ${reason}, ${error.message}`)
   }
 
+  /** Sends those letters again that five starts in a row have made of a message each; how many. */
+  async requeuePoison(): Promise<number> {
+    const order = { reason: 'poison', limit: 500 }
+    return ((await this.gateway.post('/api/v1/dead-letters/requeue', order)) as { requeued: number }).requeued
+  }
+
   /** Removes everything; what cannot be removed stays. */
   async close(): Promise<void> {
     await this.gateway.remove()
