@@ -1,5 +1,5 @@
 import express, { type ErrorRequestHandler, type Request, type RequestHandler, type Response, Router } from 'express'
-import type { Workbench } from '../delivery/dead-letters/workbench.ts'
+import type { Piece, Workbench } from '../delivery/dead-letters/workbench.ts'
 import { GatewayError, messageOf, PermanentError } from '../errors.ts'
 import { parseEdit } from './dead-letters-edit.ts'
 import { parseDiscard, parseExport, parseList, parseRequeue } from './dead-letters-request.ts'
@@ -32,17 +32,18 @@ export function deadLetterPages(workbench: Workbench): Router {
   router.post('/requeue', body, (request: Request, response: Response) => {
     const { query, order } = parseRequeue(request.body)
     const { done, ...rest } = workbench.requeue(query, order, originOf(request))
-    const dryRun = order.isDryRun === true
-    answer(response, { requeued: done, ...rest, remaining: workbench.count(query), ...(dryRun && { dryRun }) })
+    answer(response, { requeued: done, ...rest, remaining: workbench.count(query), ...dryRunOf(order) })
   })
   router.post('/discard', body, (request: Request, response: Response) => {
     const { query, piece } = parseDiscard(request.body)
     const { done, ...rest } = workbench.discard(query, piece, originOf(request))
-    const dryRun = piece.isDryRun === true
-    answer(response, { discarded: done, ...rest, remaining: workbench.count(query), ...(dryRun && { dryRun }) })
+    answer(response, { discarded: done, ...rest, remaining: workbench.count(query), ...dryRunOf(piece) })
   })
   return router.use(tellError)
 }
+
+/** Said only where nothing was done. */
+const dryRunOf = ({ isDryRun }: Piece) => (isDryRun === true ? { dryRun: true } : {})
 
 /** NDJSON, a line for each letter, no faster than it is read. */
 async function sendAll(workbench: Workbench, request: Request, response: Response): Promise<void> {

@@ -108,9 +108,10 @@ function checkDestination(scene: Scene, path: Path, { text, allow, kind, scope }
     scene.report.add('TRV3005', message, { path, on: 'value' })
     return
   }
+  const named = allow === undefined ? undefined : new Set<string>() // nothing is rendered here
   checkText(scene, path, text, {
     code: 'TRV3003',
-    compile: (written) => compileDestination(written, scope, { kind, hasAllow: allow !== undefined }),
+    compile: (written) => compileDestination(written, scope, { kind, allow: named }),
   })
 }
 

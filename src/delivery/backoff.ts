@@ -7,5 +7,8 @@ export function fullJitterMs(attempt: number, limits: { delayMs: number; maxDela
 /** A timer holds no longer delay. */
 export const longestTimerMs = 2 ** 31 - 1
 
+/** Until a disk that was full to its last byte is tried again. Milliseconds. */
+export const fullDiskMs = 1_000
+
 /** What the supervisor waits between two attempts to connect. */
 export const reconnectLimits = { delayMs: 100, maxDelayMs: 30_000 } as const

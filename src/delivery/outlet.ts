@@ -4,8 +4,8 @@ import type { TargetStats } from '../telemetry/stats.ts'
 import type { DeadLetterOffice } from './dead-letters/office.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Parcel, ParcelOwner } from './parcel.ts'
-import { Reminder } from './reminder.ts'
 import type { Transit } from './transit.ts'
+import { WaitingNotice } from './waiting-notice.ts'
 
 /** One target of one route: owns its parcels, and tells their transits what became of them. */
 export class Outlet implements ParcelOwner {
@@ -17,8 +17,7 @@ export class Outlet implements ParcelOwner {
   readonly #stats: TargetStats
   readonly #deadLetters: DeadLetterOffice
   readonly #addressOf: (target: unknown) => string
-  readonly #log: Log
-  readonly #waiting = new Reminder()
+  readonly #waiting: WaitingNotice
 
   constructor(parts: {
     id: string
@@ -41,7 +40,7 @@ export class Outlet implements ParcelOwner {
     this.#stats = parts.stats
     this.#deadLetters = parts.deadLetters
     this.#addressOf = parts.addressOf
-    this.#log = parts.log
+    this.#waiting = new WaitingNotice(parts)
   }
 
   confirmed(parcel: Parcel, nowMs: number): void {
@@ -54,7 +53,7 @@ export class Outlet implements ParcelOwner {
   /** Of an outage the connection speaks; a destination that is missing, closed or full shows nowhere else. */
   retried(parcel: Parcel, error: GatewayError): void {
     this.#stats.attemptsRetry += 1
-    if (error instanceof RetryableError && !error.isOutage) this.#sayWaiting(parcel, error)
+    if (error instanceof RetryableError && !error.isOutage) this.#waiting.say(parcel, error)
   }
 
   failed(parcel: Parcel, error: GatewayError): void {
@@ -65,12 +64,6 @@ export class Outlet implements ParcelOwner {
 
   released(parcel: Parcel): void {
     transitOf(parcel).released(performance.now())
-  }
-
-  #sayWaiting(parcel: Parcel, error: GatewayError): void {
-    const target = this.#addressOf(parcel.outbound.target)
-    if (!this.#waiting.isDue(target)) return
-    this.#log.warn(`messages for ${target} wait: ${error.message}; trying again`, { target, code: error.code })
   }
 }
 

@@ -3,7 +3,7 @@ import type { AnyProtocol, DestinationKind } from '../adapter/protocol.ts'
 import type { TargetConfig } from '../config/types.ts'
 import { type Condition, compileCondition, type Misses, type Scope } from './expression.ts'
 import type { Subject } from './subject.ts'
-import { compileDestination, compileTemplate, invalid, type Template } from './template.ts'
+import { compileDestination, compileTemplate, type Template } from './template.ts'
 
 /** A protocol by its name; throws when there is none. */
 export type ProtocolOf = (name: string) => AnyProtocol
@@ -30,9 +30,9 @@ export function compileTarget(
   const settings = target.settings as Settings
   const fixed: Record<string, unknown> = { ...settings }
   const rendered: [string, Render][] = []
-  for (const { key, template, allow } of templatesOf(target, scope, protocolOf(target.protocol))) {
+  for (const { key, template } of templatesOf(target, scope, protocolOf(target.protocol))) {
     if (template.isLiteral) fixed[key] = template.literalPrefix
-    else rendered.push([key, allow === undefined ? (subject) => template.render(subject) : allowed(template, allow)])
+    else rendered.push([key, (subject) => template.render(subject)])
   }
   // without templates every message shares one settings object
   const base: Settings = Object.keys(fixed).every((key) => fixed[key] === settings[key])
@@ -56,8 +56,6 @@ function compileWhen(when: string | undefined, scope: Scope, misses: Misses): Co
 interface TemplateOfKey {
   readonly key: string
   readonly template: Template
-  /** Set for destinations of a target that names its allowed ones. */
-  readonly allow: ReadonlySet<string> | undefined
 }
 
 function templatesOf(target: TargetConfig, scope: Scope, protocol: AnyProtocol): TemplateOfKey[] {
@@ -67,8 +65,8 @@ function templatesOf(target: TargetConfig, scope: Scope, protocol: AnyProtocol):
   for (const [key, text] of Object.entries(settings)) {
     const kind = kindOf(protocol, key)
     if (typeof text !== 'string' || (kind === undefined && !isPlainTemplate(protocol, key))) continue
-    if (kind === undefined) found.push({ key, template: compileTemplate(text, scope), allow: undefined })
-    else found.push({ key, template: compileDestination(text, scope, { kind, hasAllow: allow !== undefined }), allow })
+    if (kind === undefined) found.push({ key, template: compileTemplate(text, scope) })
+    else found.push({ key, template: compileDestination(text, scope, { kind, allow }) })
   }
   return found
 }
@@ -79,16 +77,6 @@ function kindOf(protocol: AnyProtocol, key: string): DestinationKind | undefined
 }
 
 const isPlainTemplate = (protocol: AnyProtocol, key: string) => protocol.sink?.plainTemplates.includes(key) ?? false
-
-function allowed(template: Template, allow: ReadonlySet<string>): Render {
-  return (subject) => {
-    const plain = template.renderPlain(subject)
-    if (plain !== undefined && allow.has(plain)) return plain // the user wrote it, as it is
-    const destination = template.render(subject)
-    if (allow.has(destination)) return destination
-    throw invalid(`'${destination.slice(0, 200)}' is not among the allowed destinations`)
-  }
-}
 
 function fillIn(base: Settings, rendered: readonly [string, Render][], subject: Subject): Settings {
   const filled: Record<string, unknown> = { ...base }

@@ -13,29 +13,25 @@ export interface Template {
   readonly literalPrefix: string
   /** Throws PermanentError DESTINATION_INVALID when a value is not there or the result is not legal. */
   render(subject: Subject): string
-  /** The same with the values as they are; undefined where that is not legal. */
-  renderPlain(subject: Subject): string | undefined
 }
 
 type Part = string | { readonly text: string; readonly value: Value }
 
+export type Allow = ReadonlySet<string>
+
 /** Compiles a template. Values from a message pass through `kind.encode`, the whole through `kind.check`. Throws RuleError. */
-export function compileTemplate(text: string, scope: Scope, kind?: DestinationKind): Template {
+export function compileTemplate(text: string, scope: Scope, kind?: DestinationKind, allow?: Allow): Template {
   const parts = partsOf(text, scope)
   const literal = parts.every((part) => typeof part === 'string') ? parts.join('') : undefined
   if (literal !== undefined) {
     const fault = kind?.check(literal)
     if (fault !== undefined) throw new RuleError(fault, { offset: 0, length: text.length })
-    return { isLiteral: true, literalPrefix: literal, render: () => literal, renderPlain: () => literal }
+    return { isLiteral: true, literalPrefix: literal, render: () => literal }
   }
   return {
     isLiteral: false,
     literalPrefix: typeof parts[0] === 'string' ? parts[0] : '',
-    render: (subject) => render(parts, subject, kind),
-    renderPlain(subject) {
-      const plain = fill(parts, subject, asIs)
-      return kind?.check(plain) === undefined ? plain : undefined
-    },
+    render: (subject) => (kind && allow ? renderAllowed(parts, subject, kind, allow) : render(parts, subject, kind)),
   }
 }
 
@@ -49,38 +45,48 @@ export class UnboundedError extends RuleError {}
 export function compileDestination(
   text: string,
   scope: Scope,
-  { kind, hasAllow }: { kind: DestinationKind; hasAllow: boolean },
+  { kind, allow }: { kind: DestinationKind; allow: Allow | undefined },
 ): Template {
-  const template = compileTemplate(text, scope, kind)
-  if (template.isLiteral || template.literalPrefix !== '' || hasAllow) return template
+  const template = compileTemplate(text, scope, kind, allow)
+  if (template.isLiteral || template.literalPrefix !== '' || allow !== undefined) return template
   const hint = 'begin with fixed text, such as `alarms.{…}`, or name the destinations in `allow: [a, b]`'
   throw new UnboundedError('a sender could choose any destination', { offset: 0, length: text.length, hint })
 }
 
 function render(parts: readonly Part[], subject: Subject, kind: DestinationKind | undefined): string {
-  const rendered = fill(parts, subject, kind?.encode ?? asIs)
+  let rendered = ''
+  for (const part of parts) {
+    const text = textAt(part, subject)
+    rendered += typeof part === 'string' || kind === undefined ? text : kind.encode(text)
+  }
+  return checked(rendered, kind)
+}
+
+/** One of those the user has named: as he wrote it, or as its values are encoded. */
+function renderAllowed(parts: readonly Part[], subject: Subject, kind: DestinationKind, allow: Allow): string {
+  const texts = parts.map((part) => textAt(part, subject))
+  const plain = texts.join('')
+  if (allow.has(plain) && kind.check(plain) === undefined) return plain
+  const encoded = texts.map((text, at) => (typeof parts[at] === 'string' ? text : kind.encode(text)))
+  const destination = checked(encoded.join(''), kind)
+  if (allow.has(destination)) return destination
+  throw invalid(`'${destination.slice(0, 200)}' is not among the allowed destinations`)
+}
+
+function textAt(part: Part, subject: Subject): string {
+  if (typeof part === 'string') return part
+  const value = textOf(part.value(subject))
+  if (value === undefined) throw invalid(`{${part.text}} has no value for this message`)
+  return value
+}
+
+function checked(rendered: string, kind: DestinationKind | undefined): string {
   const fault = kind?.check(rendered)
   if (fault !== undefined) throw invalid(`'${rendered.slice(0, 200)}': ${fault}`)
   return rendered
 }
 
-const asIs = (value: string): string => value
-
-function fill(parts: readonly Part[], subject: Subject, encode: (value: string) => string): string {
-  let rendered = ''
-  for (const part of parts) {
-    if (typeof part === 'string') {
-      rendered += part
-      continue
-    }
-    const value = textOf(part.value(subject))
-    if (value === undefined) throw invalid(`{${part.text}} has no value for this message`)
-    rendered += encode(value)
-  }
-  return rendered
-}
-
-export const invalid = (message: string) => new PermanentError('DESTINATION_INVALID', message)
+const invalid = (message: string) => new PermanentError('DESTINATION_INVALID', message)
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 

@@ -82,12 +82,10 @@ export class DeadLetterForwarder implements ParcelOwner {
   #send(): void {
     if (this.#isStopped || this.#underWay >= maxUnderWay) return
     const query = { route: this.#route, toForward: true }
-    const letters = this.#store.list(query, { after: this.#after, limit: maxUnderWay - this.#underWay })
-    for (const letter of letters) {
+    for (const letter of this.#store.list(query, { after: this.#after, limit: maxUnderWay - this.#underWay })) {
       this.#after = letter.id
       this.#sendOne(letter)
     }
-    if (letters.length > 0) this.wake() // of these some may have been refused at once
   }
 
   #sendOne(letter: StoredDeadLetter): void {
@@ -97,6 +95,7 @@ export class DeadLetterForwarder implements ParcelOwner {
       this.#target.dispatcher.add(new Parcel(this, outbound, performance.now(), letter))
     } catch (error) {
       this.#refused(letter, error)
+      this.wake() // its place is free
     }
   }
 

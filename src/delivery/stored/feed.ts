@@ -1,5 +1,6 @@
 import { failpoint } from '../../failpoint.ts'
 import { idOf, maxRank, type Outbox, rankOf, type StoredMessage } from '../../store/contract.ts'
+import { fullDiskMs } from '../backoff.ts'
 import type { Dispatcher } from '../dispatcher.ts'
 import { Queue } from '../queue.ts'
 import type { Room } from './residence.ts'
@@ -12,8 +13,6 @@ const pageCount = 512
 const pageBytes = 2 * 1024 ** 2
 /** A target with its hands full slows its sources for so long; then their messages wait on disk. Milliseconds. */
 const holdMs = 100
-/** Until a disk that was full to its last byte is tried again. Milliseconds. */
-const fullDiskMs = 1_000
 
 /** What a feed needs to hand a message on. */
 export interface FeedOwner {
@@ -62,6 +61,7 @@ export class Feed {
   /** Stored, their sources not yet told. */
   readonly #held = new Queue<Held>()
   #patience: NodeJS.Timeout | undefined
+  #later: NodeJS.Timeout | undefined
   /** Set aside, which is not yet on disk. */
   readonly #skipped = new Set<number>()
   #isScheduled = false
@@ -172,6 +172,7 @@ export class Feed {
   stop(): void {
     this.#isStopped = true
     this.#trial.stop()
+    clearTimeout(this.#later)
     this.#loseHold()
   }
 
@@ -273,7 +274,10 @@ export class Feed {
 
   /** The disk is full, and what would make room cannot be written either: no more is read until it can. */
   #loadLater(): void {
-    setTimeout(() => this.#schedule(), fullDiskMs)
+    this.#later ??= setTimeout(() => {
+      this.#later = undefined
+      this.#schedule()
+    }, fullDiskMs)
   }
 
   #handOn(row: StoredMessage): void {

@@ -6,7 +6,7 @@ import type { TargetStats } from '../../telemetry/stats.ts'
 import type { DeadLetterOffice } from '../dead-letters/office.ts'
 import type { Dispatcher } from '../dispatcher.ts'
 import type { Parcel, ParcelOwner } from '../parcel.ts'
-import { Reminder } from '../reminder.ts'
+import { WaitingNotice } from '../waiting-notice.ts'
 import { Feed, type Offered } from './feed.ts'
 import { type Residence, Room } from './residence.ts'
 import type { Starts } from './starts.ts'
@@ -35,8 +35,7 @@ export class StoredOutlet implements StoredParcelOwner {
   readonly #stats: TargetStats
   readonly #deadLetters: DeadLetterOffice
   readonly #addressOf: (target: unknown) => string
-  readonly #log: Log
-  readonly #waiting = new Reminder()
+  readonly #waiting: WaitingNotice
 
   constructor(parts: {
     id: string
@@ -68,7 +67,7 @@ export class StoredOutlet implements StoredParcelOwner {
     this.#stats = parts.stats
     this.#deadLetters = parts.deadLetters
     this.#addressOf = parts.addressOf
-    this.#log = parts.log
+    this.#waiting = new WaitingNotice(parts)
     const { outbox, number: route, bit, dispatcher, flushed } = parts
     const { starts } = parts.route
     this.feed = new Feed({ outbox, route, bit, dispatcher, room: this.#room, owner: this, starts, flushed })
@@ -131,7 +130,7 @@ export class StoredOutlet implements StoredParcelOwner {
     const notedAt = Date.now()
     this.#outbox.attempted(stored.message.id, this.bit, { attempts, failures, dueAt: notedAt + delayMs, notedAt })
     failpoint('attempt.noted')
-    if (error instanceof RetryableError) this.#sayWaiting(parcel, error)
+    if (error instanceof RetryableError) this.#waiting.say(parcel, error)
   }
 
   failed(parcel: Parcel, error: GatewayError): void {
@@ -176,12 +175,6 @@ export class StoredOutlet implements StoredParcelOwner {
     const { id, route, bytes, wanted, attempts } = row
     const ended = (reason: DeadLetterReason | undefined) => this.#route.ended(row, reason, true)
     this.#outbox.finish({ id, route, bytes, wanted, bits: this.bit, hasAttempts: attempts !== undefined, ended })
-  }
-
-  #sayWaiting(parcel: Parcel, error: RetryableError): void {
-    const target = this.#addressOf(parcel.outbound.target)
-    if (!this.#waiting.isDue(target)) return
-    this.#log.warn(`messages for ${target} wait: ${error.message}; trying again`, { target, code: error.code })
   }
 }
 

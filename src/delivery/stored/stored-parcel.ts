@@ -1,23 +1,11 @@
 import type { Outbound } from '../../adapter/contract.ts'
-import type { Envelope } from '../../envelope/envelope.ts'
-import { type DeadLetterReason, type Finish, type Params, rankOf } from '../../store/contract.ts'
+import { type DeadLetterReason, type Finish, rankOf, type StoredMessage } from '../../store/contract.ts'
 import { Parcel, type ParcelOwner } from '../parcel.ts'
 
-/** A message that is in the store, as long as memory has it too. */
-export interface Resident {
-  readonly id: number
-  /** The route's number. */
-  readonly route: number
-  /** What it takes up in the store. */
-  readonly bytes: number
-  /** As received. */
-  readonly envelope: Envelope
-  readonly params: Params
-  /** The bits of all its targets. */
-  readonly wanted: number
-  /** Milliseconds since the epoch. */
-  readonly receivedAt: number
-  readonly requeues: number
+type Lasting = 'id' | 'route' | 'bytes' | 'envelope' | 'params' | 'wanted' | 'receivedAt' | 'requeues'
+
+/** A message that is in the store, as long as memory has it too; its envelope as received. */
+export interface Resident extends Pick<StoredMessage, Lasting> {
   /** True when the store has attempts of it. */
   readonly hasAttempts: boolean
 }

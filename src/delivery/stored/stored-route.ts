@@ -7,16 +7,13 @@ import type { CompiledRoute, Forward } from '../../routing/router.ts'
 import type { Append, Candidate, KeepWith, Outbox, Params, StoredMessage } from '../../store/contract.ts'
 import type { DeadLetterReason } from '../../store/dead-letters.ts'
 import type { RouteStats } from '../../telemetry/stats.ts'
-import { longestTimerMs } from '../backoff.ts'
+import { fullDiskMs, longestTimerMs } from '../backoff.ts'
 import { laneKeyOf } from '../parcel.ts'
 import type { Receipt } from '../receipt.ts'
 import type { Offered } from './feed.ts'
 import { Starts } from './starts.ts'
 import type { StoredOutlet, StoredRouteEnd } from './stored-outlet.ts'
 import type { Resident } from './stored-parcel.ts'
-
-/** Until a disk that was full to its last byte is tried again. Milliseconds. */
-const fullDiskMs = 1_000
 
 /** What a route has in the store: new messages go there before their source hears of them, and from there to the outlets. */
 export class StoredRoute implements StoredRouteEnd {

@@ -21,6 +21,18 @@ function majorOf(node: string): number {
   return Number(/^v(\d+)/.exec(execFileSync(node, ['--version'], { encoding: 'utf8' }))?.[1])
 }
 
+/** The configuration of a gateway with an embedded broker on a free port. */
+async function echoFolder() {
+  const folder = folderWith({
+    'trivium.yaml': `
+connections: { devices: { protocol: mqtt, listen: "mqtt://127.0.0.1:${await freePort()}" } }
+routes: [{ name: echo, from: { connection: devices, topic: in }, to: [{ connection: devices, topic: out }] }]
+`,
+  })
+  afterwards(folder.remove)
+  return folder
+}
+
 const oldNode = findOldNode()
 if (oldNode === undefined) process.stdout.write(`launcher: skipped, every Node on PATH is ${neededMajor} or newer\n`)
 const describeOld = oldNode === undefined ? describe.skip : describe
@@ -43,13 +55,7 @@ describeOld('under an older Node', () => {
   })
 
   test('a signal to the launcher alone ends the gateway in order', async () => {
-    const folder = folderWith({
-      'trivium.yaml': `
-connections: { devices: { protocol: mqtt, listen: "mqtt://127.0.0.1:${await freePort()}" } }
-routes: [{ name: echo, from: { connection: devices, topic: in }, to: [{ connection: devices, topic: out }] }]
-`,
-    })
-    afterwards(folder.remove)
+    const folder = await echoFolder()
     const gateway = start(['run'], folder.path)
     afterwards(() => gateway.stop('SIGKILL'))
     await gateway.wrote(/devices is connected as source/)
@@ -58,14 +64,7 @@ routes: [{ name: echo, from: { connection: devices, topic: in }, to: [{ connecti
   })
 
   test('killed, it takes the gateway along', async () => {
-    const address = `mqtt://127.0.0.1:${await freePort()}`
-    const folder = folderWith({
-      'trivium.yaml': `
-connections: { devices: { protocol: mqtt, listen: "${address}" } }
-routes: [{ name: echo, from: { connection: devices, topic: in }, to: [{ connection: devices, topic: out }] }]
-`,
-    })
-    afterwards(folder.remove)
+    const folder = await echoFolder()
     const first = start(['run'], folder.path)
     await first.wrote(/devices is connected as source/)
     first.child.kill('SIGKILL')

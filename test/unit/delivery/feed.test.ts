@@ -165,6 +165,17 @@ afterEach(() => void jest.useRealTimers())
 
 const names = (count: number, first = 1): string[] => Array.from({ length: count }, (_, i) => `m${first + i}`)
 
+/** So many are offered to a target that answers nothing yet: some on their way, the rest held. */
+async function handsFull(count: number, options?: { maxBatch: number }) {
+  const outbox = new FakeOutbox()
+  const target = new Target(outbox, options)
+  target.dispatcher.resume()
+  target.sink.isHolding = true
+  for (const text of names(count)) target.offer(outbox.add(text))
+  await until(() => target.sink.held.length === 1)
+  return { outbox, target }
+}
+
 describe('feed of a target that keeps up', () => {
   test('reads nothing back: a message goes on straight from memory', async () => {
     const outbox = new FakeOutbox()
@@ -208,12 +219,7 @@ describe('feed of a target that keeps up', () => {
 describe('feed of a target that is slow', () => {
   test('takes what it holds as soon as there is room, in order, and reads nothing', async () => {
     jest.useFakeTimers({ doNotFake: ['setImmediate', 'queueMicrotask', 'nextTick', 'performance'] })
-    const outbox = new FakeOutbox()
-    const target = new Target(outbox)
-    target.dispatcher.resume()
-    target.sink.isHolding = true
-    for (const text of names(4_300)) target.offer(outbox.add(text))
-    await until(() => target.sink.held.length === 1)
+    const { outbox, target } = await handsFull(4_300)
     target.sink.isHolding = false
     target.sink.held[0]!.answer(target.sink.held[0]!.texts.map(() => delivered))
     await until(() => outbox.rows.length === 0)
@@ -224,12 +230,7 @@ describe('feed of a target that is slow', () => {
   })
 
   test('that goes away has what was held wait on disk, behind what was on its way', async () => {
-    const outbox = new FakeOutbox()
-    const target = new Target(outbox)
-    target.dispatcher.resume()
-    target.sink.isHolding = true
-    for (const text of names(4_300)) target.offer(outbox.add(text))
-    await until(() => target.sink.held.length === 1)
+    const { outbox, target } = await handsFull(4_300)
     const { held } = target.sink
     target.sink.isHolding = false
     held[0]!.answer(held[0]!.texts.map(() => lost))
@@ -243,12 +244,7 @@ describe('feed of a target that is slow', () => {
 
   test('that was away for a moment, with nothing left on its way, gets what was held all the same', async () => {
     jest.useFakeTimers({ doNotFake: ['setImmediate', 'queueMicrotask', 'nextTick', 'performance'] })
-    const outbox = new FakeOutbox()
-    const target = new Target(outbox, { maxBatch: 10_000 })
-    target.dispatcher.resume()
-    target.sink.isHolding = true
-    for (const text of names(2_000)) target.offer(outbox.add(text))
-    await until(() => target.sink.held.length === 1)
+    const { outbox, target } = await handsFull(2_000, { maxBatch: 10_000 })
     target.dispatcher.suspend()
     target.sink.isHolding = false
     const [send] = target.sink.held
@@ -278,12 +274,7 @@ describe('feed of a target that is slow', () => {
   })
 
   test('left on disk behind what is held while the target is away for a moment: each is sent once, in order', async () => {
-    const outbox = new FakeOutbox()
-    const target = new Target(outbox, { maxBatch: 10_000 })
-    target.dispatcher.resume()
-    target.sink.isHolding = true
-    for (const text of names(1_100)) target.offer(outbox.add(text))
-    await until(() => target.sink.held.length === 1)
+    const { outbox, target } = await handsFull(1_100, { maxBatch: 10_000 })
     target.dispatcher.suspend()
     target.offer(outbox.add('m1101'))
     target.sink.isHolding = false
