@@ -29,8 +29,8 @@ export interface Participant {
 export interface Gate {
   /** Why a group of appends of this size must wait now; undefined: it may go. */
   shutFor(bytes: number): string | undefined
-  /** The disk is full: make some room. False when there was none to make. */
-  diskIsFull(): boolean
+  /** The disk is full: make some room. */
+  diskIsFull(): void
   /** True since then, until it has room again. */
   readonly isDiskFull: boolean
 }
@@ -142,15 +142,23 @@ export class CommitQueue {
   run<T>(work: () => T): T {
     this.commitPending()
     if (this.#failure !== undefined) throw this.#failure
-    for (;;) {
-      try {
-        return this.#alone(work)
-      } catch (error) {
-        if (error instanceof GatewayError) throw error
-        if (this.#causeOf(error) !== 'full') throw this.#failed(error)
-        if (!this.#gate.diskIsFull()) throw new RetryableError('STORE_FULL', 'the disk is full', { cause: error })
-      }
+    try {
+      return this.#alone(work)
+    } catch (error) {
+      this.#throwUnlessFull(error)
     }
+    this.#makeRoom()
+    try {
+      return this.#alone(work)
+    } catch (error) {
+      this.#throwUnlessFull(error)
+      throw new RetryableError('STORE_FULL', 'the disk is full', { cause: error })
+    }
+  }
+
+  #throwUnlessFull(error: unknown): void {
+    if (error instanceof GatewayError) throw error
+    if (this.#causeOf(error) !== 'full') throw this.#failed(error)
   }
 
   /** Commits what was handed over so far. */
@@ -228,8 +236,7 @@ export class CommitQueue {
 
   /** The disk is full: appends wait, the rest goes on in the room that the reserve gives. */
   #withoutAppends(jobs: readonly Job[]): boolean {
-    this.#gate.diskIsFull()
-    this.#shortenLog()
+    this.#makeRoom()
     const appends = jobs.filter(isAppend)
     const others = jobs.filter((job) => !isAppend(job))
     if (appends.length > 0) this.#held.unshift(appends)
@@ -325,6 +332,12 @@ export class CommitQueue {
       if (this.#causeOf(error) === 'full') this.#gate.diskIsFull()
       else this.#failed(error)
     }
+  }
+
+  /** The disk is full: the reserve is given up, and the log is emptied, as no transaction may come that would. */
+  #makeRoom(): void {
+    this.#gate.diskIsFull()
+    this.#shortenLog()
   }
 
   /** Gives the room of the log back to the disk: what it holds is carried over first. */

@@ -39,12 +39,13 @@ export class Reserve {
     }
   }
 
-  /** Gives the room back to the disk; true when there was any. */
-  release(): boolean {
-    return releaseReserve(this.#directory)
+  /** Gives the room back to the disk. */
+  release(): void {
+    releaseReserve(this.#directory)
   }
 }
 
+/** True when there was any. */
 export function releaseReserve(directory: string): boolean {
   const file = join(directory, 'reserve')
   const was = existsSync(file)

@@ -44,10 +44,10 @@ export class Room implements Gate {
     return `it holds ${this.#tally.count} messages of ${shown(this.#tally.bytes)}, its limit is ${shown(this.#maxBytes)}`
   }
 
-  diskIsFull(): boolean {
+  diskIsFull(): void {
     if (!this.isDiskFull) this.#log.error('the disk is full: no message is taken in', { directory: this.#directory })
     this.isDiskFull = true
-    return this.#reserve.release()
+    this.#reserve.release()
   }
 
   #hasDiskAgain(): boolean {

@@ -103,7 +103,21 @@ export class Rig {
   /** Resolves when all that was acknowledged has arrived; after that time the verdict will tell. */
   async arrived(withinMs = 60_000): Promise<void> {
     const areThere = () => this.#oracles().every((oracle) => oracle.isComplete)
-    await eventually(areThere, { withinMs, what: 'all messages' }).catch(() => {})
+    await eventually(areThere, { withinMs, what: 'all messages' }).catch(async () => {
+      process.stdout.write(`not all has arrived: ${await this.#situation()}\n`)
+    })
+  }
+
+  /** What the gateway says of itself, for whoever reads why a run failed. */
+  async #situation(): Promise<string> {
+    const pages = ['/readyz', '/api/v1/routes'].map(async (path) => {
+      const response = await fetch(`${this.gateway.admin}${path}`, { signal: AbortSignal.timeout(10_000) })
+      return await response.text()
+    })
+    const answers = (await Promise.allSettled(pages)).map((page) =>
+      'value' in page ? page.value : String(page.reason),
+    )
+    return [...answers, ...this.gateway.log.slice(-30)].join('\n')
   }
 
   /** One verdict for each road and target; `restarts` is how often the gateway had to begin again. */

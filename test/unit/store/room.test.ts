@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readdirSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { expect, jest, test } from '@jest/globals'
@@ -144,6 +144,17 @@ function onSmallDisk(title: string, run: (directory: string) => Promise<void>): 
   })
 }
 
+function fillToTheLastByte(file: string): void {
+  const handle = openSync(file, 'w')
+  try {
+    for (;;) writeSync(handle, Buffer.alloc(4096))
+  } catch (error) {
+    expect(error).toMatchObject({ code: 'ENOSPC' })
+  } finally {
+    closeSync(handle)
+  }
+}
+
 /** Ids of what went in; one more waits. */
 async function fillUp(store: Store): Promise<{ ids: number[] }> {
   const ids: number[] = []
@@ -203,6 +214,22 @@ onSmallDisk('what a full disk holds can be opened again and delivered', async (d
   expect(idsOf(readAll(again))).toEqual([])
   expect(await appended(again, {})).toHaveLength(1)
 })
+
+onSmallDisk(
+  'on a disk that is full to its last byte, what has to be noted is, in the room of the log',
+  async (directory) => {
+    const first = watched(directory).store
+    const many = await appended(first, ...Array.from({ length: 60 }, () => payload(50_000)))
+    await finished(first, ...many.map((id) => ({ id })))
+    first.close() // its file has free pages now, and no log
+    const { store } = watched(directory)
+    const ids = await appended(store, ...Array.from({ length: 20 }, () => payload(50_000)))
+    rmSync(join(directory, 'reserve'))
+    fillToTheLastByte(join(directory, 'foreign'))
+    for (let n = 0; n < 500; n++) store.outbox.markStart(ids)
+    expect(readAll(store).map(({ starts }) => starts)).toEqual(ids.map(() => 500))
+  },
+)
 
 onSmallDisk('when somebody else frees the disk, appends go on, and the reserve is there before', async (directory) => {
   writeFileSync(join(directory, 'foreign'), Buffer.alloc(8 * 1024 ** 2))
