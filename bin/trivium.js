@@ -18,6 +18,7 @@ const hasFlags = flags.every((flag) => process.execArgv.includes(flag))
 
 if (isNewEnough && hasFlags) {
   module.enableCompileCache()
+  module.registerHooks({ resolve: withoutLanguages })
   endWithLauncher()
   const { main } = await import('../src/cli/main.ts')
   await main(process.argv.slice(2))
@@ -30,6 +31,12 @@ if (isNewEnough && hasFlags) {
     process.exit(69)
   }
   becomeOrRun(node, [...process.execArgv, ...flags, ...process.argv.slice(1)])
+}
+
+/** zod brings its messages in 60 languages, 9 MiB; the gateway speaks English. */
+function withoutLanguages(specifier, context, next) {
+  const isList = specifier === '../locales/index.js' && context.parentURL?.includes('/node_modules/zod/')
+  return next(isList ? '../locales/en.js' : specifier, context)
 }
 
 /** The Node binary that came with the optional per-platform package, or undefined. */

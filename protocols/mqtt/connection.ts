@@ -7,6 +7,7 @@
  * Should an upgrade move that, `handleMessage` and `customHandleAcks`, which mqtt.js calls before it acknowledges, end
  * the connection: a message is then late, not lost.
  */
+import './packet-ids.ts'
 import type { Duplex } from 'node:stream'
 import mqtt, { type IConnackPacket, type MqttClient } from 'mqtt'
 import { withDeadline } from '../../src/adapter/deadline.ts'

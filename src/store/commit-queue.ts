@@ -23,6 +23,8 @@ export interface Participant {
   beforeCommit(): void
   committed(): void
   rolledBack(): void
+  /** In a transaction of its own, in the room that the reserve gave: what would need room later is written now. */
+  diskIsFull?(): void
 }
 
 /** Whether appends may go on; asked before each transaction that has any. */
@@ -117,6 +119,10 @@ export class CommitQueue {
     return this.#jobs.length > mostBacklogged
   }
 
+  get isDiskFull(): boolean {
+    return this.#gate.isDiskFull
+  }
+
   onFull(listener: (isFull: boolean, why: string) => void): void {
     this.#fullListeners.push(listener)
   }
@@ -139,17 +145,17 @@ export class CommitQueue {
   }
 
   /** Commits what is pending, then `work` in a transaction of its own. Throws where that fails; STORE_FULL leaves it undone. */
-  run<T>(work: () => T): T {
+  run<T>(work: () => T, sizeBytes = pageBytes): T {
     this.commitPending()
     if (this.#failure !== undefined) throw this.#failure
     try {
-      return this.#alone(work)
+      return this.#alone(work, sizeBytes)
     } catch (error) {
       this.#throwUnlessFull(error)
     }
     this.#makeRoom()
     try {
-      return this.#alone(work)
+      return this.#alone(work, sizeBytes)
     } catch (error) {
       this.#throwUnlessFull(error)
       throw new RetryableError('STORE_FULL', 'the disk is full', { cause: error })
@@ -267,9 +273,9 @@ export class CommitQueue {
     if (this.#held.length > 0 && this.#gate.shutFor(0) === undefined) this.#commitThisTurn()
   }
 
-  #alone<T>(work: () => T): T {
+  #alone<T>(work: () => T, sizeBytes: number): T {
     const result = this.#commitWork(work)
-    this.#bytesSinceCheckpoint += pageBytes
+    this.#bytesSinceCheckpoint += sizeBytes
     this.#checkpointIfDue()
     if (this.#held.length > 0 && this.#gate.shutFor(0) === undefined) this.#commitThisTurn()
     return result
@@ -329,7 +335,7 @@ export class CommitQueue {
     try {
       this.#checkpoint.get()
     } catch (error) {
-      if (this.#causeOf(error) === 'full') this.#gate.diskIsFull()
+      if (this.#causeOf(error) === 'full') this.#makeRoom()
       else this.#failed(error)
     }
   }
@@ -337,7 +343,19 @@ export class CommitQueue {
   /** The disk is full: the reserve is given up, and the log is emptied, as no transaction may come that would. */
   #makeRoom(): void {
     this.#gate.diskIsFull()
+    this.#prepareForFullDisk()
+  }
+
+  #prepareForFullDisk(): void {
     this.#shortenLog()
+    if (this.#failure !== undefined) return
+    try {
+      this.#commitWork(() => {
+        for (const participant of this.#participants) participant.diskIsFull?.()
+      })
+    } catch (error) {
+      if (this.#causeOf(error) !== 'full') this.#failed(error)
+    }
   }
 
   /** Gives the room of the log back to the disk: what it holds is carried over first. */
@@ -392,7 +410,7 @@ export class CommitQueue {
     if (this.#failure !== undefined || this.#isClosed) return
     this.#retry ??= setTimeout(() => {
       this.#retry = undefined
-      if (this.#gate.isDiskFull) this.#shortenLog()
+      if (this.#gate.isDiskFull) this.#prepareForFullDisk()
       this.commitPending()
     }, retryMs)
   }

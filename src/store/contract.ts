@@ -1,7 +1,8 @@
 /**
  * What the store promises the rest of the gateway. One process, one directory, one SQLite file. What is handed over in one
  * turn of the event loop is one transaction (never split), committed with an fsync at the end of that turn; callbacks come
- * after the fsync, in the order of the hand-over. Reads are synchronous and see everything committed.
+ * after the fsync, in the order of the hand-over. Reads are synchronous and see everything committed; those of messages may
+ * commit first what was handed over, and call it back.
  */
 import type { KeptEntry } from '../adapter/contract.ts'
 import type { Envelope } from '../envelope/envelope.ts'
@@ -32,6 +33,8 @@ export interface Append {
   readonly deduplicateMs?: number | undefined
   /** An entry that its source wants committed with it. */
   readonly keep?: KeepWith | undefined
+  /** True where its one target is up and nothing waits before it: it is stored in the way that costs least if it leaves at once. */
+  readonly leavesSoon?: boolean | undefined
   /** `id` orders the messages of a route: see `rankOf`; `bytes` is what it takes up. */
   safe(id: number, bytes: number): void
   /** Its `messageId` was seen within the window: it is not kept again, and safe all the same. */
@@ -118,13 +121,16 @@ export interface Outbox {
   finish(done: Finish): void
   /** Notes what a target answered, so that a restart does not forget it. */
   attempted(id: number, bit: number, attempts: Attempts): void
-  /** Messages of one rank, ids above `after` up to `upTo`, that `bit` still waits for and that are due; in order. */
+  /**
+   * Messages of one rank, ids above `after` up to `upTo`, that `bit` still waits for and that are due; in order. Undefined
+   * when the disk is too full to read them now.
+   */
   read(
     route: number,
     bit: number,
     page: { readonly after: number; readonly upTo: number; readonly limit: number; readonly maxBytes: number },
-  ): StoredMessage[]
-  /** Highest id of each rank that waits, highest rank first. Delayed ones are not counted. */
+  ): StoredMessage[] | undefined
+  /** An id for each rank that waits, highest rank first: none of that rank is above it. Delayed ones are not counted. */
   ends(route: number): readonly number[]
   /** When the next delayed message of a route is due, in milliseconds since the epoch. */
   nextDueAt(route: number): number | undefined
@@ -141,8 +147,6 @@ export interface Outbox {
   readonly recoveredUpTo: number
   /** True while so much that was handed over cannot be written that no more should be read. */
   readonly isBacklogged: boolean
-  /** The oldest messages of all routes. */
-  oldest(limit: number): readonly StoredMessage[]
   /** What waits longest for some targets of a route: in the order of receipt, delayed messages too. */
   waitingLongest(route: number, bits: number, which: LongestWaiting): readonly Candidate[]
   get(id: number): StoredMessage | undefined

@@ -3,6 +3,7 @@ import { closeSync, existsSync, mkdirSync, openSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { GatewayError, messageOf, PermanentError } from '../errors.ts'
+import { unpackBundles } from './bundles.ts'
 import { releaseReserve, syncDirectory } from './reserve.ts'
 import { applicationId, migrations } from './schema.ts'
 import { causeOf } from './sqlite-error.ts'
@@ -49,6 +50,7 @@ function open(directory: string, file: string): OpenedDatabase {
     migrate(database, file)
     const wasClean = firstValue(database, "SELECT value FROM meta WHERE name = 'clean'") === 1
     if (!wasClean || statSync(file).size <= alwaysCheckedBytes) check(database, file)
+    unpackBundles(database)
     database.exec(beginning)
     return { database, file, wasClean }
   } catch (error) {

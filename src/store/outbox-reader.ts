@@ -40,9 +40,9 @@ export class OutboxReader {
   readonly #nextDue: StatementSync
   readonly #attempts: StatementSync
   readonly #lastBelow: StatementSync
-  readonly #fromRank: StatementSync
   readonly #ofRank: StatementSync
   readonly #delayed: StatementSync
+  readonly #firstOfAll: StatementSync
   readonly #one: StatementSync
   readonly #firstOfRank: StatementSync
   readonly #firstDelayed: StatementSync
@@ -62,7 +62,6 @@ export class OutboxReader {
       'SELECT id, bit, attempts, failures, due, noted FROM attempts WHERE id BETWEEN ? AND ?',
     )
     this.#lastBelow = database.prepare('SELECT id FROM outbox WHERE id < ? ORDER BY id DESC LIMIT 1')
-    this.#fromRank = database.prepare(`SELECT ${columns} FROM outbox WHERE id >= ? AND id < ? ORDER BY id LIMIT ?`)
     this.#ofRank = database.prepare(
       `SELECT id, bytes, received FROM outbox INDEXED BY waiting
        WHERE route = ? AND due = 0 AND id >= ? AND id < ? AND (wanted & ~done & ?) <> 0 ORDER BY id`,
@@ -72,6 +71,7 @@ export class OutboxReader {
        WHERE route = ? AND due > 0 AND (wanted & ~done & ?) <> 0 ORDER BY due`,
     )
     this.#one = database.prepare(`SELECT ${columns} FROM outbox WHERE id = ?`)
+    this.#firstOfAll = database.prepare('SELECT received FROM outbox WHERE id >= ? ORDER BY id LIMIT 1')
     this.#firstOfRank = database.prepare(
       `SELECT received FROM outbox INDEXED BY waiting
        WHERE route = ? AND due = 0 AND id >= ? ORDER BY id LIMIT 1`,
@@ -107,16 +107,6 @@ export class OutboxReader {
     return this.#nextDue.get(route)?.due as number | undefined
   }
 
-  /** The oldest by sequence: rows of a rank are in that order already. */
-  oldest(limit: number): StoredMessage[] {
-    const rows: Row[] = []
-    for (const rank of this.#lasts().map(rankOf)) {
-      rows.push(...(this.#fromRank.all(idOf(rank, 0), idOf(rank - 1, 0), limit) as unknown as Row[]))
-    }
-    rows.sort(bySequence)
-    return this.#messages(rows.slice(0, limit))
-  }
-
   /** Rank by rank, and the delayed ones; no payload is read. */
   waitingLongest(route: number, bits: number, { limit, receivedBefore, isSuch }: LongestWaiting): Candidate[] {
     const found: Candidate[] = []
@@ -143,8 +133,12 @@ export class OutboxReader {
   /** Receipt of the oldest message of a route; milliseconds since the epoch. */
   oldestAt(route: number): number | undefined {
     const firsts = this.ends(route).map((end) => this.#firstOfRank.get(route, idOf(rankOf(end), 0)))
-    const times = [...firsts, this.#firstDelayed.get(route)].flatMap((row) => (row?.received as number) ?? [])
-    return times.length > 0 ? Math.min(...times) : undefined
+    return oldestOf([...firsts, this.#firstDelayed.get(route)])
+  }
+
+  /** Of all routes. */
+  oldestOfAllAt(): number | undefined {
+    return oldestOf(this.#lasts().map((last) => this.#firstOfAll.get(idOf(rankOf(last), 0))))
   }
 
   highestSequence(): number {
@@ -192,6 +186,11 @@ export class OutboxReader {
     }
     return found
   }
+}
+
+function oldestOf(rows: readonly (Record<string, unknown> | undefined)[]): number | undefined {
+  const times = rows.flatMap((row) => (row?.received as number | undefined) ?? [])
+  return times.length > 0 ? Math.min(...times) : undefined
 }
 
 const bySequence = (a: { id: number }, b: { id: number }): number => sequenceOf(a.id) - sequenceOf(b.id)

@@ -1,5 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite'
+import { GatewayError } from '../errors.ts'
 import { failpoint } from '../failpoint.ts'
+import { Bundles } from './bundles.ts'
 import type { CommitQueue, Participant } from './commit-queue.ts'
 import {
   type Append,
@@ -25,7 +27,8 @@ import {
   type OutboxWriter,
 } from './outbox-jobs.ts'
 import { OutboxReader, type Page } from './outbox-reader.ts'
-import { Ranks } from './ranks.ts'
+import { type InsertRow, prepareInsert } from './outbox-rows.ts'
+import { isRanked, Ranks } from './ranks.ts'
 import { encodeParams } from './record.ts'
 import { Seen } from './seen.ts'
 import { readSafely } from './sqlite-error.ts'
@@ -45,11 +48,14 @@ export class OutboxTable implements Outbox, OutboxWriter, Participant {
   readonly #targets: TargetTable
   readonly #reader: OutboxReader
   readonly #kept: KeptRows
+  readonly #bundles: Bundles
+  readonly #insertRow: InsertRow
   readonly #statements: Statements
   readonly #queue: () => CommitQueue
   #sequence: number
   #ending: number[] = []
   #endingAttempts: number[] = []
+  #hasEnding = false
   /** False in a process that only looked, or dealt with dead letters. */
   hasWorked = false
   /** Started in this process; a clean end takes that back. */
@@ -62,15 +68,20 @@ export class OutboxTable implements Outbox, OutboxWriter, Participant {
     this.#targets = new TargetTable(database)
     this.#reader = new OutboxReader(database)
     this.#kept = parts.kept
+    this.#insertRow = prepareInsert(database)
+    this.#bundles = new Bundles(database, this.#insertRow)
     this.#queue = parts.queue
     this.#statements = prepare(database)
     this.#sequence = this.#reader.highestSequence()
     this.recoveredUpTo = parts.wasClean ? 0 : this.#sequence
-    this.participants = [this, this.#seen, this.#ranks, this.tally]
+    this.participants = [this, this.#bundles, this.#seen, this.#ranks, this.tally]
   }
 
   route(name: string, targets: readonly string[]): { route: number; bits: number[] } {
-    return this.#queue().run(() => this.#targets.assign(name, targets))
+    return this.#queue().run(() => {
+      this.#bundles.unpack() // which targets are waited for is asked of rows
+      return this.#targets.assign(name, targets)
+    })
   }
 
   append(entry: Append): void {
@@ -87,12 +98,17 @@ export class OutboxTable implements Outbox, OutboxWriter, Participant {
     this.#queue().add(new AttemptJob(this.#statements.noteAttempt, id, bit, attempts))
   }
 
-  read(route: number, bit: number, page: Page): StoredMessage[] {
+  read(route: number, bit: number, page: Page): StoredMessage[] | undefined {
+    if (!this.#unpack(route)) return undefined
     return readSafely(() => this.#reader.read(route, bit, page))
   }
 
   ends(route: number): readonly number[] {
-    return readSafely(() => this.#reader.ends(route))
+    const ends = readSafely(() => this.#reader.ends(route))
+    const end = this.#bundles.endOf(route)
+    if (end === undefined) return ends
+    const others = ends.filter((one) => rankOf(one) !== rankOf(end))
+    return [...others, Math.max(end, ends.at(-1) ?? 0)] // rank 0 is the last
   }
 
   nextDueAt(route: number): number | undefined {
@@ -113,6 +129,7 @@ export class OutboxTable implements Outbox, OutboxWriter, Participant {
   markStart(ids: readonly number[]): void {
     this.hasWorked = true
     this.#queue().run(() => {
+      if (ids.some((id) => this.#bundles.has(id))) this.#bundles.unpack()
       for (const id of ids) this.#statements.start.run(1, id)
     })
     for (const id of ids) this.#started.add(id)
@@ -133,20 +150,22 @@ export class OutboxTable implements Outbox, OutboxWriter, Participant {
     return this.#queue().isBacklogged
   }
 
-  oldest(limit: number): readonly StoredMessage[] {
-    return readSafely(() => this.#reader.oldest(limit))
-  }
-
   waitingLongest(route: number, bits: number, which: LongestWaiting): readonly Candidate[] {
+    if (
+      (this.#bundles.oldestAt(route) ?? Number.POSITIVE_INFINITY) < (which.receivedBefore ?? Number.POSITIVE_INFINITY)
+    )
+      this.#unpack(route)
     return readSafely(() => this.#reader.waitingLongest(route, bits, which))
   }
 
   get(id: number): StoredMessage | undefined {
+    if (this.#bundles.has(id)) this.#unpack()
     return readSafely(() => this.#reader.get(id))
   }
 
   waiting(route: number): Waiting {
-    return { ...this.tally.of(route), oldestAt: readSafely(() => this.#reader.oldestAt(route)) }
+    const oldestAt = readSafely(() => this.#reader.oldestAt(route))
+    return { ...this.tally.of(route), oldestAt: earlier(oldestAt, this.#bundles.oldestAt(route)) }
   }
 
   orphans(names: readonly string[]): readonly { readonly name: string; readonly count: number }[] {
@@ -163,34 +182,59 @@ export class OutboxTable implements Outbox, OutboxWriter, Participant {
   }
 
   get total(): Waiting {
-    const [oldest] = this.oldest(1)
-    return { count: this.tally.count, bytes: this.tally.bytes, oldestAt: oldest?.receivedAt }
+    const oldestAt = readSafely(() => this.#reader.oldestOfAllAt())
+    const { count, bytes } = this.tally
+    return { count, bytes, oldestAt: earlier(oldestAt, this.#bundles.oldestAt()) }
   }
 
   keep(entry: Append, fields: string, bytes: number): number | undefined {
     const { keep, deduplicateMs, envelope, route, key = null, wanted } = entry
     if (keep !== undefined) this.#kept.write(keep.connection, keep.entry)
     if (deduplicateMs !== undefined && this.#seen.isRepeated(route, envelope.messageId, deduplicateMs)) return undefined
-    const id = this.#nextId(route, key, envelope.priority)
-    const [ranked, params] = [this.#rankedOf(route, key), encodeParams(entry.params)]
-    const { insert } = this.#statements
-    insert.run(id, route, 0, wanted, bytes, Date.now(), ranked, key, 0, params, fields, envelope.payload)
+    const row = {
+      ...{ id: this.#nextId(route, key, envelope.priority), route, wanted, bytes, key },
+      ...{ received: Date.now(), params: encodeParams(entry.params), fields, payload: envelope.payload },
+    }
     this.tally.change(route, 1, bytes)
-    return id
+    if (this.#isForBundle(entry, bytes)) this.#bundles.add(row)
+    else this.#insertRow({ ...row, due: 0, ranked: this.#rankedOf(route, key), requeues: 0 })
+    return row.id
   }
 
   /** Inside the transaction. */
   insert(row: NewRow): void {
-    const { route, key, payload, wanted, dueAt, receivedAt, requeues, params, fields } = row
+    const { route, key, payload, wanted, requeues, params, fields, dueAt: due, receivedAt: received } = row
     const id = this.#nextId(route, key, row.priority)
     const bytes = bytesOfRow(fields, payload)
     const ranked = this.#rankedOf(route, key)
-    const { insert } = this.#statements
-    insert.run(id, route, dueAt, wanted, bytes, receivedAt, ranked, key, requeues, params, fields, payload)
+    this.#insertRow({ id, route, due, wanted, bytes, received, ranked, key, requeues, params, fields, payload })
     this.tally.change(route, 1, bytes)
   }
 
+  /** On a full disk nothing is put off that takes up room later. */
+  #isForBundle({ leavesSoon, route, wanted }: Append, bytes: number): boolean {
+    const hasOneTarget = (wanted & (wanted - 1)) === 0 // a bundle cannot note which of several is done
+    if (leavesSoon !== true || !hasOneTarget || !this.#bundles.hasRoomFor(bytes)) return false
+    return !this.#ranks.areKeptFor(route) && !this.#queue().isDiskFull
+  }
+
+  /**
+   * What is in bundles becomes rows; what was handed over is committed and called back before. False when the disk has no
+   * room for that, or has failed, which its owner hears by itself.
+   */
+  #unpack(route?: number): boolean {
+    if (!this.#bundles.holds(route)) return true
+    try {
+      this.#queue().run(() => this.#bundles.unpack(route), this.#bundles.bytesOf(route))
+      return true
+    } catch (error) {
+      if (error instanceof GatewayError) return false
+      throw error
+    }
+  }
+
   #nextId(route: number, key: string | Uint8Array | null, priority: number | undefined): number {
+    if (isRanked(priority) && !this.#ranks.areKeptFor(route)) this.#bundles.unpack(route) // ranks see only rows
     return idOf(this.#ranks.rankFor(route, key, priority), ++this.#sequence)
   }
 
@@ -205,19 +249,24 @@ export class OutboxTable implements Outbox, OutboxWriter, Participant {
       if (row === undefined || row.open !== 0) return { isLast: false, dead }
       dead = (row.dead as DeadLetterReason | null) ?? undefined
     }
-    this.#ending.push(done.id)
+    if (!this.#bundles.leave(done.id, done.route)) this.#ending.push(done.id)
+    this.#hasEnding = true
     this.tally.change(done.route, -1, -done.bytes)
     if (done.hasAttempts) this.#endingAttempts.push(done.id)
     return { isLast: true, dead }
   }
 
   beforeCommit(): void {
-    if (this.#ending.length > 0) this.#deleteEnded()
+    if (!this.#hasEnding) return
+    this.#hasEnding = false
+    this.#deleteEnded()
+    failpoint('store.before-finish-commit')
   }
 
   committed(): void {}
 
   rolledBack(): void {
+    this.#hasEnding = false
     this.#ending = []
     this.#endingAttempts = []
   }
@@ -230,13 +279,17 @@ export class OutboxTable implements Outbox, OutboxWriter, Participant {
       const last = ids[next - 1] as number
       if (ids[next] === last || ids[next] === last + 1) continue
       const { changes } = this.#statements.remove.run(ids[first] as number, last)
-      if (changes !== next - first) this.tally.recount() // somebody said it twice
+      if (changes !== next - first) this.#recount() // somebody said it twice
       first = next
     }
     for (const id of this.#endingAttempts) this.#statements.removeAttempts.run(id)
     this.#ending = []
     this.#endingAttempts = []
-    failpoint('store.before-finish-commit')
+  }
+
+  #recount(): void {
+    this.#bundles.unpack()
+    this.tally.recount()
   }
 
   #wakeRow(id: number, route: number, key: string | Uint8Array | null): void {
@@ -248,15 +301,15 @@ export class OutboxTable implements Outbox, OutboxWriter, Participant {
   }
 }
 
+function earlier(one: number | undefined, other: number | undefined): number | undefined {
+  return one === undefined || other === undefined ? (one ?? other) : Math.min(one, other)
+}
+
 type Statements = ReturnType<typeof prepare>
 
 function prepare(database: DatabaseSync) {
   return {
     remove: database.prepare('DELETE FROM outbox WHERE id BETWEEN ? AND ?'),
-    insert: database.prepare(
-      `INSERT INTO outbox (id, route, due, wanted, bytes, received, ranked, key, requeues, params, fields, payload)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    ),
     finishBits: database.prepare(
       `UPDATE outbox SET done = done | ?, dead = coalesce(dead, ?) WHERE id = ?
        RETURNING wanted & ~done AS open, dead`,

@@ -64,6 +64,11 @@ export class Ranks implements Participant {
   }
 }
 
+/** True for a message whose priority gives it a rank. */
+export function isRanked(priority: number | undefined): boolean {
+  return clamped(priority) > 0
+}
+
 function clamped(priority: number | undefined): number {
   return priority !== undefined && priority > 0 ? Math.min(maxRank, Math.trunc(priority)) : 0
 }

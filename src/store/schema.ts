@@ -6,7 +6,8 @@ export const applicationId = 0x54524956
 /**
  * Migration i leads from version i to i + 1. What is written here once is never changed: files of it are out there.
  * `outbox.id` is the order of delivery, see `idOf`; `due` is 0 for what may go now; `ranked` is 1 for messages that have a
- * key, once their route has seen a priority. `waiting` answers counts and reads of one target without touching payloads.
+ * key, once their route has seen a priority. `waiting` answers counts and reads of one target without touching payloads. `bundles`: see `bundle.ts`;
+ * their id is that of their first message, and `gone` has a bit for each id from there on.
  */
 export const migrations: readonly string[] = [
   `
@@ -54,5 +55,9 @@ export const migrations: readonly string[] = [
     connection TEXT NOT NULL, space TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL,
     PRIMARY KEY (connection, space, key)
   ) WITHOUT ROWID;
+  `,
+  `
+  CREATE TABLE bundles (id INTEGER PRIMARY KEY, heads TEXT NOT NULL, payloads BLOB NOT NULL);
+  CREATE TABLE bundles_gone (id INTEGER PRIMARY KEY, gone BLOB NOT NULL);
   `,
 ]

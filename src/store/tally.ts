@@ -66,6 +66,7 @@ export class Tally implements Participant {
   }
 
   rolledBack(): void {
+    this.#isToRecount = false
     this.#changes.clear()
   }
 

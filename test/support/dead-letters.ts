@@ -63,5 +63,5 @@ export async function fill(store: Store, letters: readonly DeadLetter[]): Promis
 /** What waits for the first target of a route, in its order; what is delayed is not among it. */
 export function waitingFor(store: Store, route: number, bit = 1): StoredMessage[] {
   const page = { after: 0, upTo: Number.MAX_SAFE_INTEGER, limit: 100_000, maxBytes: 2 ** 30 }
-  return store.outbox.read(route, bit, page)
+  return store.outbox.read(route, bit, page) ?? []
 }

@@ -2,6 +2,7 @@
  * One running embedded broker: aedes between our listeners, gate and sessions. What a device publishes to the topics of a
  * source is settled by the gateway before it is acknowledged, then goes to the broker's own subscribers like any message.
  */
+import '../packet-ids.ts'
 import { randomUUID } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Aedes, type AedesOptions } from 'aedes'

@@ -3,6 +3,7 @@ import { idOf, maxRank, type Outbox, rankOf, type StoredMessage } from '../../st
 import { fullDiskMs } from '../backoff.ts'
 import type { Dispatcher } from '../dispatcher.ts'
 import { Queue } from '../queue.ts'
+import { Pace } from './pace.ts'
 import type { Room } from './residence.ts'
 import type { Starts } from './starts.ts'
 import type { StoredParcel } from './stored-parcel.ts'
@@ -61,6 +62,7 @@ export class Feed {
   /** Stored, their sources not yet told. */
   readonly #held = new Queue<Held>()
   #patience: NodeJS.Timeout | undefined
+  readonly #pace = new Pace(holdMs)
   #later: NodeJS.Timeout | undefined
   /** Set aside, which is not yet on disk. */
   readonly #skipped = new Set<number>()
@@ -98,21 +100,33 @@ export class Feed {
     return this.#isRewinding || this.#cursors.some(isUnread)
   }
 
+  /** More to read back than it will have handed on in a moment: its sources need not wait for that. */
+  get #isFarBehind(): boolean {
+    if (this.#isRewinding || !this.isBehind) return this.#isRewinding
+    const unread = this.#cursors.filter(isUnread).reduce((sum, { after, end }) => sum + end - after, 0)
+    return unread > this.#pace.perWindow
+  }
+
+  /** True while a message that is stored now is likely to be on its way soon. */
+  get isFlowing(): boolean {
+    return !this.#isStopped && this.#dispatcher.isOpen && !this.isBehind
+  }
+
   /**
    * A message that has just been stored: on its way, or it waits on disk for its turn. While its target is up and has only
-   * its hands full, it is held for a moment, and `message.taken` is called later: so its source is slowed to the pace of
-   * the target before anything has to be read back.
+   * its hands full, or is about to catch up, it is held for a moment, and `message.taken` is called later: so
+   * its source is slowed to the pace of the target before anything has to be read back.
    */
   offer(parcel: StoredParcel, message: Offered): void {
-    if (this.#isStopped || !this.#dispatcher.isOpen || this.isBehind) {
+    if (this.#isStopped || !this.#dispatcher.isOpen || this.#isFarBehind) {
       this.#loseHold() // what came before it must not come to be read, or handed on, behind it
       return this.#leaveOnDisk(parcel, message)
     }
-    if (this.#held.size === 0 && !this.#room.isFull) return this.#take(parcel, message)
+    if (this.#held.size === 0 && !this.#room.isFull && !this.isBehind) return this.#take(parcel, message)
     const heldMs = performance.now()
     this.#held.push({ parcel, message, heldMs })
     this.#inMemory.add(parcel.id)
-    this.#patience ??= setTimeout(() => this.#loseHold(), holdMs)
+    this.#patience ??= setTimeout(() => this.#losePatience(), holdMs)
   }
 
   /** True while a message is on its way, or its source waits for it to be. */
@@ -141,6 +155,7 @@ export class Feed {
   left(parcel: StoredParcel): void {
     this.#room.give(parcel.sizeBytes)
     this.#inMemory.delete(parcel.message.id)
+    this.#pace.count()
     this.answered(parcel.message.id)
     if (this.#held.size > 0) this.#takeHeld()
     if (this.#room.hasSlack) this.#schedule()
@@ -194,14 +209,24 @@ export class Feed {
 
   #takeHeld(): void {
     let next = this.#held.peek()
-    while (next !== undefined && !this.#room.isFull && this.#dispatcher.isOpen) {
+    while (next !== undefined && !this.#room.isFull && this.#dispatcher.isOpen && !this.isBehind) {
       this.#held.shift()
       this.#take(next.parcel, next.message)
       next = this.#held.peek()
     }
+    if (next !== undefined) return
     clearTimeout(this.#patience)
-    const leftMs = next === undefined ? undefined : next.heldMs + holdMs - performance.now()
-    this.#patience = leftMs === undefined ? undefined : setTimeout(() => this.#loseHold(), Math.max(0, leftMs))
+    this.#patience = undefined
+  }
+
+  /** The timer is not moved with each message: it looks how long the first has been held, and comes again. */
+  #losePatience(): void {
+    this.#patience = undefined
+    const first = this.#held.peek()
+    if (first === undefined) return
+    const leftMs = first.heldMs + holdMs - performance.now()
+    if (leftMs <= 0) this.#loseHold()
+    else this.#patience = setTimeout(() => this.#losePatience(), Math.max(1, leftMs))
   }
 
   /** The target is slow: what was held waits on disk. */
@@ -260,8 +285,9 @@ export class Feed {
     const limit = Math.min(pageCount, this.#room.left)
     const page = { after: cursor.after, upTo: cursor.end, limit, maxBytes: pageBytes }
     const rows = this.#outbox.read(this.#route, this.#bit, page)
+    if (rows === undefined) return this.#loadLater()
     failpoint('feed.read')
-    if (rows.length === 0) cursor.after = cursor.end
+    if (rows.length === 0) cursor.after = page.upTo // not its end: reading may have stored more
     const part = this.#trial.partOf(rows)
     if (part === undefined) return this.#loadLater()
     for (const row of part) {
@@ -269,7 +295,8 @@ export class Feed {
       this.#handOn(row)
     }
     this.#trial.endIfAnswered()
-    this.#schedule()
+    if (this.isBehind) this.#schedule()
+    else if (this.#held.size > 0) this.#takeHeld()
   }
 
   /** The disk is full, and what would make room cannot be written either: no more is read until it can. */

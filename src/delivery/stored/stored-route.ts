@@ -70,6 +70,11 @@ export class StoredRoute implements StoredRouteEnd {
     }
   }
 
+  /** True where its target takes a message at once. */
+  isFlowing(forward: Forward | undefined): boolean {
+    return forward !== undefined && this.outlets[forward.index]?.feed.isFlowing === true
+  }
+
   /** The gateway ends and the store had no room for it. */
   released(receipt: Receipt): void {
     this.#stats.inFlight -= 1
@@ -193,6 +198,7 @@ class Keeping implements Append, Resident, Offered {
   readonly key: string | Uint8Array | undefined
   readonly deduplicateMs: number | undefined
   readonly keep: KeepWith | undefined
+  readonly leavesSoon: boolean
   readonly receivedAt = Date.now()
   readonly requeues = 0
   readonly hasAttempts = false
@@ -215,6 +221,8 @@ class Keeping implements Append, Resident, Offered {
     this.deduplicateMs = route.deduplicateMs
     const entry = receipt.isStoredByAll ? delivery.keep : undefined
     this.keep = entry && { connection: route.from.connection, entry }
+    const [forward, another] = forwards
+    this.leavesSoon = another === undefined && stored.isFlowing(forward)
     this.#stored = stored
     this.#receipt = receipt
     this.#forwards = forwards

@@ -29,6 +29,8 @@ class FakeOutbox {
   readonly marks: number[][] = []
   recoveredUpTo = 0
   isBacklogged = false
+  /** Once, before the next read answers: reading may commit what was handed over. */
+  whileReading: (() => void) | undefined
   #sequence = 0
 
   add(text: string, { rank = 0, wanted = 1, starts = 0 } = {}): Row {
@@ -62,6 +64,8 @@ class FakeOutbox {
 
   read(_route: number, bit: number, { after, upTo, limit }: { after: number; upTo: number; limit: number }) {
     this.reads += 1
+    this.whileReading?.()
+    this.whileReading = undefined
     const isMeant = ({ id, wanted, done }: Row) => id > after && id <= upTo && (wanted & ~done & bit) !== 0
     return this.rows
       .filter(isMeant)
@@ -122,11 +126,11 @@ class Target implements StoredParcelOwner, FeedOwner {
 
   /** A message that has just been stored. */
   offer(row: StoredMessage): void {
-    this.feed.offer(this.#parcelOf(row), { taken: () => (this.taken += 1) })
+    this.feed.offer(this.parcelOf(row), { taken: () => (this.taken += 1) })
   }
 
   readBack(row: StoredMessage): boolean {
-    this.feed.handOut(this.#parcelOf(row))
+    this.feed.handOut(this.parcelOf(row))
     return true
   }
   poisoned(row: StoredMessage): void {
@@ -155,13 +159,16 @@ class Target implements StoredParcelOwner, FeedOwner {
     return this.sink.sent
   }
 
-  #parcelOf(row: StoredMessage): StoredParcel {
+  parcelOf(row: StoredMessage): StoredParcel {
     const outbound = { envelope: row.envelope, target: {}, format: undefined }
     return new StoredParcel(this, outbound, 0, { ...row, hasAttempts: false })
   }
 }
 
-afterEach(() => void jest.useRealTimers())
+afterEach(() => {
+  jest.useRealTimers()
+  jest.restoreAllMocks()
+})
 
 const names = (count: number, first = 1): string[] => Array.from({ length: count }, (_, i) => `m${first + i}`)
 
@@ -252,8 +259,10 @@ describe('feed of a target that is slow', () => {
     await until(() => target.dispatcher.size === 0)
     target.dispatcher.resume()
     expect(target.taken).toBeLessThan(2_000)
-    jest.advanceTimersByTime(100)
-    await until(() => outbox.rows.length === 0)
+    await until(() => {
+      jest.advanceTimersByTime(100) // the timer asks the clock, which is the real one
+      return outbox.rows.length === 0
+    })
     expect(target.sent).toEqual(names(2_000))
   })
 
@@ -326,6 +335,64 @@ describe('feed of a target that is away', () => {
     for (const text of names(100, 2_001)) target.offer(outbox.add(text))
     await until(() => outbox.rows.length === 0)
     expect(target.sent).toEqual(names(2_100))
+  })
+
+  /** So many to read back, by a target that had 100 messages in its last window of time. */
+  function behind(count: number) {
+    const outbox = new FakeOutbox()
+    const target = new Target(outbox)
+    const row = outbox.add('first')
+    for (let n = 0; n < 100; n += 1) target.feed.left(target.parcelOf(row))
+    outbox.rows = []
+    const now = performance.now()
+    jest.spyOn(performance, 'now').mockImplementation(() => now + 100)
+    for (const text of names(count)) target.offer(outbox.add(text))
+    target.dispatcher.resume()
+    return { outbox, target }
+  }
+
+  test('with no more to read back than leaves in a moment, what is new waits that long, and is handed on unread', async () => {
+    const { outbox, target } = behind(90)
+    target.offer(outbox.add('m91'))
+    expect(target.taken).toBe(90)
+    const isRead = jest.spyOn(target, 'readBack')
+    await until(() => outbox.rows.length === 0)
+    expect(target.sent).toEqual(names(91))
+    expect(isRead).toHaveBeenCalledTimes(90)
+    expect(target.taken).toBe(91)
+  })
+
+  test('with more to read back, what is new is left on disk at once', async () => {
+    const { outbox, target } = behind(110)
+    target.offer(outbox.add('m111'))
+    expect(target.taken).toBe(111)
+    const isRead = jest.spyOn(target, 'readBack')
+    await until(() => outbox.rows.length === 0)
+    expect(target.sent).toEqual(names(111))
+    expect(isRead).toHaveBeenCalledTimes(111)
+  })
+
+  test('a target that answers nothing slows its sources for one moment, not for each message', async () => {
+    const { outbox, target } = await handsFull(1_025)
+    await until(() => target.taken === 1_025)
+    await until(() => target.feed.isBehind && performance.now() > 0)
+    const startedAt = performance.now()
+    await until(() => performance.now() - startedAt > 100) // the pace of the time before is over
+    for (const text of names(1_000, 1_026)) {
+      target.offer(outbox.add(text))
+      expect(target.taken).toBe(sequenceOf(outbox.rows.at(-1)?.id as number))
+    }
+  })
+
+  test('what is stored while a page is read is not passed over', async () => {
+    const outbox = new FakeOutbox()
+    const target = new Target(outbox)
+    for (const text of names(200)) target.offer(outbox.add(text))
+    outbox.rows = [] // they were another target's
+    outbox.whileReading = () => target.offer(outbox.add('late'))
+    target.dispatcher.resume()
+    await until(() => outbox.rows.length === 0 && target.taken === 201)
+    expect(target.sent).toEqual(['late'])
   })
 
   test('reads nothing more once it has caught up', async () => {

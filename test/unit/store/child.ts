@@ -29,7 +29,7 @@ function appendOf(n: number) {
   }
   const entry = { space: 's', key: `${n}`, value: Buffer.from([n % 256]) }
   return {
-    ...{ route, envelope, params: {}, wanted: 1, key: `${n % 7}` },
+    ...{ route, envelope, params: {}, wanted: 1, key: `${n % 7}`, leavesSoon: n % 100 < 70 },
     ...{ keep: { connection: 'c', entry }, safe, duplicate() {}, released() {} },
   }
 }
@@ -47,4 +47,7 @@ function deadLetter(n: number, envelope: Envelope): void {
 if (what === 'write') write(Number(from))
 else if (what === 'hold') setInterval(() => {}, 1000)
 say('ready')
-if (what === 'start') store.outbox.markStart(store.outbox.oldest(3).map(({ id }) => id))
+if (what === 'start') {
+  const page = { after: 0, upTo: Number.MAX_SAFE_INTEGER, limit: 3, maxBytes: 2 ** 20 }
+  store.outbox.markStart((store.outbox.read(route, 1, page) ?? []).map(({ id }) => id))
+}

@@ -3,6 +3,9 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { expect, test } from '@jest/globals'
 import { GatewayError } from '../../../src/errors.ts'
+import { idOf } from '../../../src/store/contract.ts'
+import { encodeFields } from '../../../src/store/record.ts'
+import { applicationId, migrations } from '../../../src/store/schema.ts'
 import { appended, idsOf, message, open, readAll, temporaryDirectory } from './stores.ts'
 
 const fileOf = (directory: string) => join(directory, 'trivium.db')
@@ -16,7 +19,9 @@ async function filled(count = 200): Promise<string> {
   const payload = Buffer.alloc(700, 'x')
   await appended(
     store,
-    ...Array.from({ length: count }, (_, i) => ({ envelope: message({ messageId: `${i}`, payload }), key: 'k' })),
+    ...Array.from({ length: count }, (_, i) => ({
+      ...{ envelope: message({ messageId: `${i}`, payload }), key: 'k', leavesSoon: false },
+    })),
   )
   store.close()
   return directory
@@ -55,6 +60,23 @@ test('a file of a newer version is refused, and not touched', async () => {
   const again = new DatabaseSync(fileOf(directory))
   expect(again.prepare('SELECT count(*) AS count FROM outbox').get()?.count).toBe(200)
   again.close()
+})
+
+test('a file of the first version is taken over with all that waits in it', () => {
+  const directory = temporaryDirectory()
+  const old = new DatabaseSync(fileOf(directory))
+  old.exec(migrations[0] as string)
+  old.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = 1`)
+  old.exec("INSERT INTO routes (id, name) VALUES (1, 'first'); INSERT INTO targets VALUES (1, 1, 0, 'a')")
+  const fields = encodeFields(message())
+  const insert =
+    'INSERT INTO outbox (id, route, due, wanted, bytes, received, requeues, fields) VALUES (?, 1, 0, 1, 9, 0, 0, ?)'
+  for (const n of [1, 2]) old.prepare(insert).run(idOf(0, n), fields)
+  old.close()
+  const store = open(directory)
+  expect(store.outbox.route('first', ['a'])).toEqual({ route: 1, bits: [1] })
+  expect(idsOf(readAll(store))).toEqual(['m', 'm'])
+  expect(store.outbox.waiting(1)).toMatchObject({ count: 2, bytes: 18 })
 })
 
 test('a database of another program is refused', () => {
@@ -124,7 +146,6 @@ test('a directory that cannot be made is told at once, and why', () => {
 function use(store: ReturnType<typeof open>): void {
   idsOf(readAll(store))
   store.outbox.ends(1)
-  store.outbox.oldest(10)
   store.deadLetters.list({}, { after: 0, limit: 10 })
   void store.outbox.total
 }

@@ -1,5 +1,15 @@
 import { execFileSync } from 'node:child_process'
-import { closeSync, existsSync, openSync, readdirSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { expect, jest, test } from '@jest/globals'
@@ -112,10 +122,12 @@ function failing(error: () => Error) {
   const { StatementSync } = statementClass()
   const run = StatementSync.prototype.run
   return jest.spyOn(StatementSync.prototype, 'run').mockImplementation(function (this: unknown, ...values: unknown[]) {
-    if (values.length > 5) throw error()
+    if (values.length > 5 || isBundle(values)) throw error()
     return Reflect.apply(run, this, values)
   } as never)
 }
+
+const isBundle = (values: unknown[]) => values[2] instanceof Uint8Array
 
 function statementClass() {
   const database = new DatabaseSync(':memory:')
@@ -144,7 +156,7 @@ function onSmallDisk(title: string, run: (directory: string) => Promise<void>): 
   })
 }
 
-function fillToTheLastByte(file: string): void {
+function fillToTheLastByte(file: string, { except = 0 } = {}): void {
   const handle = openSync(file, 'w')
   try {
     for (;;) writeSync(handle, Buffer.alloc(4096))
@@ -153,6 +165,7 @@ function fillToTheLastByte(file: string): void {
   } finally {
     closeSync(handle)
   }
+  truncateSync(file, statSync(file).size - except)
 }
 
 /** Ids of what went in; one more waits. */
@@ -230,6 +243,25 @@ onSmallDisk(
     expect(readAll(store).map(({ starts }) => starts)).toEqual(ids.map(() => 500))
   },
 )
+
+onSmallDisk('what is in bundles can be read and opened on a disk that others fill again', async (directory) => {
+  const { store } = watched(directory)
+  const ids: number[] = []
+  for (let n = 0; n < 40; n += 1) {
+    const many = Array.from({ length: 40 }, () => payload(300))
+    ids.push(...(await appended(store, ...many)))
+  }
+  fillToTheLastByte(join(directory, 'foreign'))
+  for (let n = 0; n < 200 && !store.isFull; n += 1) {
+    append(store, { ...payload(50_000), leavesSoon: false, safe: (id) => ids.push(id) })
+    await store.flushed()
+  }
+  expect(store.isFull).toBe(true)
+  fillToTheLastByte(join(directory, 'another'), { except: 512 * 1024 }) // most of what the reserve gave
+  expect(readAll(store).map(({ id }) => id)).toEqual(ids)
+  await finished(store, ...ids.slice(0, 100).map((id) => ({ id })))
+  expect(readAll(store)).toHaveLength(ids.length - 100)
+})
 
 onSmallDisk('when somebody else frees the disk, appends go on, and the reserve is there before', async (directory) => {
   writeFileSync(join(directory, 'foreign'), Buffer.alloc(8 * 1024 ** 2))

@@ -60,6 +60,7 @@ export function append(store: Store, entry: Partial<Append> = {}, answers: Answe
     params: {},
     wanted: 1,
     key: undefined,
+    leavesSoon: true,
     safe: (id) => answers.push(id),
     duplicate: () => answers.push('duplicate'),
     released: () => answers.push('released'),
@@ -79,7 +80,7 @@ export async function finished(store: Store, ...entries: (Partial<Finish> & { id
   const ended: (DeadLetterReason | undefined)[] = []
   for (const entry of entries) {
     store.outbox.finish({
-      ...{ route: 1, bytes: bytesOf(store, entry.id), wanted: 1, bits: 1, hasAttempts: false },
+      ...{ route: 1, bytes: entry.bytes ?? bytesOf(store, entry.id), wanted: 1, bits: 1, hasAttempts: false },
       ended: (dead) => ended.push(dead),
       ...entry,
     })
@@ -90,7 +91,7 @@ export async function finished(store: Store, ...entries: (Partial<Finish> & { id
 
 export function readAll(store: Store, { route = 1, bit = 1 } = {}): StoredMessage[] {
   const page = { after: 0, upTo: Number.MAX_SAFE_INTEGER, limit: 10_000, maxBytes: 2 ** 30 }
-  return store.outbox.read(route, bit, page)
+  return store.outbox.read(route, bit, page) ?? []
 }
 
 export function idsOf(messages: readonly { readonly envelope: Envelope }[]): string[] {
