@@ -1,5 +1,5 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import { Bundle, type BundledRow, Draft, isSet, rowsOf } from './bundle.ts'
+import { Bundle, type BundledRow, BundleWriter, Draft, isSet, rowsOf } from './bundle.ts'
 import type { Participant } from './commit-queue.ts'
 import { type InsertRow, prepareInsert } from './outbox-rows.ts'
 import { reserveBytes } from './reserve.ts'
@@ -23,6 +23,7 @@ export class Bundles implements Participant {
   readonly #insertRow: InsertRow
   /** In the order of their ids. */
   #live: Bundle[] = []
+  readonly #writer = new BundleWriter()
   #draft: Draft | undefined
   /** Of those and of what this transaction has added. */
   #bytes = 0
@@ -30,7 +31,9 @@ export class Bundles implements Participant {
   #written: Bundle[] = []
   readonly #unpacked = new Set<Bundle>()
   readonly #touched = new Set<Bundle>()
-  #left: { readonly bundle: Bundle; readonly id: number; readonly route: number }[] = []
+  /** Side by side: ids, and their routes. */
+  #leftIds: number[] = []
+  #leftRoutes: number[] = []
 
   constructor(database: DatabaseSync, insertRow: InsertRow) {
     this.#statements = prepare(database)
@@ -45,7 +48,7 @@ export class Bundles implements Participant {
 
   /** Inside a transaction, in the order of their ids. */
   add(row: BundledRow): void {
-    this.#draft ??= new Draft(row)
+    this.#draft ??= new Draft(row, this.#writer)
     this.#draft.add(row)
     this.#bytes += row.bytes
     if (this.#draft.bytes >= bundleBytes) this.#write()
@@ -57,7 +60,8 @@ export class Bundles implements Participant {
     if (bundle === undefined || this.#unpacked.has(bundle)) return false
     bundle.leave(id, route)
     this.#touched.add(bundle)
-    this.#left.push({ bundle, id, route })
+    this.#leftIds.push(id)
+    this.#leftRoutes.push(route)
     return true
   }
 
@@ -121,14 +125,17 @@ export class Bundles implements Participant {
   }
 
   rolledBack(): void {
-    for (const { bundle, id, route } of this.#left) bundle.comeBack(id, route)
+    for (const [i, id] of this.#leftIds.entries()) {
+      this.#live.find((one) => one.covers(id))?.comeBack(id, this.#leftRoutes[i] as number)
+    }
     this.#forget()
   }
 
   #forget(): void {
     this.#draft = undefined
     this.#written = []
-    this.#left = []
+    this.#leftIds = []
+    this.#leftRoutes = []
     this.#bytes = bytesOf(this.#live)
     this.#unpacked.clear()
     this.#touched.clear()
@@ -137,8 +144,7 @@ export class Bundles implements Participant {
   #write(): void {
     const draft = this.#draft as Draft
     this.#draft = undefined
-    const { heads, payloads } = draft.text
-    this.#statements.insert.run(draft.firstId, heads, payloads)
+    this.#statements.insert.run(draft.firstId, this.#writer.bytes)
     this.#written.push(new Bundle(draft))
   }
 
@@ -181,12 +187,13 @@ function unpackRow(
   bundle: number,
   isOpen: (id: number) => boolean,
 ): void {
-  const row = read.get(bundle) as { heads: string; payloads: Uint8Array } | undefined
+  const row = read.get(bundle)
   if (row === undefined) return
   remove.run(bundle) // first, so that its pages are there for the rows
   forget.run(bundle)
-  for (const message of rowsOf(row))
+  for (const message of rowsOf(row.messages as Uint8Array)) {
     if (isOpen(message.id)) insertRow({ ...message, due: 0, ranked: null, requeues: 0 })
+  }
 }
 
 function bytesOf(bundles: readonly Bundle[]): number {
@@ -203,8 +210,8 @@ function prepare(database: DatabaseSync): Statements {
   return {
     ids: database.prepare('SELECT id FROM bundles ORDER BY id'),
     gone: database.prepare('SELECT gone FROM bundles_gone WHERE id = ?'),
-    read: database.prepare('SELECT heads, payloads FROM bundles WHERE id = ?'),
-    insert: database.prepare('INSERT INTO bundles (id, heads, payloads) VALUES (?, ?, ?)'),
+    read: database.prepare('SELECT messages FROM bundles WHERE id = ?'),
+    insert: database.prepare('INSERT INTO bundles (id, messages) VALUES (?, ?)'),
     note: database.prepare('INSERT INTO bundles_gone VALUES (?, ?) ON CONFLICT DO UPDATE SET gone = excluded.gone'),
     remove: database.prepare('DELETE FROM bundles WHERE id = ?'),
     forget: database.prepare('DELETE FROM bundles_gone WHERE id = ?'),

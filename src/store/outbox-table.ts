@@ -191,14 +191,23 @@ export class OutboxTable implements Outbox, OutboxWriter, Participant {
     const { keep, deduplicateMs, envelope, route, key = null, wanted } = entry
     if (keep !== undefined) this.#kept.write(keep.connection, keep.entry)
     if (deduplicateMs !== undefined && this.#seen.isRepeated(route, envelope.messageId, deduplicateMs)) return undefined
+    const { payload, priority } = envelope
+    const id = this.#nextId(route, key, priority)
     const row = {
-      ...{ id: this.#nextId(route, key, envelope.priority), route, wanted, bytes, key },
-      ...{ received: Date.now(), params: encodeParams(entry.params), fields, payload: envelope.payload },
+      id,
+      route,
+      wanted,
+      bytes,
+      received: Date.now(),
+      key,
+      params: encodeParams(entry.params),
+      fields,
+      payload,
     }
     this.tally.change(route, 1, bytes)
     if (this.#isForBundle(entry, bytes)) this.#bundles.add(row)
     else this.#insertRow({ ...row, due: 0, ranked: this.#rankedOf(route, key), requeues: 0 })
-    return row.id
+    return id
   }
 
   /** Inside the transaction. */

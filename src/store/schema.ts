@@ -57,7 +57,7 @@ export const migrations: readonly string[] = [
   ) WITHOUT ROWID;
   `,
   `
-  CREATE TABLE bundles (id INTEGER PRIMARY KEY, heads TEXT NOT NULL, payloads BLOB NOT NULL);
+  CREATE TABLE bundles (id INTEGER PRIMARY KEY, messages BLOB NOT NULL);
   CREATE TABLE bundles_gone (id INTEGER PRIMARY KEY, gone BLOB NOT NULL);
   `,
 ]

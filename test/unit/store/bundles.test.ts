@@ -52,11 +52,12 @@ test('what is unpacked is what went in, without what has left', () => {
     { ...rowOf(2), payload: null },
     { ...rowOf(3), payload: Buffer.alloc(0), key: '\u2028"\\\n' },
     { ...rowOf(4), key: Buffer.from([0, 255]), fields: '{"messageId":"\\u0000é"}' },
-    rowOf(5),
+    { ...rowOf(5), payload: Buffer.alloc(100_000, 'x'), params: '{"a":"€"}', key: Buffer.alloc(0) },
+    rowOf(6),
   ]
   transaction(() => all.forEach((row) => void bundles.add(row)))
-  transaction(() => void bundles.leave(idOf(0, 5), 1))
-  const expected = all.slice(0, 4).map((row) => ({ ...row, due: 0, ranked: null, requeues: 0 }))
+  transaction(() => void bundles.leave(idOf(0, 6), 1))
+  const expected = all.slice(0, 5).map((row) => ({ ...row, due: 0, ranked: null, requeues: 0 }))
   const plain = ({ key, payload, ...row }: Partial<OutboxRow>) => ({
     ...row,
     key: key instanceof Uint8Array ? Buffer.from(key).toString('hex') : key,
@@ -81,6 +82,14 @@ test('a transaction that is rolled back leaves nothing behind, and what had left
     true,
     false,
   ])
+})
+
+test('a message that comes back does so where it was, though bundles lie close together', () => {
+  const { bundles, transaction } = fresh()
+  transaction(() => bundles.add(rowOf(1)))
+  transaction(() => bundles.add(rowOf(2)))
+  transaction(() => void bundles.leave(idOf(0, 2), 1), 'rollback')
+  expect([1, 2, 3].map((n) => bundles.has(idOf(0, n)))).toEqual([true, true, false])
 })
 
 test('no more is in bundles than the reserve has room to unpack, within one transaction too', () => {

@@ -127,7 +127,7 @@ function failing(error: () => Error) {
   } as never)
 }
 
-const isBundle = (values: unknown[]) => values[2] instanceof Uint8Array
+const isBundle = (values: unknown[]) => values.length === 2 && values[1] instanceof Uint8Array
 
 function statementClass() {
   const database = new DatabaseSync(':memory:')
