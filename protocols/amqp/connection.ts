@@ -1,13 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import type { Duplex } from 'node:stream'
-import {
-  type Channel,
-  type ChannelModel,
-  type ConfirmChannel,
-  connect,
-  type Options,
-  type SocketOptions,
-} from 'amqplib'
+import type { Channel, ChannelModel, ConfirmChannel, Options, SocketOptions } from 'amqplib'
 import type { Context } from '../../src/adapter/contract.ts'
 import { withDeadline } from '../../src/adapter/deadline.ts'
 import { type GatewayError, messageOf, PermanentError } from '../../src/errors.ts'
@@ -61,6 +54,7 @@ export class AmqpConnection {
     const name = `${options.protocol}://${options.hostname}:${options.port ?? 'default port'}`
     const clientProperties = { connection_name: `trivium ${context.gatewayId} ${context.connection} ${role}` }
     const socket = { ...(await tlsOptions(settings)), noDelay: true, timeout: connectDeadlineMs, clientProperties }
+    const { connect } = await import('amqplib') // loaded by the first connection: many gateways have none
     const connecting = connect(options, socket)
     try {
       const model = await withDeadline(connecting, connectDeadlineMs, `connecting to ${name}`)

@@ -7,9 +7,8 @@
  * Should an upgrade move that, `handleMessage` and `customHandleAcks`, which mqtt.js calls before it acknowledges, end
  * the connection: a message is then late, not lost.
  */
-import './packet-ids.ts'
 import type { Duplex } from 'node:stream'
-import mqtt, { type IConnackPacket, type MqttClient } from 'mqtt'
+import type { IConnackPacket, MqttClient } from 'mqtt'
 import { withDeadline } from '../../src/adapter/deadline.ts'
 import { type GatewayError, RetryableError } from '../../src/errors.ts'
 import { clientOptions, type LinkOptions, type MqttVersion } from './client-options.ts'
@@ -48,6 +47,8 @@ async function openAs4(options: LinkOptions, signal: AbortSignal): Promise<Link>
 }
 
 async function connectAs(version: MqttVersion, options: LinkOptions, signal: AbortSignal): Promise<Link> {
+  // loaded by the first connection: many gateways have none
+  const [{ default: mqtt }] = await Promise.all([import('mqtt'), import('./packet-ids.ts')])
   const client = mqtt.connect(await clientOptions(version, options))
   const link = new Link(client, version, shownUrl(options.settings.url), options)
   try {

@@ -1,6 +1,6 @@
 import { protocols } from '../../protocols/index.ts'
 import type { Log } from '../adapter/contract.ts'
-import { AdminServer, type Metrics } from '../admin/server.ts'
+import type { AdminServer, Metrics } from '../admin/server.ts'
 import type { GatewayConfig } from '../config/types.ts'
 import { type ErrorCode, GatewayError, messageOf } from '../errors.ts'
 import { Gateway } from '../gateway.ts'
@@ -29,9 +29,7 @@ export async function run(file: string | undefined, options: RunOptions): Promis
 }
 
 async function runGateway(gateway: Gateway, config: GatewayConfig, log: Log): Promise<number> {
-  const status = () => gateway.status()
-  const admin =
-    config.gateway.admin && new AdminServer(config.gateway.admin, status, metricsOf(status), gateway.workbench)
+  const admin = await adminOf(gateway, config)
   try {
     const address = await admin?.listen()
     gateway.start()
@@ -43,6 +41,13 @@ async function runGateway(gateway: Gateway, config: GatewayConfig, log: Log): Pr
   } finally {
     await admin?.close()
   }
+}
+
+async function adminOf(gateway: Gateway, { gateway: { admin } }: GatewayConfig): Promise<AdminServer | undefined> {
+  if (!admin) return undefined
+  const { AdminServer } = await import('../admin/server.ts')
+  const status = () => gateway.status()
+  return new AdminServer(admin, status, metricsOf(status), gateway.workbench)
 }
 
 function metricsOf(status: () => GatewayStatus): Metrics {

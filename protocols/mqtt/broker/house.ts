@@ -1,6 +1,6 @@
 /** The one broker of a `listen` connection, shared by its source and its sink: opened by the first, closed by the last. */
 import type { Context } from '../../../src/adapter/contract.ts'
-import { EmbeddedBroker } from './broker.ts'
+import type { EmbeddedBroker } from './broker.ts'
 import type { EmbeddedConnection } from './config.ts'
 import { Intake } from './intake.ts'
 
@@ -50,8 +50,9 @@ export class House {
 
   /** Rejects as `EmbeddedBroker.start` does. */
   async enter(context: Context): Promise<Lease> {
+    const driver = await import('./broker.ts') // with aedes: many gateways have no broker of their own
     await this.#closing
-    this.#current ??= this.#start(context)
+    this.#current ??= this.#start(driver, context)
     const tenancy = this.#current
     tenancy.leases += 1
     const lease = this.#leaseOf(tenancy)
@@ -64,8 +65,8 @@ export class House {
     }
   }
 
-  #start(context: Context): Tenancy {
-    const broker = new EmbeddedBroker(this.#connection, this.#list, context)
+  #start(driver: typeof import('./broker.ts'), context: Context): Tenancy {
+    const broker = new driver.EmbeddedBroker(this.#connection, this.#list, context)
     const tenancy = { broker, started: broker.start(), leases: 0 }
     void broker.failed.then(() => this.#evict(tenancy))
     return tenancy
