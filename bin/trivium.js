@@ -11,7 +11,12 @@ const neededMajor = 24
  * of 60 MB hold 350 MiB. Measured in docs/benchmarks.md. These can only be given when a process starts.
  */
 const flags = ['--max-semi-space-size=4', '--initial-old-space-size=48', '--heap-growing-percent=50']
-const memory = { MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '131072' }
+const memory = {
+  MALLOC_ARENA_MAX: '1',
+  // requests and transactions of some hundred KiB come and go: memory that is not given back at once need not be cleared anew
+  MALLOC_MMAP_THRESHOLD_: '4194304',
+  MALLOC_TRIM_THRESHOLD_: '8388608',
+}
 
 const isNewEnough = Number(process.versions.node.split('.')[0]) >= neededMajor
 const hasFlags = flags.every((flag) => process.execArgv.includes(flag))
