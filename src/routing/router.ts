@@ -7,6 +7,7 @@ import { AddressIndex } from './address-index.ts'
 import { type Condition, compileCondition, type Misses, type Scope } from './expression.ts'
 import { compileFilter } from './filter.ts'
 import { compilePattern, type Pattern } from './pattern.ts'
+import { Recent } from './recent.ts'
 import type { Params, Subject } from './subject.ts'
 import { type CompiledTarget, compileTarget, type ProtocolOf } from './target.ts'
 import { compileTransform, type Transform } from './transform.ts'
@@ -110,6 +111,9 @@ interface Reader {
 export class Router {
   readonly #index: AddressIndex<Reader>
   readonly #hasSubjects: boolean
+  /** Where no subject counts. */
+  readonly #recent = new Recent<readonly RouteMatch[]>()
+  readonly #find = (address: string) => this.#matches(address)
 
   /** Throws RuleError on a bad pattern. */
   constructor(routes: readonly CompiledRoute[], protocolOf: ProtocolOf) {
@@ -124,13 +128,14 @@ export class Router {
 
   /** The routes that read this address, in the order of the configuration; a route once, by its first pattern that matches. */
   lookup(address: string, subject?: string): readonly RouteMatch[] {
+    return this.#hasSubjects ? this.#matches(address, subject) : this.#recent.get(address, this.#find)
+  }
+
+  #matches(address: string, subject?: string): readonly RouteMatch[] {
     const matches: RouteMatch[] = []
     for (const { value, params } of this.#index.lookup(address)) {
       if (matches.at(-1)?.route === value.route) continue // the patterns of a route stand side by side
-      matches.push({
-        route: value.route,
-        params: this.#hasSubjects ? withSubject(params, value.subject, subject) : params,
-      })
+      matches.push({ route: value.route, params: withSubject(params, value.subject, subject) })
     }
     return matches
   }
