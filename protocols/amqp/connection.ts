@@ -3,10 +3,13 @@ import type { Duplex } from 'node:stream'
 import type { Channel, ChannelModel, ConfirmChannel, Options, SocketOptions } from 'amqplib'
 import type { Context } from '../../src/adapter/contract.ts'
 import { withDeadline } from '../../src/adapter/deadline.ts'
+import { once } from '../../src/adapter/once.ts'
 import { type GatewayError, messageOf, PermanentError } from '../../src/errors.ts'
 import type { AmqpConnectionConfig } from './config.ts'
 import { lost, toGatewayError } from './errors.ts'
 
+/** Loaded by the first connection: many gateways have none. */
+const driver = once(() => import('amqplib'))
 /** Longest wait for a connection, and for the answer to one call. Milliseconds. */
 export const connectDeadlineMs = 10_000
 export const callDeadlineMs = 10_000
@@ -54,7 +57,7 @@ export class AmqpConnection {
     const name = `${options.protocol}://${options.hostname}:${options.port ?? 'default port'}`
     const clientProperties = { connection_name: `trivium ${context.gatewayId} ${context.connection} ${role}` }
     const socket = { ...(await tlsOptions(settings)), noDelay: true, timeout: connectDeadlineMs, clientProperties }
-    const { connect } = await import('amqplib') // loaded by the first connection: many gateways have none
+    const { connect } = await driver()
     const connecting = connect(options, socket)
     try {
       const model = await withDeadline(connecting, connectDeadlineMs, `connecting to ${name}`)

@@ -10,12 +10,18 @@
 import type { Duplex } from 'node:stream'
 import type { IConnackPacket, MqttClient } from 'mqtt'
 import { withDeadline } from '../../src/adapter/deadline.ts'
+import { once } from '../../src/adapter/once.ts'
 import { type GatewayError, RetryableError } from '../../src/errors.ts'
 import { clientOptions, type LinkOptions, type MqttVersion } from './client-options.ts'
 import { connectError, isVersionRefused, lossError, shownUrl, subscribeError } from './errors.ts'
 import { Liveness } from './liveness.ts'
 import { disconnectPacket, pingPacket } from './wire.ts'
 
+/** Loaded by the first connection: many gateways have none. */
+const driver = once(async () => {
+  await import('./packet-ids.ts')
+  return await import('mqtt')
+})
 const subscribeMs = 10_000
 const closeMs = 2_000
 
@@ -47,8 +53,7 @@ async function openAs4(options: LinkOptions, signal: AbortSignal): Promise<Link>
 }
 
 async function connectAs(version: MqttVersion, options: LinkOptions, signal: AbortSignal): Promise<Link> {
-  // loaded by the first connection: many gateways have none
-  const [{ default: mqtt }] = await Promise.all([import('mqtt'), import('./packet-ids.ts')])
+  const { default: mqtt } = await driver()
   const client = mqtt.connect(await clientOptions(version, options))
   const link = new Link(client, version, shownUrl(options.settings.url), options)
   try {

@@ -1,8 +1,12 @@
 /** The one broker of a `listen` connection, shared by its source and its sink: opened by the first, closed by the last. */
 import type { Context } from '../../../src/adapter/contract.ts'
+import { once } from '../../../src/adapter/once.ts'
 import type { EmbeddedBroker } from './broker.ts'
 import type { EmbeddedConnection } from './config.ts'
 import { Intake } from './intake.ts'
+
+/** With aedes, for the first that enters: many gateways have no broker of their own. */
+const driver = once(() => import('./broker.ts'))
 
 /** A part in a running broker. */
 export interface Lease {
@@ -50,9 +54,9 @@ export class House {
 
   /** Rejects as `EmbeddedBroker.start` does. */
   async enter(context: Context): Promise<Lease> {
-    const driver = await import('./broker.ts') // with aedes: many gateways have no broker of their own
+    const { EmbeddedBroker } = await driver()
     await this.#closing
-    this.#current ??= this.#start(driver, context)
+    this.#current ??= this.#start(new EmbeddedBroker(this.#connection, this.#list, context))
     const tenancy = this.#current
     tenancy.leases += 1
     const lease = this.#leaseOf(tenancy)
@@ -65,8 +69,7 @@ export class House {
     }
   }
 
-  #start(driver: typeof import('./broker.ts'), context: Context): Tenancy {
-    const broker = new driver.EmbeddedBroker(this.#connection, this.#list, context)
+  #start(broker: EmbeddedBroker): Tenancy {
     const tenancy = { broker, started: broker.start(), leases: 0 }
     void broker.failed.then(() => this.#evict(tenancy))
     return tenancy
