@@ -1,5 +1,5 @@
 /** One project per folder of test/, so that each can run alone; ESM throughout, as the sources are. */
-const project = (displayName) => ({
+const project = (displayName, more = {}) => ({
   displayName,
   testMatch: [`<rootDir>/test/${displayName}/**/*.test.ts`],
   transform: {
@@ -10,9 +10,16 @@ const project = (displayName) => ({
   },
   extensionsToTreatAsEsm: ['.ts'],
   testEnvironment: 'node',
+  ...more,
 })
 
+const withDrivers = { setupFilesAfterEnv: ['<rootDir>/test/support/load-drivers.ts'] }
+
 export default {
-  projects: ['unit', 'rules', 'conformance', 'integration', 'fault'].map(project),
+  projects: [
+    project('unit'),
+    project('rules'),
+    ...['conformance', 'integration', 'fault'].map((name) => project(name, withDrivers)),
+  ],
   testTimeout: 60_000,
 }

@@ -9,7 +9,7 @@ import type { AmqpConnectionConfig } from './config.ts'
 import { lost, toGatewayError } from './errors.ts'
 
 /** Loaded by the first connection: many gateways have none. */
-const driver = once(() => import('amqplib'))
+export const loadDriver = once(() => import('amqplib'))
 /** Longest wait for a connection, and for the answer to one call. Milliseconds. */
 export const connectDeadlineMs = 10_000
 export const callDeadlineMs = 10_000
@@ -57,7 +57,7 @@ export class AmqpConnection {
     const name = `${options.protocol}://${options.hostname}:${options.port ?? 'default port'}`
     const clientProperties = { connection_name: `trivium ${context.gatewayId} ${context.connection} ${role}` }
     const socket = { ...(await tlsOptions(settings)), noDelay: true, timeout: connectDeadlineMs, clientProperties }
-    const { connect } = await driver()
+    const { connect } = await loadDriver()
     const connecting = connect(options, socket)
     try {
       const model = await withDeadline(connecting, connectDeadlineMs, `connecting to ${name}`)

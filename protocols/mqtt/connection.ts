@@ -18,7 +18,7 @@ import { Liveness } from './liveness.ts'
 import { disconnectPacket, pingPacket } from './wire.ts'
 
 /** Loaded by the first connection: many gateways have none. */
-const driver = once(async () => {
+export const loadDriver = once(async () => {
   await import('./packet-ids.ts')
   return await import('mqtt')
 })
@@ -53,7 +53,7 @@ async function openAs4(options: LinkOptions, signal: AbortSignal): Promise<Link>
 }
 
 async function connectAs(version: MqttVersion, options: LinkOptions, signal: AbortSignal): Promise<Link> {
-  const { default: mqtt } = await driver()
+  const { default: mqtt } = await loadDriver()
   const client = mqtt.connect(await clientOptions(version, options))
   const link = new Link(client, version, shownUrl(options.settings.url), options)
   try {

@@ -6,7 +6,7 @@ import type { EmbeddedConnection } from './config.ts'
 import { Intake } from './intake.ts'
 
 /** With aedes, for the first that enters: many gateways have no broker of their own. */
-const driver = once(() => import('./broker.ts'))
+export const loadDriver = once(() => import('./broker.ts'))
 
 /** A part in a running broker. */
 export interface Lease {
@@ -54,7 +54,7 @@ export class House {
 
   /** Rejects as `EmbeddedBroker.start` does. */
   async enter(context: Context): Promise<Lease> {
-    const { EmbeddedBroker } = await driver()
+    const { EmbeddedBroker } = await loadDriver()
     await this.#closing
     this.#current ??= this.#start(new EmbeddedBroker(this.#connection, this.#list, context))
     const tenancy = this.#current
