@@ -141,7 +141,8 @@ function routesOf(config: GatewayConfig, store: Store): (name: string) => Number
   return (name) => {
     const route = config.routes.find((candidate) => candidate.name === name)
     if (route === undefined) return undefined
-    const numbered = known.get(name) ?? store.outbox.route(name, targetTextsOf(route, protocolOf))
+    const { match } = route
+    const numbered = known.get(name) ?? { ...store.outbox.route(name, targetTextsOf(route, protocolOf)), match }
     known.set(name, numbered)
     return numbered
   }

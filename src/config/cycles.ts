@@ -69,8 +69,8 @@ function edgesOf(
     const isConditional = config.when !== undefined || config.filter.length > 0
     return config.to.flatMap((target, index) => {
       const found = (readers.get(brokerOf(connections, target.connection)) ?? []).flatMap(({ separator, patterns }) => {
-        const levels = targetLevels(scene.protocols.get(target.protocol), target, separator)
-        return patterns.filter((pattern) => overlap(levels, pattern.levels))
+        const ends = targetLevels(scene.protocols.get(target.protocol), target, separator)
+        return patterns.filter((pattern) => ends.some((levels) => overlap(levels, pattern.levels)))
       })
       const isEdgeConditional = isConditional || target.when !== undefined || (config.match === 'first' && index > 0)
       return [...new Set(found.map(({ route }) => route))].map((to) => ({
@@ -102,13 +102,27 @@ function readersByBroker(
   return brokers
 }
 
-function targetLevels(protocol: AnyProtocol | undefined, target: TargetConfig, separator: Separator): readonly Level[] {
+/** Of each address the target may have. */
+function targetLevels(
+  protocol: AnyProtocol | undefined,
+  target: TargetConfig,
+  separator: Separator,
+): readonly (readonly Level[])[] {
   const sink = protocol?.sink
   if (sink === undefined) return []
   const kinds = Object.values(sink.destinations)
   const staysInLevel =
     separator !== undefined && kinds.every((kind) => !kind.encode(`a${separator}b`).includes(separator))
-  return levelsOfTemplate(sink.address(target.settings), separator, staysInLevel)
+  return settingsOf(sink, target).map((settings) => levelsOfTemplate(sink.address(settings), separator, staysInLevel))
+}
+
+/** With `allow`, once for each destination that is allowed, where one alone depends on the message. */
+function settingsOf({ destinations }: NonNullable<AnyProtocol['sink']>, { settings, allow }: TargetConfig): unknown[] {
+  const texts = settings as Record<string, unknown>
+  const open = Object.keys(destinations).filter((key) => String(texts[key] ?? '').includes('{'))
+  const [key] = open
+  if (allow === undefined || key === undefined || open.length > 1) return [settings]
+  return allow.map((text) => ({ ...texts, [key]: text.replaceAll(/[{}]/g, '$&$&') }))
 }
 
 /** Two connections to one broker are one place: known by protocol, host and port, else by the connection's name. */

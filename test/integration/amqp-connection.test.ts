@@ -21,6 +21,7 @@ afterEach(() => bench.end())
 class Relay {
   readonly #server: Server
   readonly #pairs = new Set<{ near: Socket; far: Socket }>()
+  #isFrozen = false
 
   constructor(server: Server, event: 'connection' | 'secureConnection') {
     this.#server = server
@@ -31,7 +32,7 @@ class Relay {
       this.#pairs.add(pair)
       for (const socket of [near, far]) socket.on('error', () => {})
       near.on('close', () => far.destroy())
-      far.on('close', () => near.destroy())
+      far.on('close', () => this.#isFrozen || near.destroy()) // a silent broker does not say good-bye
       near.pipe(far)
       far.pipe(near)
     })
@@ -59,6 +60,7 @@ class Relay {
 
   /** The sockets stay, nothing comes through. */
   freeze(): void {
+    this.#isFrozen = true
     for (const { near, far } of this.#pairs) {
       near.unpipe(far).pause()
       far.unpipe(near).pause()
@@ -66,6 +68,7 @@ class Relay {
   }
 
   thaw(): void {
+    this.#isFrozen = false
     for (const { near, far } of this.#pairs) {
       near.pipe(far)
       far.pipe(near)

@@ -8,18 +8,19 @@ export type Place = (letter: StoredDeadLetter) => Placement
 export interface NumberedRoute {
   readonly route: number
   readonly bits: readonly number[]
+  readonly match: 'all' | 'first'
 }
 
 /**
  * A letter goes to the target that failed, and to no other that may have its message already; to all of the route where it
- * failed before it came to a target. `routeOf` gives the routes that are configured now.
+ * failed before it came to a target, and where only the first that matches gets it: mended, it may match another. `routeOf` gives the routes that are configured now.
  */
 export function placeBy(routeOf: (name: string) => NumberedRoute | undefined): Place {
   return (letter) => {
     const found = routeOf(letter.route)
     if (found === undefined) return { problem: `route ${letter.route} is not configured any more` }
-    const { route, bits } = found
-    if (letter.bit === undefined) return { route, wanted: bits.reduce((all, bit) => all | bit, 0) }
+    const { route, bits, match } = found
+    if (letter.bit === undefined || match === 'first') return { route, wanted: bits.reduce((all, bit) => all | bit, 0) }
     if (bits.includes(letter.bit)) return { route, wanted: letter.bit }
     return { problem: `route ${letter.route} has no target ${letter.target ?? ''} any more` }
   }

@@ -134,7 +134,7 @@ export class Feed {
     return this.#inMemory.has(id) || this.#skipped.has(id)
   }
 
-  /** It has just been set aside: until that is on disk, a read still finds it. */
+  /** It has just been set aside, which the store has been told: until that is on disk, a read still finds it. */
   skip(id: number): void {
     if (this.#skipped.size === 0) {
       void this.#flushed().then(

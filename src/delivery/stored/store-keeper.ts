@@ -118,7 +118,9 @@ export class StoreKeeper {
   }
 
   #sayWaiting(): void {
-    const { count } = this.#store.outbox.total
+    const { outbox } = this.#store
+    const orphans = outbox.orphans([...this.#routes.keys()]).reduce((sum, { count }) => sum + count, 0)
+    const count = outbox.total.count - orphans
     if (count > 0)
       this.#log.info(`${count} message(s) of an earlier run wait in the store and go first`, { waiting: count })
   }

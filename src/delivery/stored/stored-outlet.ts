@@ -15,8 +15,8 @@ import { type Resident, StoredParcel, type StoredParcelOwner } from './stored-pa
 /** The route that a message in the store belongs to. */
 export interface StoredRouteEnd {
   readonly starts: Starts
-  /** What the rules make of a message that is read back, for one of its targets; undefined: it no longer goes there. */
-  outboundAgain(message: StoredMessage, index: number): Outbound | PermanentError | undefined
+  /** What the rules make of a message that is read back, for one of its targets; undefined: it does not go there. */
+  outboundAgain(message: StoredMessage, index: number): Outbound | undefined
   /** The store has let go of it. */
   ended(message: Pick<Resident, 'id' | 'receivedAt'>, dead: DeadLetterReason | undefined, isDropped: boolean): void
 }
@@ -85,16 +85,13 @@ export class StoredOutlet implements StoredParcelOwner {
 
   readBack(row: StoredMessage): boolean {
     const outbound = this.#route.outboundAgain(row, this.#index)
-    if (outbound === undefined) this.#drop(row)
-    else if (outbound instanceof PermanentError) this.#setAside(row, outbound, undefined)
-    else this.feed.handOut(this.#parcelOf(row, outbound))
-    return outbound !== undefined && !(outbound instanceof PermanentError)
+    if (outbound !== undefined) this.feed.handOut(this.#parcelOf(row, outbound))
+    return outbound !== undefined
   }
 
-  /** It waits on disk and is not to wait any longer. */
-  setAside(row: StoredMessage, error: PermanentError): void {
-    this.#setAside(row, error, undefined)
-    this.feed.skip(row.id)
+  /** It waits on disk and is not to wait any longer; `bits` are all the targets that this is for. */
+  setAside(row: StoredMessage, error: PermanentError, bits = this.bit): void {
+    this.#setAside(row, error, undefined, bits)
   }
 
   poisoned(row: StoredMessage): void {
@@ -158,23 +155,21 @@ export class StoredOutlet implements StoredParcelOwner {
     return parcel
   }
 
-  /** The letter and the end of the message are one transaction. */
-  #setAside(message: Resident | StoredMessage, error: GatewayError, parcel: StoredParcel | undefined): void {
+  /** The letter and the end of the message are one transaction. A letter for several targets names none. */
+  #setAside(
+    message: Resident | StoredMessage,
+    error: GatewayError,
+    parcel: StoredParcel | undefined,
+    bits = this.bit,
+  ): void {
     const { envelope, params, receivedAt, requeues } = message
     const target = parcel === undefined ? undefined : this.#addressOf(parcel.outbound.target)
-    const at = { attempts: parcel?.attempts ?? 0, target, bit: this.bit }
+    const at = { attempts: parcel?.attempts ?? 0, target, bit: bits === this.bit ? bits : undefined }
     const dead = this.#deadLetters.bury({ envelope, params, receivedAt, requeues, error, ...at }, () => {})
     const hasAttempts = parcel?.hasAttempts ?? ('attempts' in message && message.attempts !== undefined)
     const ended = (reason: DeadLetterReason | undefined) => this.#route.ended(message, reason, false)
     const { id, route, bytes, wanted } = message
-    this.#outbox.finish({ id, route, bytes, wanted, bits: this.bit, hasAttempts, dead, ended })
-  }
-
-  /** Its rules have changed: it no longer goes there. */
-  #drop(row: StoredMessage): void {
-    const { id, route, bytes, wanted, attempts } = row
-    const ended = (reason: DeadLetterReason | undefined) => this.#route.ended(row, reason, true)
-    this.#outbox.finish({ id, route, bytes, wanted, bits: this.bit, hasAttempts: attempts !== undefined, ended })
+    this.#outbox.finish({ id, route, bytes, wanted, bits, hasAttempts, dead, ended })
   }
 }
 

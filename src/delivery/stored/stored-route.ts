@@ -88,14 +88,38 @@ export class StoredRoute implements StoredRouteEnd {
     receipt.end('filtered')
   }
 
-  outboundAgain(message: StoredMessage, index: number): Outbound | PermanentError | undefined {
+  /** What it no longer goes to, or cannot, is done for all targets at once: one letter, and one result of the message. */
+  outboundAgain(message: StoredMessage, index: number): Outbound | undefined {
     const decision = this.#compiled.decide(message.envelope, message.params)
     message.envelope.forgetJson()
-    if (decision.kind === 'failed') return decision.error
-    if (decision.kind === 'filtered') return undefined
-    const outbound = decision.targets.find((forward) => forward.index === index)?.outbound
+    const forwards = decision.kind === 'forward' ? decision.targets : nothing
+    const isUnwanted = (outlet: StoredOutlet, at: number) =>
+      (message.wanted & ~message.done & outlet.bit) !== 0 &&
+      !forwards.some((forward) => forward.index === at) &&
+      (at === index || !outlet.feed.has(message.id))
+    const unwanted = this.outlets.filter(isUnwanted)
+    if (decision.kind === 'failed') this.#setAside(message, decision.error, unwanted)
+    else if (unwanted.length > 0) this.#drop(message, unwanted)
+    const outbound = forwards.find((forward) => forward.index === index)?.outbound
     if (outbound !== undefined) outbound.hops = this.#hopsOf(message.envelope)
     return outbound
+  }
+
+  /** A message that none of its targets has seen is one letter, which will go to all of them again. */
+  #setAside(message: StoredMessage, error: PermanentError, outlets: readonly StoredOutlet[]): void {
+    const bits = bitsOf(outlets)
+    if (bits === message.wanted) outlets[0]?.setAside(message, error, bits)
+    else for (const outlet of outlets) outlet.setAside(message, error)
+    for (const { feed } of outlets) feed.skip(message.id)
+  }
+
+  /** The rules have changed: it no longer goes there. */
+  #drop(message: StoredMessage, outlets: readonly StoredOutlet[]): void {
+    const { id, route, bytes, wanted, attempts } = message
+    const ended = (reason: DeadLetterReason | undefined) => this.ended(message, reason, true)
+    const hasAttempts = attempts !== undefined
+    this.#outbox.finish({ id, route, bytes, wanted, bits: bitsOf(outlets), hasAttempts, ended })
+    for (const { feed } of outlets) feed.skip(id)
   }
 
   ended(
@@ -123,8 +147,10 @@ export class StoredRoute implements StoredRouteEnd {
 
   /** What waits longest on disk, and is not on its way at this moment. */
   longestWaiting(which: { limit: number; receivedBefore?: number | undefined }): readonly Candidate[] {
-    const bits = this.#bits.reduce((all, bit) => all | bit, 0)
-    return this.#outbox.waitingLongest(this.number, bits, { ...which, isSuch: (id) => !this.#isOnItsWay(id) })
+    return this.#outbox.waitingLongest(this.number, bitsOf(this.outlets), {
+      ...which,
+      isSuch: (id) => !this.#isOnItsWay(id),
+    })
   }
 
   /** Makes a dead letter of a message that waits on disk; false for one that is on its way at this moment. */
@@ -132,6 +158,7 @@ export class StoredRoute implements StoredRouteEnd {
     if (this.#isOnItsWay(message.id)) return false
     const waiting = this.outlets.filter((outlet) => message.wanted & ~message.done & outlet.bit)
     for (const outlet of waiting) outlet.setAside(message, error)
+    for (const { feed } of waiting) feed.skip(message.id)
     return waiting.length > 0
   }
 
@@ -142,6 +169,11 @@ export class StoredRoute implements StoredRouteEnd {
 
   get bits(): readonly number[] {
     return this.#bits
+  }
+
+  /** For `placeBy`. */
+  get match(): 'all' | 'first' {
+    return this.#compiled.route.match
   }
 
   /** True while messages of it are on their way. */
@@ -188,6 +220,10 @@ interface Taken {
 }
 
 const nothing: readonly Forward[] = []
+
+function bitsOf(outlets: readonly StoredOutlet[]): number {
+  return outlets.reduce((all, { bit }) => all | bit, 0)
+}
 
 /** A message between its source and the disk; then the message on its way, to save an object. */
 class Keeping implements Append, Resident, Offered {

@@ -35,7 +35,7 @@ beforeEach(async () => {
   route = orders.route
   const recorded = recordingLog()
   lines = recorded.lines
-  const place = placeBy((name) => (name === 'orders' ? orders : undefined))
+  const place = placeBy((name) => (name === 'orders' ? { ...orders, match: 'all' } : undefined))
   const bench = new Workbench({ deadLetters: store.deadLetters, place, log: recorded.log })
   const unused = () => ({}) as GatewayStatus
   const options = { host: '127.0.0.1', port: 0, token }

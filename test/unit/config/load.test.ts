@@ -260,3 +260,20 @@ describe('references', () => {
     })
   })
 })
+
+describe('circles', () => {
+  const circle = (allow: string) => `
+connections: { events: { protocol: kafka, brokers: ["localhost:9092"] }, orders: { protocol: amqp, url: "amqp://localhost" } }
+routes:
+  - { name: out, from: { connection: orders, queue: orders }, to: [{ connection: events, topic: orders }] }
+  - name: by-region
+    from: { connection: events, topic: orders }
+    when: has(payload.region)
+    to: [{ connection: orders, queue: "{payload.region}", allow: ${allow} }]
+`
+
+  test('where no destination that is allowed leads back, there is none', () => {
+    expect(codes(circle('[eu, us]'))).toEqual([])
+    expect(codes(circle('[eu, orders]'))).toEqual(['TRV4004'])
+  })
+})

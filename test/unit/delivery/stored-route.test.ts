@@ -1,4 +1,4 @@
-import { expect, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import type { Delivery } from '../../../src/adapter/contract.ts'
 import { DeadLetterOffice } from '../../../src/delivery/dead-letters/office.ts'
 import { Dispatcher } from '../../../src/delivery/dispatcher.ts'
@@ -16,7 +16,7 @@ import { busyFor, ScriptedSink } from './scripted.ts'
 const nextTurn = () => new Promise((resolve) => setImmediate(resolve))
 
 /** A stored route with that many targets, each with a sink of its own, on the store of a directory. */
-function start(directory: string, targets = 1) {
+function start(directory: string, targets = 1, again?: (envelope: Envelope) => object) {
   const store = open(directory)
   const names = Array.from({ length: targets }, (_, i) => `target-${i}`)
   const { route: number, bits } = store.outbox.route('road', names)
@@ -36,7 +36,7 @@ function start(directory: string, targets = 1) {
   const compiled = {
     route: { order: 'key', deduplicateMs: undefined, from: { connection: 'source' } },
     misses: { count: 0 },
-    decide: (envelope: Envelope) => ({ kind: 'forward', targets: forwardsOf(envelope) }),
+    decide: again ?? ((envelope: Envelope) => ({ kind: 'forward', targets: forwardsOf(envelope) })),
   } as unknown as CompiledRoute
   const residence = new Residence(2 ** 30)
   const { outbox } = store
@@ -186,4 +186,53 @@ test('a letter that is sent again while its target has its hands full comes befo
   await until(() => stats.waiting === 0)
   expect(sink.sent).toEqual([...texts, 'letter', 'next'])
   expect(stats).toMatchObject({ restored: 1, delivered: 1_102 })
+})
+
+describe('a message of three targets that the rules, read back, decide otherwise', () => {
+  const outbound = (envelope: Envelope) => ({ envelope, target: {}, format: undefined })
+
+  /** Two messages kept while all targets are away; then they come back in this order. */
+  async function readBack(again: (envelope: Envelope) => object, order = [0, 1, 2]) {
+    const started = start(temporaryDirectory(), 3, again)
+    await started.keep('a', 'b')
+    for (const index of order) {
+      started.dispatchers[index]!.resume()
+      await nextTurn()
+    }
+    await until(() => started.stats.waiting === 0)
+    const letters = started.store.deadLetters.list({}, { after: 0, limit: 10 })
+    return { ...started, letters, sent: started.sinks.map(({ sent }) => sent) }
+  }
+  const failed = () => ({ kind: 'failed', error: new PermanentError('TRANSFORM_FAILED', 'no value') })
+
+  test.each([[[0, 1, 2]], [[2, 0, 1]]])(
+    'is one letter for all of them where they fail, woken in the order %j',
+    async (order) => {
+      const { letters, stats, sent } = await readBack(failed, order)
+      expect(letters.map(({ envelope, bit }) => [envelope.messageId, bit])).toEqual([
+        ['a', undefined],
+        ['b', undefined],
+      ])
+      expect(stats).toMatchObject({ delivered: 0, filtered: 0, deadLetteredTotal: 2 })
+      expect(sent).toEqual([[], [], []])
+    },
+  )
+
+  test.each([[[0, 1, 2]], [[2, 1, 0]]])(
+    'is delivered where one still gets it, woken in the order %j',
+    async (order) => {
+      const { letters, stats, sent } = await readBack(
+        (envelope) => ({ kind: 'forward', targets: [{ index: 1, outbound: outbound(envelope) }] }),
+        order,
+      )
+      expect([letters, sent]).toEqual([[], [[], ['a', 'b'], []]])
+      expect(stats).toMatchObject({ delivered: 2, filtered: 0, deadLetteredTotal: 0 })
+    },
+  )
+
+  test('is filtered once where none does', async () => {
+    const { letters, stats, sent } = await readBack(() => ({ kind: 'filtered', reason: 'when' }))
+    expect([letters, sent]).toEqual([[], [[], [], []]])
+    expect(stats).toMatchObject({ delivered: 0, filtered: 2, deadLetteredTotal: 0 })
+  })
 })

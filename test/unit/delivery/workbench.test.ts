@@ -24,9 +24,14 @@ afterEach(() => {
   rmSync(directory, { recursive: true, force: true })
 })
 
+let match: 'all' | 'first'
+beforeEach(() => {
+  match = 'all'
+})
+
 function benchOf(parts: Partial<WorkbenchParts> = {}) {
   const { log, lines } = recordingLog()
-  const place = placeBy((name) => ({ orders, other })[name])
+  const place = placeBy((name) => ({ orders: { ...orders, match }, other: { ...other, match } })[name])
   const bench = new Workbench({ deadLetters: store.deadLetters, place, log, ...parts })
   return { bench, lines }
 }
@@ -112,6 +117,13 @@ describe('requeue', () => {
     expect(waitingFor(store, orders.route, 2).map(({ wanted }) => wanted)).toEqual([2])
     expect(bench.count({})).toBe(0)
     expect(requeued).toEqual([[orders.route, 2]])
+  })
+
+  test('one of a route where the first match gets it is decided anew among all its targets', async () => {
+    match = 'first'
+    await fill(store, [letterOf()])
+    benchOf().bench.requeue({}, all, 'test')
+    expect(waitingFor(store, orders.route, 2).map(({ wanted }) => wanted)).toEqual([3])
   })
 
   test('one that failed before it came to a target goes to all; bytes, headers and captures are those it had', async () => {
