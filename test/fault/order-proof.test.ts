@@ -42,6 +42,28 @@ test('so it is where packets are cut in two, written in a vector, and calls of o
   expect({ acked, violations }).toEqual({ acked: 1, violations: [] })
 })
 
+test.each([1, 9, 16])(
+  'so it is where a row goes on from one page to another, cut after %d bytes of the message',
+  (cut) => {
+    const leaf = Buffer.concat([
+      Buffer.alloc(40),
+      message.subarray(0, cut),
+      Buffer.of(0, 0, 0, 8),
+      Buffer.alloc(20, 'x'),
+    ])
+    const more = Buffer.concat([Buffer.of(0, 0, 0, 0), message.subarray(cut), Buffer.alloc(20)])
+    const page = (bytes: Buffer) => `10 1.2 pwrite64(9, ${hex(bytes)}, 4096, 0) = 4096`
+    for (const pages of [
+      [leaf, more],
+      [more, leaf],
+    ]) {
+      expect(prove(connects, comes, ...pages.map(page), synced, leaves)).toMatchObject({ acked: 1, violations: [] })
+    }
+    expect(prove(connects, comes, page(leaf), synced, leaves).violations).toHaveLength(1)
+    expect(prove(connects, comes, page(leaf), synced, page(more), leaves).violations).toHaveLength(1)
+  },
+)
+
 test.each<[string, string[]]>([
   ['nothing is written', [connects, comes, synced, leaves]],
   ['nothing is synced', [connects, comes, written, leaves]],

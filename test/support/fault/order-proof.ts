@@ -40,6 +40,8 @@ export class OrderProof {
   readonly #wires = new Map<number, Wire>()
   /** By file: messages written there, with the line, that no sync has covered yet. */
   readonly #written = new Map<number, Map<string, number>>()
+  /** By file: what was written since the last sync. */
+  readonly #pages = new Map<number, Buffer[]>()
   readonly #known = new Set<string>()
   readonly #durable = new Set<string>()
 
@@ -89,18 +91,24 @@ export class OrderProof {
 
   /** A page is written again and again: what counts is the first time a message is on one. */
   #onWritten({ fd, data }: Call): void {
+    const pages = this.#pages.get(fd) ?? []
+    this.#pages.set(fd, pages)
+    for (const message of [...messagesIn(data), ...messagesAcross(data, pages)]) this.#note(fd, message)
+    pages.push(data)
+  }
+
+  #note(fd: number, message: string): void {
+    if (this.#known.has(message)) return
     const written = this.#written.get(fd) ?? new Map<string, number>()
     this.#written.set(fd, written)
-    for (const message of messagesIn(data)) {
-      if (this.#known.has(message)) continue
-      this.#known.add(message)
-      written.set(message, this.#line)
-    }
+    this.#known.add(message)
+    written.set(message, this.#line)
   }
 
   /** It covers what had been written to its file when it began. */
   #onSynced(fd: number, begunAt: number): void {
     this.syncs += 1
+    this.#pages.delete(fd)
     const written = this.#written.get(fd)
     if (written === undefined) return
     for (const [message, line] of written) {
@@ -150,6 +158,27 @@ function messagesIn(bytes: Buffer): string[] {
   return [...bytes.toString('latin1').matchAll(/\{"key":"([^"]{1,60})","n":(\d+),/g)].map(
     (found) => `${found[1]} ${found[2]}`,
   )
+}
+
+/** The page number of SQLite that leads on from a cell, and stands before what goes on. */
+const pointerBytes = 4
+const longestMark = 100
+
+/**
+ * A large row of SQLite goes on from page to page: what is cut at the end of a page, or before the number of the next, and
+ * begins another page of the same transaction behind that page's own number.
+ */
+function messagesAcross(page: Buffer, others: readonly Buffer[]): string[] {
+  return others.flatMap((other) => [...cutIn(page).flatMap(onTo(other)), ...cutIn(other).flatMap(onTo(page))])
+}
+
+const onTo = (page: Buffer) => (beginning: string) =>
+  messagesIn(Buffer.concat([Buffer.from(beginning, 'latin1'), page.subarray(pointerBytes, pointerBytes + longestMark)]))
+
+function cutIn(page: Buffer): string[] {
+  const text = page.toString('latin1')
+  const cuts = [...text.matchAll(/\{[^\0{]{0,100}(?=\0|$)/g)].map(([cut]) => cut)
+  return cuts.filter((cut) => messagesIn(Buffer.from(cut, 'latin1')).length === 0)
 }
 
 function callOf(text: string): Call {
