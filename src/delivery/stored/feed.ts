@@ -136,13 +136,12 @@ export class Feed {
 
   /** It has just been set aside, which the store has been told: until that is on disk, a read still finds it. */
   skip(id: number): void {
-    if (this.#skipped.size === 0) {
-      void this.#flushed().then(
-        () => this.#skipped.clear(),
-        () => {}, // the store has failed: the process ends
-      )
-    }
     this.#skipped.add(id)
+    // each waits for its own: what is set aside while an earlier one is being committed is not on disk with it
+    void this.#flushed().then(
+      () => this.#skipped.delete(id),
+      () => {}, // the store has failed: the process ends
+    )
   }
 
   handOut(parcel: StoredParcel): void {

@@ -100,6 +100,7 @@ export class StoredOutlet implements StoredParcelOwner {
       `${row.starts} starts of the gateway ended while it was on its way`,
     )
     this.#setAside(row, error, undefined)
+    this.feed.skip(row.id)
   }
 
   confirmed(parcel: Parcel, nowMs: number): void {

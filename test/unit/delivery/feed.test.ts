@@ -107,7 +107,15 @@ class Target implements StoredParcelOwner, FeedOwner {
   taken = 0
   readonly #outbox: FakeOutbox
 
-  constructor(outbox: FakeOutbox, { bit = 1, starts = new Starts(outbox as unknown as Outbox), maxBatch = 100 } = {}) {
+  constructor(
+    outbox: FakeOutbox,
+    {
+      bit = 1,
+      starts = new Starts(outbox as unknown as Outbox),
+      maxBatch = 100,
+      flushed = () => new Promise<void>((resolve) => setImmediate(() => setImmediate(resolve))),
+    } = {},
+  ) {
     this.#outbox = outbox
     this.bit = bit
     this.sink = new ScriptedSink({ maxBatch })
@@ -120,7 +128,7 @@ class Target implements StoredParcelOwner, FeedOwner {
       room: new Room(new Residence(2 ** 30)),
       owner: this,
       starts,
-      flushed: () => new Promise((resolve) => setImmediate(() => setImmediate(resolve))),
+      flushed,
     })
   }
 
@@ -382,6 +390,24 @@ describe('feed of a target that is away', () => {
       target.offer(outbox.add(text))
       expect(target.taken).toBe(sequenceOf(outbox.rows.at(-1)?.id as number))
     }
+  })
+
+  test('what is set aside while an earlier one is being committed is passed over until it is on disk itself', async () => {
+    const flushes: PromiseWithResolvers<void>[] = []
+    const flushed = () => {
+      const flush = Promise.withResolvers<void>()
+      flushes.push(flush)
+      return flush.promise
+    }
+    const { feed } = new Target(new FakeOutbox(), { flushed })
+    feed.skip(1)
+    flushes[0]!.resolve() // committed in the middle of a read, which goes on
+    feed.skip(2)
+    await nextTurn()
+    expect([feed.has(1), feed.has(2)]).toEqual([false, true])
+    flushes[1]!.resolve()
+    await nextTurn()
+    expect(feed.has(2)).toBe(false)
   })
 
   test('what is stored while a page is read is not passed over', async () => {

@@ -2,18 +2,18 @@ import { expect, test } from '@jest/globals'
 import { Recent } from '../../../src/routing/recent.ts'
 
 /** Counts how often it has to look. */
-function counted() {
+function counted(answers = 1) {
   const asked: string[] = []
   const find = (text: string) => {
     asked.push(text)
-    return `answer to ${text}`
+    return Array.from({ length: answers }, () => `answer to ${text}`)
   }
-  return { asked, find, recent: new Recent<string>() }
+  return { asked, find, recent: new Recent<string[]>() }
 }
 
 test('what was asked for lately is answered without looking', () => {
   const { asked, find, recent } = counted()
-  for (const text of ['a', 'b', 'a', 'b']) expect(recent.get(text, find)).toBe(`answer to ${text}`)
+  for (const text of ['a', 'b', 'a', 'b']) expect(recent.get(text, find)).toEqual([`answer to ${text}`])
   expect(asked).toEqual(['a', 'b'])
 })
 
@@ -34,6 +34,12 @@ test('a long text is not kept', () => {
   const { asked, find, recent } = counted()
   const long = 'x'.repeat(257)
   recent.get(long, find)
-  expect(recent.get(long, find)).toBe(`answer to ${long}`)
+  expect(recent.get(long, find)).toEqual([`answer to ${long}`])
+  expect(asked).toHaveLength(2)
+})
+
+test('nor is a long answer', () => {
+  const { asked, find, recent } = counted(17)
+  for (const text of ['a', 'a']) recent.get(text, find)
   expect(asked).toHaveLength(2)
 })
