@@ -36,11 +36,11 @@ for (const protocol of endNames) {
           what: 'some attempts',
         },
       )
-      const waiting = linksDown(gateway.gateway.status())
-      expect(waiting.map(({ connection, role }) => `${connection} ${role}`).sort()).toEqual([
-        'shaky sink',
-        'shaky source',
-      ])
+      const down = () => linksDown(gateway.gateway.status())
+      const names = () => down().map(({ connection, role }) => `${connection} ${role}`)
+      await eventually(() => names().length === 2, { what: 'the others are up' })
+      const waiting = down()
+      expect(names().sort()).toEqual(['shaky sink', 'shaky source'])
       for (const { reason } of waiting) expect(reason).toMatch(/ECONNREFUSED/)
       expect(complaints(gateway.lines).filter(({ message }) => message.startsWith('shaky'))).toHaveLength(2)
 
