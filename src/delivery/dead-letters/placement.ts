@@ -13,8 +13,8 @@ export interface NumberedRoute {
 
 /**
  * A letter goes to the target that failed, and to no other that may have its message already; to all of the route where it
- * failed before it came to a target, and where only the first that matches gets it: mended, it may match another (and one of the
- * time when all that match got it may arrive twice). `routeOf` gives the routes that are configured now.
+ * failed before it came to a target, and where only the first that matches gets it: mended, it may match another. (A letter
+ * from a time when the same route sent to all may so reach a target that has it.) `routeOf` gives the routes configured now.
  */
 export function placeBy(routeOf: (name: string) => NumberedRoute | undefined): Place {
   return (letter) => {

@@ -359,25 +359,22 @@ describe('feed of a target that is away', () => {
     return { outbox, target }
   }
 
-  test('with no more to read back than leaves in a moment, what is new waits that long, and is handed on unread', async () => {
-    const { outbox, target } = behind(90)
-    target.offer(outbox.add('m91'))
-    expect(target.taken).toBe(90)
+  test.each([
+    {
+      count: 90,
+      what: 'no more to read back than leaves in a moment, what is new waits that long, and is handed on unread',
+    },
+    { count: 110, what: 'more to read back, what is new is left on disk at once' },
+  ])('with $what', async ({ count }) => {
+    const { outbox, target } = behind(count)
+    const isLeft = count > 100
+    target.offer(outbox.add(`m${count + 1}`))
+    expect(target.taken).toBe(isLeft ? count + 1 : count)
     const isRead = jest.spyOn(target, 'readBack')
     await until(() => outbox.rows.length === 0)
-    expect(target.sent).toEqual(names(91))
-    expect(isRead).toHaveBeenCalledTimes(90)
-    expect(target.taken).toBe(91)
-  })
-
-  test('with more to read back, what is new is left on disk at once', async () => {
-    const { outbox, target } = behind(110)
-    target.offer(outbox.add('m111'))
-    expect(target.taken).toBe(111)
-    const isRead = jest.spyOn(target, 'readBack')
-    await until(() => outbox.rows.length === 0)
-    expect(target.sent).toEqual(names(111))
-    expect(isRead).toHaveBeenCalledTimes(111)
+    expect(target.sent).toEqual(names(count + 1))
+    expect(isRead).toHaveBeenCalledTimes(isLeft ? count + 1 : count)
+    expect(target.taken).toBe(count + 1)
   })
 
   test('a target that answers nothing slows its sources for one moment, not for each message', async () => {
