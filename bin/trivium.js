@@ -10,7 +10,7 @@ const neededMajor = 24
  * A gateway's messages die young and its heap is small, but V8's choice on a large machine and glibc's arenas let a flood
  * of 60 MB hold 350 MiB. Measured in docs/benchmarks.md. These can only be given when a process starts.
  */
-const flags = ['--max-semi-space-size=4', '--initial-old-space-size=48', '--heap-growing-percent=50']
+const flags = ['--max-semi-space-size=8', '--initial-old-space-size=48', '--heap-growing-percent=50']
 const memory = {
   MALLOC_ARENA_MAX: '1',
   // requests and transactions of some hundred KiB come and go: memory that is not given back at once need not be cleared anew
@@ -23,7 +23,7 @@ const hasFlags = flags.every((flag) => process.execArgv.includes(flag))
 
 if (isNewEnough && hasFlags) {
   module.enableCompileCache()
-  module.registerHooks({ resolve: withoutLanguages })
+  module.registerHooks({ resolve: withoutBallast })
   endWithLauncher()
   const { main } = await import('../src/cli/main.ts')
   await main(process.argv.slice(2))
@@ -38,10 +38,12 @@ if (isNewEnough && hasFlags) {
   becomeOrRun(node, [...process.execArgv, ...flags, ...process.argv.slice(1)])
 }
 
-/** zod brings its messages in 60 languages, 9 MiB; the gateway speaks English. */
-function withoutLanguages(specifier, context, next) {
+/** zod brings its messages in 60 languages, 9 MiB, and the gateway speaks English; and see `quiet-debug.cjs`. */
+function withoutBallast(specifier, context, next) {
   const isList = specifier === '../locales/index.js' && context.parentURL?.includes('/node_modules/zod/')
-  return next(isList ? '../locales/en.js' : specifier, context)
+  if (isList) return next('../locales/en.js', context)
+  if (specifier !== 'debug' || process.env.DEBUG) return next(specifier, context)
+  return { url: new URL('quiet-debug.cjs', import.meta.url).href, format: 'commonjs', shortCircuit: true }
 }
 
 /** The Node binary that came with the optional per-platform package, or undefined. */

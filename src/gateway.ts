@@ -276,11 +276,10 @@ export class Gateway {
     const { protocol } = routes[0]!.from
     const froms = routes.map((route) => route.from.settings)
     const { format } = routes[0]!.from // the same for all of a group: the configuration is refused otherwise
-    const source = this.#protocol(protocol).source!.create(
-      this.#settingsOf(routes[0]!),
-      froms,
-      this.#context(stats, format),
-    )
+    const source = this.#protocol(protocol).source!.create(this.#settingsOf(routes[0]!), froms, {
+      ...this.#context(stats, format),
+      settlesOnDisk: routes.every((route) => route.acknowledge === 'stored'),
+    })
     const runOf = new Map(runs.map((run) => [run.compiled, run]))
     const router = new Router([...runOf.keys()], (name) => this.#protocol(name))
     const session = sourceSession(source, intake(router, runOf, stats))

@@ -43,7 +43,8 @@ const clientShape = {
   }),
   will: will().optional().meta({ description: 'What the broker publishes when the gateway vanishes.' }),
   maxInFlight: z.int().min(1).max(65_535).optional().meta({
-    description: 'Most unsettled messages of a source, most unconfirmed of a sink. Default 1024.',
+    description:
+      'Most unsettled messages of a source, most unconfirmed of a sink. Default 1024; 256 for a source with `url` whose routes all acknowledge `stored`.',
   }),
 }
 
@@ -120,8 +121,11 @@ export interface ClientSettings {
   readonly maxPacketBytes: number
 }
 
+/** For what is settled as soon as it is on disk: few messages at a time die young, at a part of the collector's cost (docs/decisions/0012). */
+export const storedInFlight = 256
+
 /** The settings of a connection with `url`. */
-export function clientSettings(connection: MqttConnection): ClientSettings {
+export function clientSettings(connection: MqttConnection, usualInFlight = 1024): ClientSettings {
   return {
     url: connection.url ?? '',
     clientId: connection.clientId,
@@ -133,7 +137,7 @@ export function clientSettings(connection: MqttConnection): ClientSettings {
     tls: connection.tls,
     keepaliveMs: connection.keepalive ?? 15_000,
     will: connection.will,
-    maxInFlight: connection.maxInFlight ?? 1024,
+    maxInFlight: connection.maxInFlight ?? usualInFlight,
     maxPacketBytes: connection.maxPacketSize ?? Number.POSITIVE_INFINITY,
   }
 }

@@ -2,7 +2,7 @@
 import { defineProtocol } from '../../src/adapter/protocol.ts'
 import { listenAddresses } from './broker/config.ts'
 import { createBrokerSink, createBrokerSource } from './broker/index.ts'
-import { checkConnection, clientSettings, MqttConnection, MqttFrom, MqttTarget } from './config.ts'
+import { checkConnection, clientSettings, MqttConnection, MqttFrom, MqttTarget, storedInFlight } from './config.ts'
 import { MqttSink } from './sink.ts'
 import { MqttSource } from './source.ts'
 import { topicDestination, topicPattern } from './topic.ts'
@@ -20,7 +20,7 @@ export const mqtt = defineProtocol<MqttConnection, MqttFrom, MqttTarget>({
     group: (from) => from.share ?? '',
     create: (connection, froms, context) =>
       connection.listen === undefined
-        ? new MqttSource(clientSettings(connection), froms, context)
+        ? new MqttSource(clientSettings(connection, context.settlesOnDisk ? storedInFlight : undefined), froms, context)
         : createBrokerSource(connection, froms, context),
     defaultAcknowledge: 'stored',
   },

@@ -107,6 +107,8 @@ export interface Context {
   readonly log: Log
   /** The process's budget of unsettled messages; a source's own limit is its child. */
   readonly budget: Budget
+  /** True for a source whose messages are all settled once they are on disk, which no target keeps waiting. */
+  readonly settlesOnDisk?: boolean | undefined
   /** Undefined where the gateway has no store, e.g. for `trivium publish`. */
   readonly kept?: Kept | undefined
   /** Adds to a counter of the connection, shown as `trivium_<name>_total`; for things only the adapter can see. */

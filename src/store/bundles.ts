@@ -1,12 +1,15 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import { Bundle, type BundledRow, BundleWriter, Draft, isSet, rowsOf } from './bundle.ts'
+import { Bundle, type BundledRow, Draft, isSet } from './bundle.ts'
+import { BundleRecord, firstIdOf, goneIn, messagesIn, rowsOf } from './bundle-record.ts'
 import type { Participant } from './commit-queue.ts'
 import { type InsertRow, prepareInsert } from './outbox-rows.ts'
 import { reserveBytes } from './reserve.ts'
+import { recordsIn, type Spool, segmentBytes } from './spool.ts'
 
 /** Beyond this size a row of its own costs a message little more. */
 const mostBundledBytes = 16 * 1024
-const bundleBytes = 1024 ** 2
+/** A record that is longer takes no more messages: it fits into a file of the spool, with what has left. */
+const longestRecord = segmentBytes / 2
 /** What is in bundles at most, with what has left them: so much can be unpacked in the room of the reserve. */
 const mostBytes = reserveBytes
 const mostBundles = 64
@@ -14,50 +17,55 @@ const mostBundles = 64
 const longestMs = 2_000
 
 /**
- * Messages that are expected to leave at once: those of one transaction are one row, so that they come and go at a part of
- * the cost. Where they do not leave they are unpacked, into rows of the outbox: before they are read, when they get old, or
+ * Messages that are expected to leave at once: those of one transaction are one record of the spool, so that they come and go at a
+ * part of the cost of rows. Where they do not leave they are unpacked, into rows of the outbox: before they are read, when they get old, or
  * when the store is opened after a crash.
  */
 export class Bundles implements Participant {
-  readonly #statements: Statements
+  readonly #spool: Spool
+  readonly #mark: StatementSync
+  readonly #unmark: StatementSync
   readonly #insertRow: InsertRow
   /** In the order of their ids. */
   #live: Bundle[] = []
-  readonly #writer = new BundleWriter()
+  readonly #record = new BundleRecord()
   #draft: Draft | undefined
   /** Of those and of what this transaction has added. */
   #bytes = 0
   // of this transaction:
-  #written: Bundle[] = []
   readonly #unpacked = new Set<Bundle>()
   readonly #touched = new Set<Bundle>()
   /** Side by side: ids, and their routes. */
   #leftIds: number[] = []
   #leftRoutes: number[] = []
+  #givesRoomBack = false
 
-  constructor(database: DatabaseSync, insertRow: InsertRow) {
-    this.#statements = prepare(database)
-    this.#insertRow = insertRow
+  constructor(database: DatabaseSync, parts: { spool: Spool; insertRow: InsertRow }) {
+    this.#spool = parts.spool
+    this.#insertRow = parts.insertRow
+    this.#mark = database.prepare('INSERT INTO unpacked (bundle, generation) VALUES (?, ?)')
+    this.#unmark = database.prepare('DELETE FROM unpacked WHERE generation < ?')
   }
 
-  /** Whether one more of this size may be added in this transaction. */
-  hasRoomFor(bytes: number): boolean {
-    const count = this.#live.length + this.#written.length
-    return bytes <= mostBundledBytes && this.#bytes + bytes <= mostBytes && count < mostBundles
+  /** Whether this one may be added in this transaction. */
+  hasRoomFor({ bytes, key, params }: BundledRow): boolean {
+    const own = bytes + (key?.length ?? 0) + (params?.length ?? 0)
+    if (own > mostBundledBytes || this.#bytes + bytes > mostBytes || this.#live.length >= mostBundles) return false
+    return this.#record.length < longestRecord && this.#spool.isReady()
   }
 
   /** Inside a transaction, in the order of their ids. */
   add(row: BundledRow): void {
-    this.#draft ??= new Draft(row, this.#writer)
+    this.#draft ??= new Draft(row.id)
     this.#draft.add(row)
+    this.#record.add(row)
     this.#bytes += row.bytes
-    if (this.#draft.bytes >= bundleBytes) this.#write()
   }
 
   /** Inside a transaction: false for a message that is in no bundle. */
   leave(id: number, route: number): boolean {
-    const bundle = this.#live.find((one) => one.has(id))
-    if (bundle === undefined || this.#unpacked.has(bundle)) return false
+    const bundle = this.#bundleOf(id)
+    if (bundle === undefined) return false
     bundle.leave(id, route)
     this.#touched.add(bundle)
     this.#leftIds.push(id)
@@ -96,32 +104,39 @@ export class Bundles implements Participant {
 
   /** Inside a transaction: messages of this route, or all, become rows; and what came with them. */
   unpack(route?: number): void {
-    if (this.#draft !== undefined) this.#write()
-    for (const bundle of [...this.#live, ...this.#written]) {
-      if (route === undefined || openOf(bundle, route) > 0) this.#unpack(bundle)
-    }
+    for (const bundle of this.#live) if (route === undefined || openOf(bundle, route) > 0) this.#unpack(bundle)
+    if (this.#draft !== undefined && (route === undefined || this.#draft.shares.has(route))) this.#unpackDraft()
+  }
+
+  /** Inside a transaction: the bundle that has this message, if any. */
+  unpackWith(id: number): void {
+    const bundle = this.#bundleOf(id)
+    if (bundle !== undefined) this.#unpack(bundle)
   }
 
   beforeCommit(): void {
-    if (this.#draft !== undefined) this.#write()
-    if (this.#touched.size > 0 || this.#written.length > 0) this.#unpackOld()
+    if (this.#draft === undefined && this.#touched.size === 0) return
+    this.#unpackOld()
     for (const bundle of this.#touched) {
-      if (this.#unpacked.has(bundle)) continue
-      if (bundle.open === 0) this.#remove(bundle)
-      else this.#statements.note.run(bundle.id, bundle.gone)
+      if (!this.#unpacked.has(bundle)) this.#record.addGone(bundle.id, bundle.open === 0 ? undefined : bundle.gone)
     }
+    if (!this.#record.isEmpty && !this.#spool.hasRoomFor(this.#record.length)) this.#unpackOthers()
+  }
+
+  /** After the transaction: what it has left to the spool. */
+  sync(): void {
+    if (this.#record.isEmpty) return
+    const place = this.#spool.write(this.#record.bytes)
+    if (this.#draft !== undefined) this.#live.push(new Bundle(this.#draft, place))
   }
 
   committed(): void {
-    if (this.#written.length === 0 && this.#touched.size === 0 && this.#unpacked.size === 0) return
+    if (this.#givesRoomBack) this.#spool.remove()
+    const isIdle = this.#record.isEmpty && this.#touched.size === 0 && this.#unpacked.size === 0
+    if (isIdle && !this.#givesRoomBack) return
     const isThere = (bundle: Bundle) => bundle.open > 0 && !this.#unpacked.has(bundle)
-    this.#live = [...this.#live, ...this.#written].filter(isThere)
+    this.#live = this.#live.filter(isThere)
     this.#forget()
-  }
-
-  /** What is packed would need room later. */
-  diskIsFull(): void {
-    this.unpack()
   }
 
   rolledBack(): void {
@@ -131,21 +146,26 @@ export class Bundles implements Participant {
     this.#forget()
   }
 
+  /** What is packed would need room later. */
+  diskIsFull(): void {
+    this.unpack()
+    this.#givesRoomBack = true
+  }
+
   #forget(): void {
     this.#draft = undefined
-    this.#written = []
+    this.#record.clear()
     this.#leftIds = []
     this.#leftRoutes = []
     this.#bytes = bytesOf(this.#live)
     this.#unpacked.clear()
     this.#touched.clear()
+    this.#givesRoomBack = false
   }
 
-  #write(): void {
-    const draft = this.#draft as Draft
-    this.#draft = undefined
-    this.#statements.insert.run(draft.firstId, this.#writer.bytes)
-    this.#written.push(new Bundle(draft))
+  #bundleOf(id: number): Bundle | undefined {
+    for (const bundle of this.#live) if (bundle.has(id)) return this.#unpacked.has(bundle) ? undefined : bundle
+    return undefined
   }
 
   #unpackOld(): void {
@@ -156,43 +176,33 @@ export class Bundles implements Participant {
     }
   }
 
+  /** The file of the spool that begins anew must be of no use any more. */
+  #unpackOthers(): void {
+    const { generation } = this.#spool
+    for (const bundle of this.#live) {
+      if (bundle.place.generation !== generation && bundle.open > 0) this.#unpack(bundle)
+    }
+  }
+
+  /** The mark is in the same transaction: nobody must find these messages in the spool again. */
   #unpack(bundle: Bundle): void {
     if (this.#unpacked.has(bundle)) return
-    unpackRow(this.#statements, this.#insertRow, bundle.id, (id) => bundle.has(id))
+    const { id, place } = bundle
+    const messages = messagesIn(this.#spool.read(place))
+    for (const row of rowsOf(messages)) if (bundle.has(row.id)) this.#insert(row)
+    if (this.#unpacked.size === 0) this.#unmark.run(this.#spool.generation - 1) // their bundles are written over
+    this.#mark.run(id, place.generation)
     this.#unpacked.add(bundle)
   }
 
-  #remove({ id }: Bundle): void {
-    this.#statements.remove.run(id)
-    this.#statements.forget.run(id)
+  #unpackDraft(): void {
+    for (const row of rowsOf(this.#record.messages)) this.#insert(row)
+    this.#draft = undefined
+    this.#record.clear()
   }
-}
 
-/** What a process that died has left in bundles becomes rows. */
-export function unpackBundles(database: DatabaseSync): void {
-  const statements = prepare(database)
-  const insertRow = prepareInsert(database)
-  for (const { id } of statements.ids.all()) {
-    const gone = statements.gone.get(id as number)?.gone as Uint8Array | undefined
-    const isOpen = (message: number) => gone === undefined || !isSet(gone, message - (id as number))
-    database.exec('BEGIN IMMEDIATE')
-    unpackRow(statements, insertRow, id as number, isOpen)
-    database.exec('COMMIT')
-  }
-}
-
-function unpackRow(
-  { read, remove, forget }: Statements,
-  insertRow: InsertRow,
-  bundle: number,
-  isOpen: (id: number) => boolean,
-): void {
-  const row = read.get(bundle)
-  if (row === undefined) return
-  remove.run(bundle) // first, so that its pages are there for the rows
-  forget.run(bundle)
-  for (const message of rowsOf(row.messages as Uint8Array)) {
-    if (isOpen(message.id)) insertRow({ ...message, due: 0, ranked: null, requeues: 0 })
+  #insert(row: BundledRow): void {
+    this.#insertRow({ ...row, due: 0, ranked: null, requeues: 0 })
   }
 }
 
@@ -204,16 +214,30 @@ function openOf({ shares }: Bundle, route: number): number {
   return shares.get(route)?.open ?? 0
 }
 
-type Statements = Record<'ids' | 'gone' | 'read' | 'insert' | 'note' | 'remove' | 'forget', StatementSync>
-
-function prepare(database: DatabaseSync): Statements {
-  return {
-    ids: database.prepare('SELECT id FROM bundles ORDER BY id'),
-    gone: database.prepare('SELECT gone FROM bundles_gone WHERE id = ?'),
-    read: database.prepare('SELECT messages FROM bundles WHERE id = ?'),
-    insert: database.prepare('INSERT INTO bundles (id, messages) VALUES (?, ?)'),
-    note: database.prepare('INSERT INTO bundles_gone VALUES (?, ?) ON CONFLICT DO UPDATE SET gone = excluded.gone'),
-    remove: database.prepare('DELETE FROM bundles WHERE id = ?'),
-    forget: database.prepare('DELETE FROM bundles_gone WHERE id = ?'),
+/** What a process that died has left in the spool becomes rows. Returns the first generation of this one. */
+export function unpackSpool(database: DatabaseSync, directory: string): number {
+  const first = database.prepare("SELECT value FROM meta WHERE name = 'spool'").get()?.value as number
+  const records = recordsIn(directory, first)
+  const last = records.at(-1)
+  if (last === undefined) return first
+  const bundles = new Map<number, { messages: Buffer; gone: Uint8Array }>()
+  for (const { body } of records) {
+    const messages = messagesIn(body)
+    if (messages.length > 0) bundles.set(firstIdOf(messages), { messages, gone: Buffer.of() })
+    for (const [id, gone] of goneIn(body)) {
+      const bundle = bundles.get(id)
+      if (bundle !== undefined && gone !== undefined) bundle.gone = gone
+      else bundles.delete(id)
+    }
   }
+  const insertRow = prepareInsert(database)
+  const isUnpacked = database.prepare('SELECT 1 FROM unpacked WHERE bundle = ?')
+  database.exec('BEGIN IMMEDIATE')
+  for (const [id, { messages, gone }] of bundles) {
+    if (isUnpacked.get(id) !== undefined) continue
+    for (const row of rowsOf(messages))
+      if (!isSet(gone, row.id - id)) insertRow({ ...row, due: 0, ranked: null, requeues: 0 })
+  }
+  database.exec(`UPDATE meta SET value = ${last.generation + 1} WHERE name = 'spool'; COMMIT`)
+  return last.generation + 1
 }

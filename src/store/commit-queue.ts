@@ -21,6 +21,8 @@ export interface Job {
 export interface Participant {
   /** The last thing in the transaction. */
   beforeCommit(): void
+  /** The transaction is on disk: what belongs to it and is written elsewhere is put on disk too. A failure ends the store. */
+  sync?(): void
   committed(): void
   rolledBack(): void
   /** In a transaction of its own, in the room that the reserve gave: what would need room later is written now. */
@@ -63,6 +65,7 @@ export class CommitQueue {
   readonly #begin: StatementSync
   readonly #commit: StatementSync
   readonly #checkpoint: StatementSync
+  readonly #changes: StatementSync
   readonly #participants: readonly Participant[]
   readonly #gate: Gate
   readonly #causeOf: (error: unknown) => string
@@ -72,7 +75,7 @@ export class CommitQueue {
   #jobs: Job[] = []
   #held: Job[][] = []
   #waiters: PromiseWithResolvers<void>[] = []
-  #toCall: Job[] = []
+  #toCall: (readonly Job[])[] = []
   #isCalling = false
   #immediate: NodeJS.Immediate | undefined
   #gatheringSinceMs = 0
@@ -86,7 +89,7 @@ export class CommitQueue {
   /** Why appends were held the last time. */
   #why: string | undefined
   #bytesSinceCheckpoint = 0
-  #commitsAtCheckpoint = 0
+  #changesSoFar = 0
   commits = 0
 
   constructor(
@@ -100,9 +103,10 @@ export class CommitQueue {
     },
   ) {
     this.#database = database
-    this.#begin = database.prepare('BEGIN IMMEDIATE')
+    this.#begin = database.prepare('BEGIN') // one that writes nothing costs nothing
     this.#commit = database.prepare('COMMIT')
     this.#checkpoint = database.prepare('PRAGMA wal_checkpoint(PASSIVE)')
+    this.#changes = database.prepare('SELECT total_changes() AS count')
     this.#participants = parts.participants
     this.#gate = parts.gate
     this.#causeOf = parts.causeOf
@@ -264,10 +268,10 @@ export class CommitQueue {
     this.#commitWork(() => {
       for (const job of jobs) job.apply()
     })
-    for (const job of jobs) {
-      this.#toCall.push(job)
-      this.#bytesSinceCheckpoint += job.sizeBytes
-    }
+    let bytes = 0
+    for (const job of jobs) bytes += job.sizeBytes
+    this.#countLog(bytes)
+    this.#toCall.push(jobs)
     this.#callBack()
     this.#checkpointIfDue()
     if (this.#held.length > 0 && this.#gate.shutFor(0) === undefined) this.#commitThisTurn()
@@ -275,7 +279,7 @@ export class CommitQueue {
 
   #alone<T>(work: () => T, sizeBytes: number): T {
     const result = this.#commitWork(work)
-    this.#bytesSinceCheckpoint += sizeBytes
+    this.#countLog(sizeBytes)
     this.#checkpointIfDue()
     if (this.#held.length > 0 && this.#gate.shutFor(0) === undefined) this.#commitThisTurn()
     return result
@@ -294,11 +298,22 @@ export class CommitQueue {
       this.#rollBack()
       throw error
     }
+    this.#sync()
     this.commits += 1
     this.#observe(performance.now() - startedAt)
     failpoint('store.after-commit')
     for (const participant of this.#participants) participant.committed()
     return result
+  }
+
+  /** What SQLite has committed stays, untold. */
+  #sync(): void {
+    failpoint('store.before-sync')
+    try {
+      for (const participant of this.#participants) participant.sync?.()
+    } catch (error) {
+      throw this.#failed(error)
+    }
   }
 
   #rollBack(): void {
@@ -312,25 +327,22 @@ export class CommitQueue {
   #callBack(): void {
     if (this.#isCalling) return
     this.#isCalling = true
-    for (let next = 0; next < this.#toCall.length; next++) {
-      try {
-        this.#toCall[next]?.done()
-      } catch (error) {
-        // a bug of the caller's must not keep the others from hearing
-        setImmediate(() => {
-          throw error
-        })
-      }
-    }
+    for (const jobs of this.#toCall) for (const job of jobs) callBack(job) // more may be added meanwhile
     this.#toCall = []
     this.#isCalling = false
   }
 
+  /** A transaction that has changed nothing, as all of it went to the spool, has not written to the log. */
+  #countLog(bytes: number): void {
+    const changes = this.#changes.get()?.count as number
+    if (changes !== this.#changesSoFar) this.#bytesSinceCheckpoint += bytes + commitBytes
+    this.#changesSoFar = changes
+  }
+
   /** Carries the log over into the file, before it gets long. */
   #checkpointIfDue(): void {
-    if (this.#bytesSinceCheckpoint + (this.commits - this.#commitsAtCheckpoint) * commitBytes < checkpointBytes) return
+    if (this.#bytesSinceCheckpoint < checkpointBytes) return
     this.#bytesSinceCheckpoint = 0
-    this.#commitsAtCheckpoint = this.commits
     failpoint('store.checkpoint')
     try {
       this.#checkpoint.get()
@@ -413,6 +425,17 @@ export class CommitQueue {
       if (this.#gate.isDiskFull) this.#prepareForFullDisk()
       this.commitPending()
     }, retryMs)
+  }
+}
+
+/** A bug of its owner's must not keep the others from hearing. */
+function callBack(job: Job): void {
+  try {
+    job.done()
+  } catch (error) {
+    setImmediate(() => {
+      throw error
+    })
   }
 }
 

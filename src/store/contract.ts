@@ -243,5 +243,5 @@ export function rankOf(id: number): number {
   return maxRank - Math.floor(id / rankUnit)
 }
 export function sequenceOf(id: number): number {
-  return id % rankUnit
+  return id - Math.floor(id / rankUnit) * rankUnit // exact, and much faster than %
 }

@@ -3,10 +3,10 @@ import { closeSync, existsSync, mkdirSync, openSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { GatewayError, messageOf, PermanentError } from '../errors.ts'
-import { unpackBundles } from './bundles.ts'
+import { unpackSpool } from './bundles.ts'
 import { releaseReserve, syncDirectory } from './reserve.ts'
 import { applicationId, migrations } from './schema.ts'
-import { causeOf } from './sqlite-error.ts'
+import { causeOf, damaged } from './sqlite-error.ts'
 
 /** Up to this size the file is checked at every start, beyond it only after a crash; about a second. */
 const alwaysCheckedBytes = 512 * 1024 ** 2
@@ -21,6 +21,8 @@ export interface OpenedDatabase {
   readonly file: string
   /** False when the process that had it before died. */
   readonly wasClean: boolean
+  /** Of the spool, see `Spool`. */
+  readonly firstGeneration: number
 }
 
 /**
@@ -50,9 +52,9 @@ function open(directory: string, file: string): OpenedDatabase {
     migrate(database, file)
     const wasClean = firstValue(database, "SELECT value FROM meta WHERE name = 'clean'") === 1
     if (!wasClean || statSync(file).size <= alwaysCheckedBytes) check(database, file)
-    unpackBundles(database)
+    const firstGeneration = unpackSpool(database, directory)
     database.exec(beginning)
-    return { database, file, wasClean }
+    return { database, file, wasClean, firstGeneration }
   } catch (error) {
     if (database?.isOpen) database.close()
     throw error
@@ -75,11 +77,12 @@ export function openingError(error: unknown, directory: string, file: string): G
   return damaged(file, messageOf(error), error)
 }
 
-/** Attempts of messages that are gone must not pass for those of a later one with the same id. */
+/** What is noted of messages and bundles that are gone must not pass for that of later ones with the same ids. */
 const beginning = `
   BEGIN IMMEDIATE;
   UPDATE meta SET value = 0 WHERE name = 'clean';
   DELETE FROM attempts WHERE id NOT IN (SELECT id FROM outbox);
+  DELETE FROM unpacked;
   COMMIT;
 `
 
@@ -123,7 +126,10 @@ function migrate(database: DatabaseSync, file: string): void {
   if (version > migrations.length) throw tooNew(file, version)
   if (version === migrations.length) return
   database.exec('BEGIN IMMEDIATE')
-  for (const migration of migrations.slice(version)) database.exec(migration)
+  for (const migration of migrations.slice(version)) {
+    if (typeof migration === 'string') database.exec(migration)
+    else migration(database)
+  }
   database.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${migrations.length}; COMMIT`)
 }
 
@@ -139,10 +145,4 @@ function firstValue(database: DatabaseSync, sql: string): unknown {
 function tooNew(file: string, version: number): PermanentError {
   const text = `${file} was written by a newer Trivium (format ${version}, this one knows ${migrations.length}): use that one`
   return new PermanentError('STORE_DAMAGED', `${text}; nothing was changed`)
-}
-
-function damaged(file: string, found: string, cause?: unknown): PermanentError {
-  const text = `${file} is damaged: ${found.replaceAll(/\s+/g, ' ')}. Copy the directory away before anything else`
-  const next = 'then restore a backup, or start with an empty directory'
-  return new PermanentError('STORE_DAMAGED', `${text}, ${next}`, { cause })
 }

@@ -2,7 +2,7 @@ import type { StatementSync } from 'node:sqlite'
 import type { Job } from './commit-queue.ts'
 import type { Append, Attempts, Finish } from './contract.ts'
 import type { DeadLetterReason } from './dead-letters.ts'
-import { encodeFields } from './record.ts'
+import { encodeFields, hasNestedHeaders } from './record.ts'
 
 /** What a row takes up besides the payload and the fields. */
 const rowBytes = 512
@@ -39,23 +39,29 @@ export class AppendJob implements Job {
   readonly sizeBytes: number
   readonly #outbox: OutboxWriter
   readonly #entry: Append
-  readonly #fields: string
+  /** Made now where that can fail, else when they are needed: then they are gone before the collector sees them. */
+  readonly #fields: string | undefined
   #id: number | undefined
+  #bytes = 0
 
   constructor(outbox: OutboxWriter, entry: Append) {
     this.#outbox = outbox
     this.#entry = entry
-    this.#fields = encodeFields(entry.envelope)
-    this.sizeBytes = bytesOfRow(this.#fields, entry.envelope.payload)
+    const { envelope } = entry
+    this.#fields = hasNestedHeaders(envelope) ? encodeFields(envelope) : undefined
+    this.sizeBytes = envelope.sizeBytes + (this.#fields?.length ?? 0)
   }
 
   apply(): void {
-    this.#id = this.#outbox.keep(this.#entry, this.#fields, this.sizeBytes)
+    const { envelope } = this.#entry
+    const fields = this.#fields ?? encodeFields(envelope)
+    this.#bytes = bytesOfRow(fields, envelope.payload)
+    this.#id = this.#outbox.keep(this.#entry, fields, this.#bytes)
   }
 
   done(): void {
     if (this.#id === undefined) this.#entry.duplicate()
-    else this.#entry.safe(this.#id, this.sizeBytes)
+    else this.#entry.safe(this.#id, this.#bytes)
   }
 
   dropped(): void {

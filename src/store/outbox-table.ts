@@ -1,6 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { GatewayError } from '../errors.ts'
 import { failpoint } from '../failpoint.ts'
+import type { BundledRow } from './bundle.ts'
 import { Bundles } from './bundles.ts'
 import type { CommitQueue, Participant } from './commit-queue.ts'
 import {
@@ -31,6 +32,7 @@ import { type InsertRow, prepareInsert } from './outbox-rows.ts'
 import { isRanked, Ranks } from './ranks.ts'
 import { encodeParams } from './record.ts'
 import { Seen } from './seen.ts'
+import type { Spool } from './spool.ts'
 import { readSafely } from './sqlite-error.ts'
 import { Tally } from './tally.ts'
 import { TargetTable } from './target-table.ts'
@@ -61,7 +63,10 @@ export class OutboxTable implements Outbox, OutboxWriter, Participant {
   /** Started in this process; a clean end takes that back. */
   readonly #started = new Set<number>()
 
-  constructor(database: DatabaseSync, parts: { kept: KeptRows; queue: () => CommitQueue; wasClean: boolean }) {
+  constructor(
+    database: DatabaseSync,
+    parts: { kept: KeptRows; spool: Spool; queue: () => CommitQueue; wasClean: boolean },
+  ) {
     this.tally = new Tally(database)
     this.#ranks = new Ranks(database)
     this.#seen = new Seen(database)
@@ -69,7 +74,7 @@ export class OutboxTable implements Outbox, OutboxWriter, Participant {
     this.#reader = new OutboxReader(database)
     this.#kept = parts.kept
     this.#insertRow = prepareInsert(database)
-    this.#bundles = new Bundles(database, this.#insertRow)
+    this.#bundles = new Bundles(database, { spool: parts.spool, insertRow: this.#insertRow })
     this.#queue = parts.queue
     this.#statements = prepare(database)
     this.#sequence = this.#reader.highestSequence()
@@ -141,6 +146,11 @@ export class OutboxTable implements Outbox, OutboxWriter, Participant {
     this.#queue().add(new AbsolveJob(this.#statements.start, ids))
   }
 
+  /** Inside the transaction: everything is in rows then. */
+  unpack(): void {
+    this.#bundles.unpack()
+  }
+
   /** Nothing that was started killed this process. */
   forgetStarts(): void {
     for (const id of this.#started) this.#statements.start.run(-1, id)
@@ -205,7 +215,7 @@ export class OutboxTable implements Outbox, OutboxWriter, Participant {
       payload,
     }
     this.tally.change(route, 1, bytes)
-    if (this.#isForBundle(entry, bytes)) this.#bundles.add(row)
+    if (this.#isForBundle(entry, row)) this.#bundles.add(row)
     else this.#insertRow({ ...row, due: 0, ranked: this.#rankedOf(route, key), requeues: 0 })
     return id
   }
@@ -221,10 +231,11 @@ export class OutboxTable implements Outbox, OutboxWriter, Participant {
   }
 
   /** On a full disk nothing is put off that takes up room later. */
-  #isForBundle({ leavesSoon, route, wanted }: Append, bytes: number): boolean {
+  #isForBundle({ leavesSoon, route, wanted, keep, deduplicateMs }: Append, row: BundledRow): boolean {
     const hasOneTarget = (wanted & (wanted - 1)) === 0 // a bundle cannot note which of several is done
-    if (leavesSoon !== true || !hasOneTarget || !this.#bundles.hasRoomFor(bytes)) return false
-    return !this.#ranks.areKeptFor(route) && !this.#queue().isDiskFull
+    if (leavesSoon !== true || !hasOneTarget) return false
+    if (keep !== undefined || deduplicateMs !== undefined) return false // noted in one transaction with the message
+    return !this.#ranks.areKeptFor(route) && !this.#queue().isDiskFull && this.#bundles.hasRoomFor(row)
   }
 
   /**
@@ -258,11 +269,12 @@ export class OutboxTable implements Outbox, OutboxWriter, Participant {
       if (row === undefined || row.open !== 0) return { isLast: false, dead }
       dead = (row.dead as DeadLetterReason | null) ?? undefined
     }
+    if (dead !== undefined) this.#bundles.unpackWith(done.id) // it leaves in one transaction with its letter
     if (!this.#bundles.leave(done.id, done.route)) this.#ending.push(done.id)
     this.#hasEnding = true
     this.tally.change(done.route, -1, -done.bytes)
     if (done.hasAttempts) this.#endingAttempts.push(done.id)
-    return { isLast: true, dead }
+    return dead === undefined ? deliveredToLast : { isLast: true, dead }
   }
 
   beforeCommit(): void {
@@ -309,6 +321,9 @@ export class OutboxTable implements Outbox, OutboxWriter, Participant {
     this.#statements.moveAttempts.run(newId, id)
   }
 }
+
+/** The same for nearly all, to save an object. */
+const deliveredToLast = { isLast: true, dead: undefined }
 
 function earlier(one: number | undefined, other: number | undefined): number | undefined {
   return one === undefined || other === undefined ? (one ?? other) : Math.min(one, other)

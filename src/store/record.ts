@@ -9,6 +9,12 @@ export interface EnvelopeRecord {
   readonly payload: Uint8Array | null
 }
 
+/** True where `encodeFields` may fail. */
+export function hasNestedHeaders({ headers }: Envelope): boolean {
+  for (const name in headers) if (typeof headers[name] === 'object') return true
+  return false
+}
+
 /** Every field but the payload. Throws a PermanentError for headers nested too deep. */
 export function encodeFields(envelope: Envelope): string {
   const { key, malformed } = envelope

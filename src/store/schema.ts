@@ -1,4 +1,8 @@
 /** The tables, by version. A file of an older version is brought up to the newest one, a newer one is refused. */
+import type { DatabaseSync } from 'node:sqlite'
+import { isSet } from './bundle.ts'
+import { rowsOf } from './bundle-record.ts'
+import { prepareInsert } from './outbox-rows.ts'
 
 /** `TRIV`, in the header of the file. */
 export const applicationId = 0x54524956
@@ -6,10 +10,10 @@ export const applicationId = 0x54524956
 /**
  * Migration i leads from version i to i + 1. What is written here once is never changed: files of it are out there.
  * `outbox.id` is the order of delivery, see `idOf`; `due` is 0 for what may go now; `ranked` is 1 for messages that have a
- * key, once their route has seen a priority. `waiting` answers counts and reads of one target without touching payloads. `bundles`: see `bundle.ts`;
- * their id is that of their first message, and `gone` has a bit for each id from there on.
+ * key, once their route has seen a priority. `waiting` answers counts and reads of one target without touching payloads. `unpacked`: bundles
+ * that the spool still has and whose messages are rows now; `spool` in `meta`: the generation from which on the spool counts.
  */
-export const migrations: readonly string[] = [
+export const migrations: readonly (string | ((database: DatabaseSync) => void))[] = [
   `
   CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
   INSERT INTO meta VALUES ('clean', 1);
@@ -60,4 +64,28 @@ export const migrations: readonly string[] = [
   CREATE TABLE bundles (id INTEGER PRIMARY KEY, messages BLOB NOT NULL);
   CREATE TABLE bundles_gone (id INTEGER PRIMARY KEY, gone BLOB NOT NULL);
   `,
+  leaveBundleTables,
 ]
+
+/** Bundles were rows once: the messages of one transaction, as the spool has them now, and a bit for each that had left. */
+function leaveBundleTables(database: DatabaseSync): void {
+  const insertRow = prepareInsert(database)
+  const bundles = database.prepare(
+    'SELECT id, messages, gone FROM bundles LEFT JOIN bundles_gone USING (id) ORDER BY id',
+  )
+  for (const { id, messages, gone } of bundles.all() as unknown as {
+    id: number
+    messages: Uint8Array
+    gone: Uint8Array | null
+  }[]) {
+    for (const row of rowsOf(Buffer.from(messages))) {
+      if (gone === null || !isSet(gone, row.id - id)) insertRow({ ...row, due: 0, ranked: null, requeues: 0 })
+    }
+  }
+  database.exec(`
+    DROP TABLE bundles;
+    DROP TABLE bundles_gone;
+    CREATE TABLE unpacked (bundle INTEGER PRIMARY KEY, generation INTEGER NOT NULL);
+    INSERT INTO meta VALUES ('spool', 1);
+  `)
+}

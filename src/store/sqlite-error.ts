@@ -47,3 +47,10 @@ export function readSafely<T>(read: () => T): T {
     throw new PermanentError('STORE_DAMAGED', text, { cause: error })
   }
 }
+
+/** Tells which file it is and what to do. */
+export function damaged(file: string, found: string, cause?: unknown): PermanentError {
+  const text = `${file} is damaged: ${found.replaceAll(/\s+/g, ' ')}. Copy the directory away before anything else`
+  const next = 'then restore a backup, or start with an empty directory'
+  return new PermanentError('STORE_DAMAGED', `${text}, ${next}`, { cause })
+}

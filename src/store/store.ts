@@ -4,11 +4,12 @@ import type { Log } from '../adapter/contract.ts'
 import type { PermanentError } from '../errors.ts'
 import { CommitQueue } from './commit-queue.ts'
 import type { Store, StoreStats } from './contract.ts'
-import { openDatabase, openingError } from './database.ts'
+import { type OpenedDatabase, openDatabase, openingError } from './database.ts'
 import { DeadLetterRows } from './dead-letter-rows.ts'
 import { KeptRows } from './kept-rows.ts'
 import { OutboxTable } from './outbox-table.ts'
 import { Room } from './room.ts'
+import { Spool } from './spool.ts'
 import { causeOf } from './sqlite-error.ts'
 
 export interface StoreOptions {
@@ -27,12 +28,12 @@ export interface StoreOptions {
  * with a message that says what to do.
  */
 export function openStore(options: StoreOptions): Store {
-  const { database, file, wasClean } = openDatabase(options.directory)
+  const { database, ...opened } = openDatabase(options.directory)
   try {
-    return new SqliteStore(database, { ...options, file, wasClean })
+    return new SqliteStore(database, { ...options, ...opened })
   } catch (error) {
     database.close()
-    throw openingError(error, options.directory, file)
+    throw openingError(error, options.directory, opened.file)
   }
 }
 
@@ -43,17 +44,19 @@ class SqliteStore implements Store {
   readonly stats: StoreStats
   readonly #database: DatabaseSync
   readonly #queue: CommitQueue
+  readonly #spool: Spool
   readonly #wasClean: boolean
   #isFailed = false
 
-  constructor(database: DatabaseSync, options: StoreOptions & { file: string; wasClean: boolean }) {
-    const { directory, maxBytes, log, wasClean } = options
+  constructor(database: DatabaseSync, options: StoreOptions & Omit<OpenedDatabase, 'database'>) {
+    const { directory, maxBytes, log, wasClean, firstGeneration } = options
     const queue = (): CommitQueue => this.#queue
     const observe = options.observeCommitMs ?? (() => {})
     this.#database = database
     this.#wasClean = wasClean
     this.kept = new KeptRows(database, queue)
-    this.outbox = new OutboxTable(database, { kept: this.kept, queue, wasClean })
+    this.#spool = new Spool(directory, firstGeneration)
+    this.outbox = new OutboxTable(database, { kept: this.kept, spool: this.#spool, queue, wasClean })
     this.deadLetters = new DeadLetterRows(database, { outbox: this.outbox, queue })
     this.#queue = new CommitQueue(database, {
       participants: [...this.outbox.participants, this.deadLetters, this.kept],
@@ -65,7 +68,9 @@ class SqliteStore implements Store {
         options.onFatal(error)
       },
     })
-    this.stats = statsOf(this.#queue, observe, options.file)
+    const { file } = options
+    const spool = this.#spool
+    this.stats = statsOf(this.#queue, observe, () => sizeOf(file) + sizeOf(`${file}-wal`) + spool.bytes)
   }
 
   get isFull(): boolean {
@@ -88,9 +93,19 @@ class SqliteStore implements Store {
     if (!this.#database.isOpen) return
     this.#queue.close()
     try {
-      if (!this.#isFailed) this.#queue.run(() => this.#noteEnd())
+      if (!this.#isFailed) this.#end()
     } catch {} // the disk is full, or fails: then this end does not count as clean
+    this.#spool.close()
     if (!this.#isFailed) this.#database.close() // it would write once more; the process ends anyway
+  }
+
+  /** The one file has everything then. */
+  #end(): void {
+    this.#queue.run(() => {
+      this.outbox.unpack()
+      this.#noteEnd()
+    })
+    this.#spool.remove()
   }
 
   /** After a crash, a command that was run in between does not make the next process forget it. */
@@ -101,13 +116,13 @@ class SqliteStore implements Store {
   }
 }
 
-function statsOf(queue: CommitQueue, observeCommitMs: (ms: number) => void, file: string): StoreStats {
+function statsOf(queue: CommitQueue, observeCommitMs: (ms: number) => void, fileBytes: () => number): StoreStats {
   return {
     get commits() {
       return queue.commits
     },
     observeCommitMs,
-    fileBytes: () => sizeOf(file) + sizeOf(`${file}-wal`),
+    fileBytes,
   }
 }
 

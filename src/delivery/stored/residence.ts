@@ -1,6 +1,6 @@
 /** What the outlets together may hold in memory of what is in the store, and what each may hold whatever the others do. */
 const ownBytes = 256 * 1024
-const maxCount = 1_024
+const maxCount = 512
 const maxOwnBytes = 16 * 1024 ** 2
 
 /** The process's share of memory for stored messages on their way. */

@@ -109,11 +109,11 @@ export class StoredOutlet implements StoredParcelOwner {
     this.#stats.delivered += 1
     this.#stats.attemptsOk += 1
     this.#stats.duration.observeMs(nowMs - parcel.receivedMs)
-    this.#outbox.finish(stored)
+    this.#outbox.finish(stored.delivered())
     this.feed.left(stored)
   }
 
-  ended(message: Resident, dead: DeadLetterReason | undefined): void {
+  ended(message: Pick<Resident, 'id' | 'receivedAt'>, dead: DeadLetterReason | undefined): void {
     this.#route.ended(message, dead, false)
   }
 

@@ -15,16 +15,15 @@ export interface StoredParcelOwner extends ParcelOwner {
   /** Its target's bit. */
   readonly bit: number
   /** The store has let go of the message. */
-  ended(message: Resident, dead: DeadLetterReason | undefined): void
+  ended(message: Pick<Resident, 'id' | 'receivedAt'>, dead: DeadLetterReason | undefined): void
 }
 
-/** A message of the store on its way to one target; in the end it tells the store so itself, to save an object. */
-export class StoredParcel extends Parcel implements Finish {
+/** A message of the store on its way to one target. */
+export class StoredParcel extends Parcel {
   override readonly owner: StoredParcelOwner
   readonly message: Resident
   readonly sizeBytes: number
   hasAttempts: boolean
-  dead: DeadLetterReason | undefined
 
   constructor(owner: StoredParcelOwner, outbound: Outbound, receivedMs: number, message: Resident) {
     super(owner, outbound, receivedMs, undefined)
@@ -41,23 +40,35 @@ export class StoredParcel extends Parcel implements Finish {
     return this.message.id
   }
 
-  get route(): number {
-    return this.message.route
+  /** Its target has it. */
+  delivered(): Finish {
+    return new Delivered(this)
   }
+}
 
-  get bytes(): number {
-    return this.message.bytes
-  }
+/** What the store is told of a message that has arrived: until that is on disk, the message itself need not stay in memory. */
+class Delivered implements Finish {
+  readonly id: number
+  readonly route: number
+  readonly bytes: number
+  readonly wanted: number
+  readonly bits: number
+  readonly hasAttempts: boolean
+  readonly receivedAt: number
+  readonly #owner: StoredParcelOwner
 
-  get wanted(): number {
-    return this.message.wanted
-  }
-
-  get bits(): number {
-    return this.owner.bit
+  constructor({ message, owner, hasAttempts }: StoredParcel) {
+    this.id = message.id
+    this.route = message.route
+    this.bytes = message.bytes
+    this.wanted = message.wanted
+    this.bits = owner.bit
+    this.hasAttempts = hasAttempts
+    this.receivedAt = message.receivedAt
+    this.#owner = owner
   }
 
   ended(dead: DeadLetterReason | undefined): void {
-    this.owner.ended(this.message, dead)
+    this.#owner.ended(this, dead)
   }
 }

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import {
   closeSync,
+  cpSync,
   existsSync,
   openSync,
   readdirSync,
@@ -15,6 +16,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { expect, jest, test } from '@jest/globals'
 import { PermanentError } from '../../../src/errors.ts'
 import type { Store } from '../../../src/store/contract.ts'
+import { recordsIn, Spool } from '../../../src/store/spool.ts'
 import { eventually } from '../../support/poll.ts'
 import { append, appended, finished, idsOf, message, onCleanup, open, readAll, temporaryDirectory } from './stores.ts'
 
@@ -97,7 +99,7 @@ test('after a failure of the disk nothing is committed or called back any more, 
   const commits = store.stats.commits
   const begin = failing(() => Object.assign(new Error('disk I/O error'), { code: 'ERR_SQLITE_ERROR', errcode: 1034 }))
   const calls: unknown[] = []
-  append(store, { safe: (each) => calls.push(each) })
+  append(store, { leavesSoon: false, safe: (each) => calls.push(each) })
   await expect(store.flushed()).rejects.toMatchObject({ code: 'STORE_FAILED' })
   begin.mockRestore()
   append(store, { safe: (each) => calls.push(each) })
@@ -117,17 +119,35 @@ test('after a failure of the disk nothing is committed or called back any more, 
   expect((store as ReturnType<typeof open>).fatal).toMatchObject([{ code: 'STORE_FAILED', retryable: false }])
 })
 
+test('after a failure of the spool nothing is called back any more either', async () => {
+  const directory = temporaryDirectory()
+  const { store } = watched(directory)
+  const [id = 0] = await appended(store, {})
+  const write = jest.spyOn(Spool.prototype, 'write').mockImplementation(() => {
+    throw Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO' })
+  })
+  const calls: unknown[] = []
+  append(store, { safe: (each) => calls.push(each) })
+  await expect(store.flushed()).rejects.toMatchObject({ code: 'STORE_FAILED' })
+  write.mockRestore()
+  append(store, { safe: (each) => calls.push(each) })
+  await expect(store.flushed()).rejects.toMatchObject({ code: 'STORE_FAILED' })
+  store.close()
+  expect([calls, (store as ReturnType<typeof open>).fatal.length]).toEqual([[], 1])
+  const copy = temporaryDirectory() // a process that has failed keeps its files open to its end
+  cpSync(directory, copy, { recursive: true })
+  expect(readAll(open(copy)).map((message) => message.id)).toEqual([id])
+})
+
 /** Every statement that writes messages fails from now on. */
 function failing(error: () => Error) {
   const { StatementSync } = statementClass()
   const run = StatementSync.prototype.run
   return jest.spyOn(StatementSync.prototype, 'run').mockImplementation(function (this: unknown, ...values: unknown[]) {
-    if (values.length > 5 || isBundle(values)) throw error()
+    if (values.length > 5) throw error()
     return Reflect.apply(run, this, values)
   } as never)
 }
-
-const isBundle = (values: unknown[]) => values.length === 2 && values[1] instanceof Uint8Array
 
 function statementClass() {
   const database = new DatabaseSync(':memory:')
@@ -148,9 +168,9 @@ function smallDisk(size: string): string | undefined {
   return directory
 }
 
-function onSmallDisk(title: string, run: (directory: string) => Promise<void>): void {
+function onSmallDisk(title: string, run: (directory: string) => Promise<void>, size = '16m'): void {
   test(title, async () => {
-    const directory = smallDisk('16m')
+    const directory = smallDisk(size)
     if (directory === undefined) return process.stderr.write(`skipped, no disk may be mounted here: ${title}\n`)
     return run(directory)
   })
@@ -244,13 +264,14 @@ onSmallDisk(
   },
 )
 
-onSmallDisk('what is in bundles can be read and opened on a disk that others fill again', async (directory) => {
+const ofBundles = async (directory: string) => {
   const { store } = watched(directory)
   const ids: number[] = []
   for (let n = 0; n < 40; n += 1) {
     const many = Array.from({ length: 40 }, () => payload(300))
     ids.push(...(await appended(store, ...many)))
   }
+  expect(recordsIn(directory, 1)).toHaveLength(40)
   fillToTheLastByte(join(directory, 'foreign'))
   for (let n = 0; n < 200 && !store.isFull; n += 1) {
     append(store, { ...payload(50_000), leavesSoon: false, safe: (id) => ids.push(id) })
@@ -261,7 +282,8 @@ onSmallDisk('what is in bundles can be read and opened on a disk that others fil
   expect(readAll(store).map(({ id }) => id)).toEqual(ids)
   await finished(store, ...ids.slice(0, 100).map((id) => ({ id })))
   expect(readAll(store)).toHaveLength(ids.length - 100)
-})
+}
+onSmallDisk('what is in bundles can be read and opened on a disk that others fill again', ofBundles, '40m')
 
 onSmallDisk('when somebody else frees the disk, appends go on, and the reserve is there before', async (directory) => {
   writeFileSync(join(directory, 'foreign'), Buffer.alloc(8 * 1024 ** 2))
