@@ -6,6 +6,9 @@ import { type InsertRow, prepareInsert } from './outbox-rows.ts'
 import { reserveBytes } from './reserve.ts'
 import { recordsIn, type Spool, segmentBytes } from './spool.ts'
 
+const somethingInSpool = "UPDATE meta SET value = 1 WHERE name = 'spool'"
+const nothingInSpool = "DELETE FROM unpacked; UPDATE meta SET value = 0 WHERE name = 'spool'"
+
 /** Beyond this size a row of its own costs a message little more. */
 const mostBundledBytes = 16 * 1024
 /** A record that is longer takes no more messages: it fits into a file of the spool, with what has left. */
@@ -25,6 +28,7 @@ export class Bundles implements Participant {
   readonly #spool: Spool
   readonly #mark: StatementSync
   readonly #unmark: StatementSync
+  readonly #database: DatabaseSync
   readonly #insertRow: InsertRow
   /** In the order of their ids. */
   #live: Bundle[] = []
@@ -39,8 +43,11 @@ export class Bundles implements Participant {
   #leftIds: number[] = []
   #leftRoutes: number[] = []
   #givesRoomBack = false
+  /** True where the database knows that there is something in the spool. */
+  #isNoted = false
 
   constructor(database: DatabaseSync, parts: { spool: Spool; insertRow: InsertRow }) {
+    this.#database = database
     this.#spool = parts.spool
     this.#insertRow = parts.insertRow
     this.#mark = database.prepare('INSERT INTO unpacked (bundle, generation) VALUES (?, ?)')
@@ -105,7 +112,15 @@ export class Bundles implements Participant {
   /** Inside a transaction: messages of this route, or all, become rows; and what came with them. */
   unpack(route?: number): void {
     for (const bundle of this.#live) if (route === undefined || openOf(bundle, route) > 0) this.#unpack(bundle)
-    if (this.#draft !== undefined && (route === undefined || this.#draft.shares.has(route))) this.#unpackDraft()
+    this.unpackNew(route)
+  }
+
+  /** Inside a transaction: what it has added, where messages of this route, or any, are among that. */
+  unpackNew(route?: number): void {
+    if (this.#draft === undefined || (route !== undefined && !this.#draft.shares.has(route))) return
+    for (const row of rowsOf(this.#record.messages)) this.#insert(row)
+    this.#draft = undefined
+    this.#record.clear()
   }
 
   /** Inside a transaction: the bundle that has this message, if any. */
@@ -120,7 +135,9 @@ export class Bundles implements Participant {
     for (const bundle of this.#touched) {
       if (!this.#unpacked.has(bundle)) this.#record.addGone(bundle.id, bundle.open === 0 ? undefined : bundle.gone)
     }
-    if (!this.#record.isEmpty && !this.#spool.hasRoomFor(this.#record.length)) this.#unpackOthers()
+    if (this.#record.isEmpty) return
+    if (!this.#isNoted) this.#database.exec(somethingInSpool)
+    if (!this.#spool.hasRoomFor(this.#record.length)) this.#unpackOthers()
   }
 
   /** After the transaction: what it has left to the spool. */
@@ -131,7 +148,11 @@ export class Bundles implements Participant {
   }
 
   committed(): void {
-    if (this.#givesRoomBack) this.#spool.remove()
+    if (!this.#record.isEmpty) this.#isNoted = true
+    if (this.#givesRoomBack) {
+      this.#isNoted = false
+      this.#spool.remove()
+    }
     const isIdle = this.#record.isEmpty && this.#touched.size === 0 && this.#unpacked.size === 0
     if (isIdle && !this.#givesRoomBack) return
     const isThere = (bundle: Bundle) => bundle.open > 0 && !this.#unpacked.has(bundle)
@@ -148,7 +169,13 @@ export class Bundles implements Participant {
 
   /** What is packed would need room later. */
   diskIsFull(): void {
+    this.leaveSpool()
+  }
+
+  /** Inside a transaction that adds nothing: everything becomes rows, and the files of the spool are removed after it. */
+  leaveSpool(): void {
     this.unpack()
+    this.#database.exec(nothingInSpool)
     this.#givesRoomBack = true
   }
 
@@ -195,12 +222,6 @@ export class Bundles implements Participant {
     this.#unpacked.add(bundle)
   }
 
-  #unpackDraft(): void {
-    for (const row of rowsOf(this.#record.messages)) this.#insert(row)
-    this.#draft = undefined
-    this.#record.clear()
-  }
-
   #insert(row: BundledRow): void {
     this.#insertRow({ ...row, due: 0, ranked: null, requeues: 0 })
   }
@@ -214,30 +235,38 @@ function openOf({ shares }: Bundle, route: number): number {
   return shares.get(route)?.open ?? 0
 }
 
-/** What a process that died has left in the spool becomes rows. Returns the first generation of this one. */
-export function unpackSpool(database: DatabaseSync, directory: string): number {
-  const first = database.prepare("SELECT value FROM meta WHERE name = 'spool'").get()?.value as number
-  const records = recordsIn(directory, first)
-  const last = records.at(-1)
-  if (last === undefined) return first
-  const bundles = new Map<number, { messages: Buffer; gone: Uint8Array }>()
-  for (const { body } of records) {
+/** What a process that died has left in the spool becomes rows, in one transaction. */
+export function unpackSpool(database: DatabaseSync, directory: string): void {
+  if (database.prepare("SELECT value FROM meta WHERE name = 'spool'").get()?.value === 0) return
+  const insertRow = prepareInsert(database)
+  const isUnpacked = database.prepare('SELECT 1 FROM unpacked WHERE bundle = ? AND generation = ?')
+  database.exec('BEGIN IMMEDIATE')
+  for (const [id, { generation, messages, gone }] of bundlesIn(directory)) {
+    if (isUnpacked.get(id, generation) !== undefined) continue
+    for (const row of rowsOf(messages)) {
+      if (!isSet(gone, row.id - id)) insertRow({ ...row, due: 0, ranked: null, requeues: 0 })
+    }
+  }
+  database.exec(`${nothingInSpool}; COMMIT`)
+}
+
+interface Left {
+  readonly generation: number
+  readonly messages: Buffer
+  gone: Uint8Array
+}
+
+/** By their ids, in order; without those that have left as a whole. */
+function bundlesIn(directory: string): Map<number, Left> {
+  const bundles = new Map<number, Left>()
+  for (const { generation, body } of recordsIn(directory)) {
     const messages = messagesIn(body)
-    if (messages.length > 0) bundles.set(firstIdOf(messages), { messages, gone: Buffer.of() })
+    if (messages.length > 0) bundles.set(firstIdOf(messages), { generation, messages, gone: Buffer.of() })
     for (const [id, gone] of goneIn(body)) {
       const bundle = bundles.get(id)
       if (bundle !== undefined && gone !== undefined) bundle.gone = gone
       else bundles.delete(id)
     }
   }
-  const insertRow = prepareInsert(database)
-  const isUnpacked = database.prepare('SELECT 1 FROM unpacked WHERE bundle = ?')
-  database.exec('BEGIN IMMEDIATE')
-  for (const [id, { messages, gone }] of bundles) {
-    if (isUnpacked.get(id) !== undefined) continue
-    for (const row of rowsOf(messages))
-      if (!isSet(gone, row.id - id)) insertRow({ ...row, due: 0, ranked: null, requeues: 0 })
-  }
-  database.exec(`UPDATE meta SET value = ${last.generation + 1} WHERE name = 'spool'; COMMIT`)
-  return last.generation + 1
+  return bundles
 }

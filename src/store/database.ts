@@ -21,8 +21,6 @@ export interface OpenedDatabase {
   readonly file: string
   /** False when the process that had it before died. */
   readonly wasClean: boolean
-  /** Of the spool, see `Spool`. */
-  readonly firstGeneration: number
 }
 
 /**
@@ -52,9 +50,9 @@ function open(directory: string, file: string): OpenedDatabase {
     migrate(database, file)
     const wasClean = firstValue(database, "SELECT value FROM meta WHERE name = 'clean'") === 1
     if (!wasClean || statSync(file).size <= alwaysCheckedBytes) check(database, file)
-    const firstGeneration = unpackSpool(database, directory)
+    unpackSpool(database, directory)
     database.exec(beginning)
-    return { database, file, wasClean, firstGeneration }
+    return { database, file, wasClean }
   } catch (error) {
     if (database?.isOpen) database.close()
     throw error
@@ -77,12 +75,11 @@ export function openingError(error: unknown, directory: string, file: string): G
   return damaged(file, messageOf(error), error)
 }
 
-/** What is noted of messages and bundles that are gone must not pass for that of later ones with the same ids. */
+/** Attempts of messages that are gone must not pass for those of a later one with the same id. */
 const beginning = `
   BEGIN IMMEDIATE;
   UPDATE meta SET value = 0 WHERE name = 'clean';
   DELETE FROM attempts WHERE id NOT IN (SELECT id FROM outbox);
-  DELETE FROM unpacked;
   COMMIT;
 `
 

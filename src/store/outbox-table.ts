@@ -146,9 +146,9 @@ export class OutboxTable implements Outbox, OutboxWriter, Participant {
     this.#queue().add(new AbsolveJob(this.#statements.start, ids))
   }
 
-  /** Inside the transaction: everything is in rows then. */
-  unpack(): void {
-    this.#bundles.unpack()
+  /** Inside a transaction of its own: everything is in rows then. */
+  leaveSpool(): void {
+    this.#bundles.leaveSpool()
   }
 
   /** Nothing that was started killed this process. */
@@ -215,8 +215,12 @@ export class OutboxTable implements Outbox, OutboxWriter, Participant {
       payload,
     }
     this.tally.change(route, 1, bytes)
-    if (this.#isForBundle(entry, row)) this.#bundles.add(row)
-    else this.#insertRow({ ...row, due: 0, ranked: this.#rankedOf(route, key), requeues: 0 })
+    if (this.#isForBundle(entry, row)) {
+      this.#bundles.add(row)
+      return id
+    }
+    this.#bundles.unpackNew(route) // the rows of a transaction are on disk before its bundle: nothing may be overtaken
+    this.#insertRow({ ...row, due: 0, ranked: this.#rankedOf(route, key), requeues: 0 })
     return id
   }
 

@@ -11,7 +11,7 @@ export const applicationId = 0x54524956
  * Migration i leads from version i to i + 1. What is written here once is never changed: files of it are out there.
  * `outbox.id` is the order of delivery, see `idOf`; `due` is 0 for what may go now; `ranked` is 1 for messages that have a
  * key, once their route has seen a priority. `waiting` answers counts and reads of one target without touching payloads. `unpacked`: bundles
- * that the spool still has and whose messages are rows now; `spool` in `meta`: the generation from which on the spool counts.
+ * that the spool still has and whose messages are rows now; `spool` in `meta`: 1 while it may have any.
  */
 export const migrations: readonly (string | ((database: DatabaseSync) => void))[] = [
   `
@@ -86,6 +86,6 @@ function leaveBundleTables(database: DatabaseSync): void {
     DROP TABLE bundles;
     DROP TABLE bundles_gone;
     CREATE TABLE unpacked (bundle INTEGER PRIMARY KEY, generation INTEGER NOT NULL);
-    INSERT INTO meta VALUES ('spool', 1);
+    INSERT INTO meta VALUES ('spool', 0);
   `)
 }

@@ -2,10 +2,13 @@
  * What is on disk for a moment only: two files of a fixed size, written in turn. Their room is taken when they are made, so
  * that writing there changes nothing but their content, and finds no full disk.
  *
- * Each turn has a number, its generation, which stands in the first page of its file. Records follow, each from the
- * beginning of a page: a header, and a body that only the owner understands. Where the process dies while it writes, the last
- * record is not whole, and nobody was told of it.
+ * Each turn has a number, its generation, and a few random bytes: they stand in the first page of its file, with the end of what the other file
+ * has. Records follow, each from the beginning of a page: a header, and a body that only the owner understands. Where
+ * the process dies while it writes, the last record is not whole, and nobody was told of it. What was there before does not
+ * know the random bytes, whatever its sender has put into it.
  */
+
+import { randomBytes } from 'node:crypto'
 import {
   closeSync,
   existsSync,
@@ -28,9 +31,9 @@ const pageBytes = 4096
 const leastRoomBytes = 8 * segmentBytes
 /** Where there was none, it is asked again after so long; milliseconds. */
 const againMs = 10_000
-const magic = 0x4c505354
-/** Little-endian, 32 bits each but for the generation, a double: checksum of all that follows, magic, generation, length of all. */
-export const headBytes = 20
+/** Little-endian: checksum of all that follows and length of all, 32 bits each; generation, a double; 8 bytes of the turn's own. */
+export const headBytes = 24
+const saltBytes = 8
 
 /** Where a record is. */
 export interface Place {
@@ -39,23 +42,24 @@ export interface Place {
   readonly length: number
 }
 
-/** A record that was found; its body. */
-export interface Found {
+/** What tells the records of one turn from all others. */
+interface Turn {
   readonly generation: number
-  readonly body: Buffer
+  readonly salt: Buffer
 }
 
 export class Spool {
   readonly #directory: string
   #handles: number[] = []
-  #generation: number
+  /** Of each file. */
+  readonly #turns: Turn[] = []
+  #generation = 0
   #at = segmentBytes // the first record begins a file
   #askAgainMs = 0
 
-  /** Nothing that was written up to now is looked at any more: the first generation is higher than any that was. */
-  constructor(directory: string, firstGeneration: number) {
+  /** What files hold that are there already is of no use any more. */
+  constructor(directory: string) {
     this.#directory = directory
-    this.#generation = firstGeneration - 1
   }
 
   /** On disk. */
@@ -82,17 +86,22 @@ export class Spool {
       for (const file of filesIn(this.#directory)) this.#handles.push(makeFile(file))
       syncDirectory(this.#directory)
       return true
-    } catch {
+    } catch (error) {
       this.remove() // a part of it is of no use
+      if ((error as NodeJS.ErrnoException).code === 'EIO') throw error
       return false
     }
   }
 
-  /** Gives the room back to the disk; what is in there must be of no use any more. */
+  /** Gives the room back to the disk; what is in there must be of no use any more, also where a file stays. */
   remove(): void {
     this.close()
-    for (const file of filesIn(this.#directory)) rmSync(file, { force: true })
     this.#at = segmentBytes
+    for (const file of filesIn(this.#directory)) {
+      try {
+        rmSync(file, { force: true })
+      } catch {}
+    }
   }
 
   close(): void {
@@ -107,6 +116,8 @@ export class Spool {
   /** On disk when it returns. The header's bytes are left free at the beginning. */
   write(record: Buffer): Place {
     if (!this.hasRoomFor(record.length)) this.#turn()
+    if (!this.hasRoomFor(record.length))
+      throw new RangeError(`a record of ${record.length} bytes is longer than its file`)
     const { length } = record
     const place = { generation: this.#generation, at: this.#at, length }
     this.#put(record, this.#at)
@@ -118,7 +129,8 @@ export class Spool {
   read({ generation, at, length }: Place): Buffer {
     const record = Buffer.allocUnsafeSlow(length)
     readSync(this.#handleOf(generation), record, 0, length, at)
-    const body = bodyAt(record, 0, generation)
+    const turn = this.#turns[generation % 2]
+    const body = turn?.generation === generation ? bodyAt(record, 0, turn) : undefined
     if (body === undefined)
       throw new Error(`what was written to ${fileOf(this.#directory, generation)} is not there any more`)
     return body
@@ -126,15 +138,18 @@ export class Spool {
 
   /** By itself, and synced: a part of it must not pass for a part of what was there. */
   #turn(): void {
+    const first = Buffer.alloc(firstPageBytes)
+    first.writeUInt32LE(this.#at, headBytes)
     this.#generation += 1
-    this.#put(Buffer.alloc(headBytes), 0)
+    this.#turns[this.#generation % 2] = { generation: this.#generation, salt: randomBytes(saltBytes) }
+    this.#put(first, 0)
     this.#at = pageBytes
   }
 
   #put(record: Buffer, at: number): void {
-    record.writeUInt32LE(magic, 4)
+    record.writeUInt32LE(record.length, 4)
     record.writeDoubleLE(this.#generation, 8)
-    record.writeUInt32LE(record.length, 16)
+    record.set((this.#turns[this.#generation % 2] as Turn).salt, 16)
     record.writeUInt32LE(checksumOf(record), 0)
     const handle = this.#handleOf(this.#generation)
     for (let done = 0; done < record.length; ) done += writeSync(handle, record, done, record.length - done, at + done)
@@ -146,62 +161,66 @@ export class Spool {
   }
 }
 
+/** The first page of a turn: a header, and where the other file ended. */
+const firstPageBytes = headBytes + 4
+
+/** What one file holds. */
+interface Content {
+  readonly file: string
+  readonly generation: number
+  readonly otherEnd: number
+  readonly bodies: readonly Buffer[]
+  readonly end: number
+}
+
 /**
- * The records of a process that has ended, in the order they were written, from this generation on. Throws a PermanentError,
+ * The bodies of the records of a process that has ended, in the order they were written. Throws a PermanentError,
  * STORE_DAMAGED, where a file was damaged since.
  */
-export function recordsIn(directory: string, firstGeneration: number): Found[] {
-  return filesIn(directory)
-    .flatMap((file) => recordsOf(file, firstGeneration))
-    .sort(byGeneration)
+export function recordsIn(directory: string): { readonly generation: number; readonly body: Buffer }[] {
+  const contents = filesIn(directory).flatMap(contentOf).sort(byGeneration)
+  const [earlier, later] = contents
+  // only the last record of all may be in pieces
+  if (earlier !== undefined && later !== undefined && earlier.end !== later.otherEnd)
+    throw damaged(earlier.file, 'its end cannot be read')
+  return contents.flatMap(({ generation, bodies }) => bodies.map((body) => ({ generation, body })))
 }
 
-const byGeneration = (a: Found, b: Found): number => a.generation - b.generation
+const byGeneration = (a: Content, b: Content): number => a.generation - b.generation
 
-function recordsOf(file: string, firstGeneration: number): Found[] {
+function contentOf(file: string): Content[] {
   const bytes = existsSync(file) ? readFileSync(file) : Buffer.of()
-  const generation = generationOf(bytes)
-  if (generation === undefined) {
-    if (isBlank(bytes.subarray(0, headBytes))) return []
+  if (bytes.length !== segmentBytes) throw damaged(file, 'it is missing, or a part of it')
+  const turn = { generation: bytes.readDoubleLE(8), salt: bytes.subarray(16, headBytes) }
+  const first = bodyAt(bytes, 0, turn)
+  if (first === undefined) {
+    if (bytes.equals(Buffer.alloc(segmentBytes))) return [] // nothing was written there yet
     throw damaged(file, 'its first page cannot be read')
   }
-  const found: Found[] = []
-  if (generation < firstGeneration) return found
-  let at = pageBytes
-  for (;;) {
-    const body = bodyAt(bytes, at, generation)
-    if (body === undefined) break
-    found.push({ generation, body })
-    at += Math.ceil((headBytes + body.length) / pageBytes) * pageBytes
+  const bodies: Buffer[] = []
+  let end = pageBytes
+  for (let body = bodyAt(bytes, end, turn); body !== undefined; body = bodyAt(bytes, end, turn)) {
+    bodies.push(body)
+    end += Math.ceil((headBytes + body.length) / pageBytes) * pageBytes
   }
-  for (; at < bytes.length; at += pageBytes) {
-    // only the last one may be in pieces
-    if (bodyAt(bytes, at, generation) !== undefined) throw damaged(file, 'a part of it cannot be read')
+  for (let at = end; at < bytes.length; at += pageBytes) {
+    if (bodyAt(bytes, at, turn) !== undefined) throw damaged(file, 'a part of it cannot be read')
   }
-  return found
+  return [{ file, generation: turn.generation, otherEnd: first.readUInt32LE(0), bodies, end }]
 }
 
-function generationOf(bytes: Buffer): number | undefined {
-  if (bytes.length < headBytes) return undefined
-  const generation = bytes.readDoubleLE(8)
-  return bodyAt(bytes, 0, generation) === undefined ? undefined : generation
-}
-
-/** Undefined where there is no whole record of that generation. */
-function bodyAt(bytes: Buffer, at: number, generation: number): Buffer | undefined {
-  if (at + headBytes > bytes.length || bytes.readUInt32LE(at + 4) !== magic) return undefined
-  const length = bytes.readUInt32LE(at + 16)
-  if (bytes.readDoubleLE(at + 8) !== generation || length < headBytes || at + length > bytes.length) return undefined
+/** Undefined where there is no whole record of that turn. */
+function bodyAt(bytes: Buffer, at: number, { generation, salt }: Turn): Buffer | undefined {
+  if (at + headBytes > bytes.length) return undefined
+  const length = bytes.readUInt32LE(at + 4)
+  if (bytes.readDoubleLE(at + 8) !== generation || length <= headBytes || at + length > bytes.length) return undefined
   const record = bytes.subarray(at, at + length)
-  return checksumOf(record) === record.readUInt32LE(0) ? record.subarray(headBytes) : undefined
+  const isOfTurn = record.subarray(16, headBytes).equals(salt) && checksumOf(record) === record.readUInt32LE(0)
+  return isOfTurn ? record.subarray(headBytes) : undefined
 }
 
 function checksumOf(record: Buffer): number {
   return crc32(record.subarray(4))
-}
-
-function isBlank(bytes: Buffer): boolean {
-  return bytes.every((byte) => byte === 0)
 }
 
 function filesIn(directory: string): string[] {

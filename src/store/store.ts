@@ -49,13 +49,13 @@ class SqliteStore implements Store {
   #isFailed = false
 
   constructor(database: DatabaseSync, options: StoreOptions & Omit<OpenedDatabase, 'database'>) {
-    const { directory, maxBytes, log, wasClean, firstGeneration } = options
+    const { directory, maxBytes, log, wasClean } = options
     const queue = (): CommitQueue => this.#queue
     const observe = options.observeCommitMs ?? (() => {})
     this.#database = database
     this.#wasClean = wasClean
     this.kept = new KeptRows(database, queue)
-    this.#spool = new Spool(directory, firstGeneration)
+    this.#spool = new Spool(directory)
     this.outbox = new OutboxTable(database, { kept: this.kept, spool: this.#spool, queue, wasClean })
     this.deadLetters = new DeadLetterRows(database, { outbox: this.outbox, queue })
     this.#queue = new CommitQueue(database, {
@@ -102,10 +102,9 @@ class SqliteStore implements Store {
   /** The one file has everything then. */
   #end(): void {
     this.#queue.run(() => {
-      this.outbox.unpack()
+      this.outbox.leaveSpool()
       this.#noteEnd()
     })
-    this.#spool.remove()
   }
 
   /** After a crash, a command that was run in between does not make the next process forget it. */

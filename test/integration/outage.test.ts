@@ -41,7 +41,8 @@ for (const protocol of endNames) {
       await eventually(() => names().length === 2, { what: 'the others are up' })
       const waiting = down()
       expect(names().sort()).toEqual(['shaky sink', 'shaky source'])
-      for (const { reason } of waiting) expect(reason).toMatch(/ECONNREFUSED/)
+      // two clients that connect to a port of the ephemeral range may meet each other there, and part again
+      for (const { reason } of waiting) expect(reason).toMatch(/ECONNREFUSED|ECONNRESET/)
       expect(complaints(gateway.lines).filter(({ message }) => message.startsWith('shaky'))).toHaveLength(2)
 
       const broker = await scope.use(wireTo(protocol, port))

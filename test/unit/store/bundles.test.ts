@@ -1,3 +1,5 @@
+import { readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, expect, jest, test } from '@jest/globals'
 import { Bundles, unpackSpool } from '../../../src/store/bundles.ts'
@@ -13,7 +15,7 @@ function fresh() {
   const directory = temporaryDirectory()
   const database = new DatabaseSync(':memory:')
   for (const migration of migrations) typeof migration === 'string' ? database.exec(migration) : migration(database)
-  const spool = new Spool(directory, 1)
+  const spool = new Spool(directory)
   onCleanup(() => spool.close())
   expect(spool.isReady()).toBe(true)
   const bundles = new Bundles(database, { spool, insertRow: prepareInsert(database) })
@@ -32,10 +34,11 @@ function fresh() {
   const rows = () => database.prepare('SELECT * FROM outbox ORDER BY id').all() as unknown as OutboxRow[]
   /** As the next process finds it. */
   const restart = () => {
+    if (database.isTransaction) database.exec('ROLLBACK')
     unpackSpool(database, directory)
     return rows().map(({ id }) => id)
   }
-  const records = () => recordsIn(directory, 1).length
+  const records = () => recordsIn(directory).length
   return { directory, database, spool, bundles, count, transaction, rows, restart, records }
 }
 
@@ -77,6 +80,35 @@ test('what a process that dies leaves in the spool is what went in, without what
   restart()
   expect(rows().map(plain)).toMatchObject(expected.map(plain))
   expect(restart()).toEqual(ids(1, 2, 3, 4, 5)) // a second time it is not found again
+})
+
+test('the files are of no use once all has become rows, whichever of them is still there', () => {
+  const { bundles, spool, transaction, restart } = fresh()
+  jest.spyOn(spool, 'remove').mockImplementation(() => {}) // as if the process died before it was done
+  transaction(() => [1, 2].map((n) => rowOf(n)).forEach((row) => void bundles.add(row)))
+  transaction(() => ids(1, 2).forEach((id) => void bundles.leave(id, 1)))
+  transaction(() => bundles.leaveSpool())
+  expect(restart()).toEqual([])
+})
+
+test('a file of the spool that is missing is told, as long as the other may hold messages', () => {
+  const { bundles, transaction, directory, restart } = fresh()
+  transaction(() => bundles.add(rowOf(1)))
+  rmSync(join(directory, 'spool-0'))
+  expect(restart).toThrow(/spool-0 is damaged: it is missing/)
+})
+
+test('what becomes a row takes what came before it in the same transaction along: rows are on disk first', () => {
+  const { bundles, transaction, restart } = fresh()
+  transaction(() => {
+    bundles.add(rowOf(1))
+    bundles.add(rowOf(2, { route: 2 }))
+    bundles.unpackNew(3)
+    expect(bundles.hasRoomFor(rowOf(3))).toBe(true)
+    bundles.unpackNew(2)
+    bundles.add(rowOf(4))
+  }, 'crash before the spool')
+  expect(restart()).toEqual(ids(1, 2))
 })
 
 test('a transaction that is rolled back leaves nothing behind, and what had left in it has not', () => {
@@ -210,10 +242,10 @@ test('one route is unpacked, with what came in the same transaction; bundles wit
 })
 
 test('when the disk is full, everything becomes rows while the reserve gives room, and the spool gives its own', () => {
-  const { bundles, transaction, rows, restart, records } = fresh()
+  const { bundles, transaction, rows, restart, directory, count } = fresh()
   transaction(() => [1, 2].map((n) => rowOf(n)).forEach((row) => void bundles.add(row)))
   transaction(() => bundles.diskIsFull())
-  expect([rows().length, bundles.holds(), records()]).toEqual([2, false, 0])
+  expect([rows().length, bundles.holds(), readdirSync(directory), count('unpacked')]).toEqual([2, false, [], 0])
   expect(restart()).toEqual(ids(1, 2))
   expect(bundles.hasRoomFor(rowOf(3))).toBe(true) // it is made anew
 })

@@ -271,7 +271,7 @@ const ofBundles = async (directory: string) => {
     const many = Array.from({ length: 40 }, () => payload(300))
     ids.push(...(await appended(store, ...many)))
   }
-  expect(recordsIn(directory, 1)).toHaveLength(40)
+  expect(recordsIn(directory)).toHaveLength(40)
   fillToTheLastByte(join(directory, 'foreign'))
   for (let n = 0; n < 200 && !store.isFull; n += 1) {
     append(store, { ...payload(50_000), leavesSoon: false, safe: (id) => ids.push(id) })

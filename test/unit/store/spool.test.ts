@@ -1,11 +1,12 @@
-import { closeSync, openSync, readdirSync, readFileSync, statSync, writeFileSync, writeSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
 import { expect, test } from '@jest/globals'
 import { headBytes, recordsIn, Spool, segmentBytes } from '../../../src/store/spool.ts'
 import { onCleanup, temporaryDirectory } from './stores.ts'
 
-function fresh(directory = temporaryDirectory(), firstGeneration = 1) {
-  const spool = new Spool(directory, firstGeneration)
+function fresh(directory = temporaryDirectory()) {
+  const spool = new Spool(directory)
   onCleanup(() => spool.close())
   expect(spool.isReady()).toBe(true)
   /** A record of so many bytes. */
@@ -14,8 +15,8 @@ function fresh(directory = temporaryDirectory(), firstGeneration = 1) {
   return { directory, spool, write }
 }
 
-const textsIn = (directory: string, firstGeneration = 1) =>
-  recordsIn(directory, firstGeneration).map(({ generation, body }) => `${generation}:${body.toString().trim()}`)
+const textsIn = (directory: string) =>
+  recordsIn(directory).map(({ generation, body }) => `${generation}:${body.toString().trim()}`)
 
 function overwrite(file: string, at: number, bytes: Buffer): void {
   const handle = openSync(file, 'r+')
@@ -28,7 +29,6 @@ test('what was written is read back, by its place and by the next process, in or
   const places = ['a', 'b', 'c'].map((text) => write(text, 5_000))
   expect(places.map((place) => spool.read(place).toString().trim())).toEqual(['a', 'b', 'c'])
   expect(textsIn(directory)).toEqual(['1:a', '1:b', '1:c'])
-  expect(textsIn(directory, 2)).toEqual([])
 })
 
 test('its files are made whole, closed to others, and are gone when it is removed', () => {
@@ -76,20 +76,55 @@ test('damage before others, or of the first page, is refused with the name of th
   write('second')
   const file = join(directory, 'spool-1')
   const sound = readFileSync(file)
-  for (const place of [at, at + 4, at + 9, at + 17, at + headBytes, at + 8_500, 0, 5, 12, 16]) {
+  for (const place of [at, at + 4, at + 9, at + 17, at + headBytes, at + 8_500, 0, 5, 12, 16, 25]) {
     const bytes = Buffer.from(sound)
     bytes[place] = (bytes[place] as number) ^ 0x10
     writeFileSync(file, bytes)
-    expect(() => recordsIn(directory, 1)).toThrow(new RegExp(`^${file} is damaged`))
+    expect(() => recordsIn(directory)).toThrow(new RegExp(`^${file} is damaged`))
   }
+  for (const bytes of [
+    Buffer.of(),
+    sound.subarray(0, 8_192),
+    Buffer.concat([Buffer.alloc(4_096), sound.subarray(4_096)]),
+  ]) {
+    writeFileSync(file, bytes)
+    expect(() => recordsIn(directory)).toThrow(new RegExp(`^${file} is damaged`))
+  }
+  rmSync(file)
+  expect(() => recordsIn(directory)).toThrow(new RegExp(`^${file} is damaged: it is missing`))
 })
 
-test('files that are missing, cut off or empty hold nothing', () => {
-  const directory = temporaryDirectory()
-  expect(recordsIn(directory, 1)).toEqual([])
-  writeFileSync(join(directory, 'spool-0'), '')
-  writeFileSync(join(directory, 'spool-1'), Buffer.alloc(100))
-  expect(recordsIn(directory, 1)).toEqual([])
+test('of the two files only the later one may end in pieces', () => {
+  const { directory, write } = fresh()
+  write('a')
+  const { at } = write('b', segmentBytes - 20_000)
+  write('c', 20_000)
+  expect(textsIn(directory)).toEqual(['1:a', '1:b', '2:c'])
+  overwrite(join(directory, 'spool-1'), at + 9_000, Buffer.alloc(1_000))
+  expect(() => recordsIn(directory)).toThrow(/spool-1 is damaged: its end cannot be read/)
+})
+
+test('what somebody sends does not pass for a record of a later turn', () => {
+  const { directory, spool, write } = fresh()
+  write('first')
+  const forged = readFileSync(join(directory, 'spool-1')).subarray(4_096, 8_192)
+  forged.writeDoubleLE(3, 8) // the generation it will meet; the checksum is no secret either
+  forged.writeUInt32LE(crc32(forged.subarray(4, forged.readUInt32LE(4))), 0)
+  const payload = Buffer.concat([Buffer.alloc(4_096 - headBytes), ...Array.from({ length: 300 }, () => forged)])
+  spool.write(Buffer.concat([Buffer.alloc(headBytes), payload]))
+  write('other', segmentBytes - 8_192)
+  write('later')
+  expect(textsIn(directory)).toEqual(['2:other', '3:later'])
+})
+
+test('files in which nothing was written hold nothing', () => {
+  const { directory } = fresh()
+  expect(recordsIn(directory)).toEqual([])
+})
+
+test('a record that is longer than a file is refused before it is written', () => {
+  const { write } = fresh()
+  expect(() => write('x', segmentBytes)).toThrow(RangeError)
 })
 
 test('a place that was written over is not taken for what it held', () => {
@@ -99,11 +134,12 @@ test('a place that was written over is not taken for what it held', () => {
   expect(() => spool.read(place)).toThrow(/is not there any more/)
 })
 
-test('the next process writes in generations of its own', () => {
+test('the next process begins with files of its own', () => {
   const { directory, spool, write } = fresh()
   write('a')
   spool.close()
-  const next = fresh(directory, 2)
+  const next = fresh(directory)
+  expect(textsIn(directory)).toEqual([])
   next.write('b')
-  expect(textsIn(directory, 2)).toEqual(['2:b'])
+  expect(textsIn(directory)).toEqual(['1:b'])
 })
