@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { protocols } from '../../protocols/index.ts'
 import type { Log } from '../adapter/contract.ts'
 import type { AdminServer, Metrics } from '../admin/server.ts'
@@ -32,6 +34,7 @@ async function runGateway(gateway: Gateway, config: GatewayConfig, log: Log): Pr
   const admin = await adminOf(gateway, config)
   try {
     const address = await admin?.listen()
+    forgetStart()
     gateway.start()
     greet(config, address, log)
     const failure = await Promise.race([stopSignal(log), gateway.fatal])
@@ -48,6 +51,13 @@ async function adminOf(gateway: Gateway, { gateway: { admin } }: GatewayConfig):
   const { AdminServer } = await import('../admin/server.ts')
   const status = () => gateway.status()
   return new AdminServer(admin, status, metricsOf(status), gateway.workbench)
+}
+
+/** Reading sources and configuration fills the young generation to its limit, and it would stay so: it is given back at once. */
+function forgetStart(): void {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as (how: { type: string; flavor: string }) => void
+  collect({ type: 'major', flavor: 'last-resort' })
 }
 
 function metricsOf(status: () => GatewayStatus): Metrics {
