@@ -51,7 +51,7 @@ function checkArrived(end: End): void {
 }
 
 const arrived = (end: End) =>
-  eventually(() => end.got.length >= messages.length, { withinMs: 20_000, what: `${messages.length} messages` })
+  eventually(() => end.got.length >= messages.length, { withinMs: 40_000, what: `${messages.length} messages` })
 
 const roads = endNames.flatMap((from) => endNames.map((to) => [from, to] as const))
 
@@ -77,8 +77,11 @@ describe.each(roads)('%s to %s', (fromName, toName) => {
     expect(first.link('source', 'source').settled).toBe(0)
     await first.gateway.stop()
     expect(first.route('road').released).toBe(messages.length)
-    started(bridge(from, to).replace('drain: 1s', 'drain: 15s'))
-    await arrived(to)
+    const second = started(bridge(from, to).replace('drain: 1s', 'drain: 15s'))
+    await arrived(to).catch((error: Error) => {
+      const { links, routes } = second.gateway.status()
+      throw new Error(`${to.got.length} arrived; ${JSON.stringify({ links, routes })}`, { cause: error })
+    })
     checkArrived(to)
   })
 })
