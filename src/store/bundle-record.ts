@@ -7,6 +7,7 @@
  * length of its bits (32 bits; 0: all of it has left), the bits.
  */
 import type { BundledRow } from './bundle.ts'
+import type { InsertRow } from './outbox-rows.ts'
 import { headBytes } from './spool.ts'
 
 const messagesAt = headBytes + 4
@@ -120,8 +121,12 @@ export function firstIdOf(messages: Buffer): number {
   return messages.readDoubleLE(0)
 }
 
-/** Each message of `messagesIn`. */
-export function* rowsOf(messages: Buffer): Generator<BundledRow> {
+/** Inside a transaction: messages of `messagesIn` become rows of the outbox, those that are still open. */
+export function insertOpen(messages: Buffer, insertRow: InsertRow, isOpen: (id: number) => boolean): void {
+  for (const row of rowsOf(messages)) if (isOpen(row.id)) insertRow({ ...row, due: 0, ranked: null, requeues: 0 })
+}
+
+function* rowsOf(messages: Buffer): Generator<BundledRow> {
   let at = 0
   const take = (length: number) => {
     const from = at

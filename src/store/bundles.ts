@@ -1,6 +1,6 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { Bundle, type BundledRow, Draft, isSet } from './bundle.ts'
-import { BundleRecord, firstIdOf, goneIn, messagesIn, rowsOf } from './bundle-record.ts'
+import { BundleRecord, firstIdOf, goneIn, insertOpen, messagesIn } from './bundle-record.ts'
 import type { Participant } from './commit-queue.ts'
 import { type InsertRow, prepareInsert } from './outbox-rows.ts'
 import { reserveBytes } from './reserve.ts'
@@ -86,12 +86,12 @@ export class Bundles implements Participant {
 
   /** True while messages of this route, or any, are in bundles. */
   holds(route?: number): boolean {
-    return this.#live.some((bundle) => route === undefined || openOf(bundle, route) > 0)
+    return this.#live.some((bundle) => isOf(bundle, route))
   }
 
   /** An id that no message of the route in a bundle is above; undefined: there is none. */
   endOf(route: number): number | undefined {
-    return this.#live.findLast((bundle) => openOf(bundle, route) > 0)?.shares.get(route)?.lastId
+    return this.#live.findLast((bundle) => isOf(bundle, route))?.shares.get(route)?.lastId
   }
 
   /** Receipt of the oldest, to within the time of a commit; milliseconds since the epoch. */
@@ -106,19 +106,19 @@ export class Bundles implements Participant {
 
   /** What unpacking that route, or all, may write; bytes. */
   bytesOf(route?: number): number {
-    return bytesOf(this.#live.filter((bundle) => route === undefined || openOf(bundle, route) > 0))
+    return bytesOf(this.#live.filter((bundle) => isOf(bundle, route)))
   }
 
   /** Inside a transaction: messages of this route, or all, become rows; and what came with them. */
   unpack(route?: number): void {
-    for (const bundle of this.#live) if (route === undefined || openOf(bundle, route) > 0) this.#unpack(bundle)
+    for (const bundle of this.#live) if (isOf(bundle, route)) this.#unpack(bundle)
     this.unpackNew(route)
   }
 
   /** Inside a transaction: what it has added, where messages of this route, or any, are among that. */
   unpackNew(route?: number): void {
     if (this.#draft === undefined || (route !== undefined && !this.#draft.shares.has(route))) return
-    for (const row of rowsOf(this.#record.messages)) this.#insert(row)
+    insertOpen(this.#record.messages, this.#insertRow, () => true)
     this.#draft = undefined
     this.#record.clear()
   }
@@ -215,15 +215,10 @@ export class Bundles implements Participant {
   #unpack(bundle: Bundle): void {
     if (this.#unpacked.has(bundle)) return
     const { id, place } = bundle
-    const messages = messagesIn(this.#spool.read(place))
-    for (const row of rowsOf(messages)) if (bundle.has(row.id)) this.#insert(row)
+    insertOpen(messagesIn(this.#spool.read(place)), this.#insertRow, (message) => bundle.has(message))
     if (this.#unpacked.size === 0) this.#unmark.run(this.#spool.generation - 1) // their bundles are written over
     this.#mark.run(id, place.generation)
     this.#unpacked.add(bundle)
-  }
-
-  #insert(row: BundledRow): void {
-    this.#insertRow({ ...row, due: 0, ranked: null, requeues: 0 })
   }
 }
 
@@ -231,8 +226,9 @@ function bytesOf(bundles: readonly Bundle[]): number {
   return bundles.reduce((sum, { bytes }) => sum + bytes, 0)
 }
 
-function openOf({ shares }: Bundle, route: number): number {
-  return shares.get(route)?.open ?? 0
+/** True where it has messages of this route; of any, where none is named. */
+function isOf({ shares }: Bundle, route: number | undefined): boolean {
+  return route === undefined || (shares.get(route)?.open ?? 0) > 0
 }
 
 /** What a process that died has left in the spool becomes rows, in one transaction. */
@@ -243,9 +239,7 @@ export function unpackSpool(database: DatabaseSync, directory: string): void {
   database.exec('BEGIN IMMEDIATE')
   for (const [id, { generation, messages, gone }] of bundlesIn(directory)) {
     if (isUnpacked.get(id, generation) !== undefined) continue
-    for (const row of rowsOf(messages)) {
-      if (!isSet(gone, row.id - id)) insertRow({ ...row, due: 0, ranked: null, requeues: 0 })
-    }
+    insertOpen(messages, insertRow, (message) => !isSet(gone, message - id))
   }
   database.exec(`${nothingInSpool}; COMMIT`)
 }

@@ -18,16 +18,14 @@ export class Reserve {
     return existsSync(this.#file) && statSync(this.#file).size === reserveBytes
   }
 
-  /** Writes it, really, as a sparse file reserves nothing. False when the disk has no room for it. */
+  /** Writes it. False when the disk has no room for it. */
   make(): boolean {
     if (this.isThere) return true
     try {
       this.release()
       const handle = openSync(this.#file, 'w', 0o600)
       try {
-        let written = 0
-        while (written < reserveBytes) written += writeSync(handle, block)
-        fsyncSync(handle)
+        takeRoom(handle, reserveBytes, block)
       } finally {
         closeSync(handle)
       }
@@ -43,6 +41,12 @@ export class Reserve {
   release(): void {
     releaseReserve(this.#directory)
   }
+}
+
+/** Fills a new file, really, as a sparse one has no room of its own; synced. The size is a multiple of the block's. */
+export function takeRoom(handle: number, bytes: number, content: Buffer): void {
+  for (let written = 0; written < bytes; ) written += writeSync(handle, content)
+  fsyncSync(handle)
 }
 
 /** True when there was any. */

@@ -1,7 +1,7 @@
 /** The tables, by version. A file of an older version is brought up to the newest one, a newer one is refused. */
 import type { DatabaseSync } from 'node:sqlite'
 import { isSet } from './bundle.ts'
-import { rowsOf } from './bundle-record.ts'
+import { insertOpen } from './bundle-record.ts'
 import { prepareInsert } from './outbox-rows.ts'
 
 /** `TRIV`, in the header of the file. */
@@ -78,9 +78,7 @@ function leaveBundleTables(database: DatabaseSync): void {
     messages: Uint8Array
     gone: Uint8Array | null
   }[]) {
-    for (const row of rowsOf(Buffer.from(messages))) {
-      if (gone === null || !isSet(gone, row.id - id)) insertRow({ ...row, due: 0, ranked: null, requeues: 0 })
-    }
+    insertOpen(Buffer.from(messages), insertRow, (message) => gone === null || !isSet(gone, message - id))
   }
   database.exec(`
     DROP TABLE bundles;

@@ -9,20 +9,10 @@
  */
 
 import { randomBytes } from 'node:crypto'
-import {
-  closeSync,
-  existsSync,
-  fdatasyncSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  readSync,
-  rmSync,
-  writeSync,
-} from 'node:fs'
+import { closeSync, existsSync, fdatasyncSync, openSync, readFileSync, readSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
-import { syncDirectory } from './reserve.ts'
+import { syncDirectory, takeRoom } from './reserve.ts'
 import { damaged, roomIn } from './sqlite-error.ts'
 
 export const segmentBytes = 2 * 1024 ** 2
@@ -121,7 +111,7 @@ export class Spool {
     const { length } = record
     const place = { generation: this.#generation, at: this.#at, length }
     this.#put(record, this.#at)
-    this.#at += Math.ceil(length / pageBytes) * pageBytes
+    this.#at += wholePages(length)
     return place
   }
 
@@ -201,7 +191,7 @@ function contentOf(file: string): Content[] {
   let end = pageBytes
   for (let body = bodyAt(bytes, end, turn); body !== undefined; body = bodyAt(bytes, end, turn)) {
     bodies.push(body)
-    end += Math.ceil((headBytes + body.length) / pageBytes) * pageBytes
+    end += wholePages(headBytes + body.length)
   }
   for (let at = end; at < bytes.length; at += pageBytes) {
     if (bodyAt(bytes, at, turn) !== undefined) throw damaged(file, 'a part of it cannot be read')
@@ -219,6 +209,11 @@ function bodyAt(bytes: Buffer, at: number, { generation, salt }: Turn): Buffer |
   return isOfTurn ? record.subarray(headBytes) : undefined
 }
 
+/** The next record begins behind them. */
+function wholePages(bytes: number): number {
+  return Math.ceil(bytes / pageBytes) * pageBytes
+}
+
 function checksumOf(record: Buffer): number {
   return crc32(record.subarray(4))
 }
@@ -231,14 +226,11 @@ function fileOf(directory: string, generation: number): string {
   return join(directory, `spool-${generation % 2}`)
 }
 
-/** Written, as a sparse file has no room of its own. */
 function makeFile(file: string): number {
   rmSync(file, { force: true })
   const handle = openSync(file, 'wx+', 0o600)
   try {
-    const block = Buffer.alloc(64 * 1024)
-    for (let written = 0; written < segmentBytes; ) written += writeSync(handle, block)
-    fsyncSync(handle)
+    takeRoom(handle, segmentBytes, Buffer.alloc(64 * 1024))
     return handle
   } catch (error) {
     closeSync(handle)

@@ -10,7 +10,7 @@ import { WaitingNotice } from '../waiting-notice.ts'
 import { Feed, type Offered } from './feed.ts'
 import { type Residence, Room } from './residence.ts'
 import type { Starts } from './starts.ts'
-import { type Resident, StoredParcel, type StoredParcelOwner } from './stored-parcel.ts'
+import { type Ended, type Resident, StoredParcel, type StoredParcelOwner } from './stored-parcel.ts'
 
 /** The route that a message in the store belongs to. */
 export interface StoredRouteEnd {
@@ -18,7 +18,7 @@ export interface StoredRouteEnd {
   /** What the rules make of a message that is read back, for one of its targets; undefined: it does not go there. */
   outboundAgain(message: StoredMessage, index: number): Outbound | undefined
   /** The store has let go of it. */
-  ended(message: Pick<Resident, 'id' | 'receivedAt'>, dead: DeadLetterReason | undefined, isDropped: boolean): void
+  ended(message: Ended, dead: DeadLetterReason | undefined, isDropped: boolean): void
 }
 
 /** One target of one route, fed from the store: what became of a message is written there. */
@@ -113,7 +113,7 @@ export class StoredOutlet implements StoredParcelOwner {
     this.feed.left(stored)
   }
 
-  ended(message: Pick<Resident, 'id' | 'receivedAt'>, dead: DeadLetterReason | undefined): void {
+  ended(message: Ended, dead: DeadLetterReason | undefined): void {
     this.#route.ended(message, dead, false)
   }
 

@@ -10,12 +10,15 @@ export interface Resident extends Pick<StoredMessage, Lasting> {
   readonly hasAttempts: boolean
 }
 
+/** What is left of a message when the store has let go of it. */
+export type Ended = Pick<Resident, 'id' | 'receivedAt'>
+
 /** The outlet of a stored parcel. */
 export interface StoredParcelOwner extends ParcelOwner {
   /** Its target's bit. */
   readonly bit: number
   /** The store has let go of the message. */
-  ended(message: Pick<Resident, 'id' | 'receivedAt'>, dead: DeadLetterReason | undefined): void
+  ended(message: Ended, dead: DeadLetterReason | undefined): void
 }
 
 /** A message of the store on its way to one target. */

@@ -13,7 +13,7 @@ import type { Receipt } from '../receipt.ts'
 import type { Offered } from './feed.ts'
 import { Starts } from './starts.ts'
 import type { StoredOutlet, StoredRouteEnd } from './stored-outlet.ts'
-import type { Resident } from './stored-parcel.ts'
+import type { Ended, Resident } from './stored-parcel.ts'
 
 /** What a route has in the store: new messages go there before their source hears of them, and from there to the outlets. */
 export class StoredRoute implements StoredRouteEnd {
@@ -94,7 +94,7 @@ export class StoredRoute implements StoredRouteEnd {
     message.envelope.forgetJson()
     const forwards = decision.kind === 'forward' ? decision.targets : nothing
     const isUnwanted = (outlet: StoredOutlet, at: number) =>
-      (message.wanted & ~message.done & outlet.bit) !== 0 &&
+      isWaitedForBy(message, outlet) &&
       !forwards.some((forward) => forward.index === at) &&
       (at === index || !outlet.feed.has(message.id))
     const unwanted = this.outlets.filter(isUnwanted)
@@ -122,11 +122,7 @@ export class StoredRoute implements StoredRouteEnd {
     for (const { feed } of outlets) feed.skip(id)
   }
 
-  ended(
-    { id, receivedAt }: Pick<Resident, 'id' | 'receivedAt'>,
-    dead: DeadLetterReason | undefined,
-    isDropped: boolean,
-  ): void {
+  ended({ id, receivedAt }: Ended, dead: DeadLetterReason | undefined, isDropped: boolean): void {
     this.#stats.waiting -= 1
     this.starts.forget(id)
     if (dead !== undefined) this.#stats.countDeadLetter(dead)
@@ -156,7 +152,7 @@ export class StoredRoute implements StoredRouteEnd {
   /** Makes a dead letter of a message that waits on disk; false for one that is on its way at this moment. */
   setAside(message: StoredMessage, error: PermanentError): boolean {
     if (this.#isOnItsWay(message.id)) return false
-    const waiting = this.outlets.filter((outlet) => message.wanted & ~message.done & outlet.bit)
+    const waiting = this.outlets.filter((outlet) => isWaitedForBy(message, outlet))
     for (const outlet of waiting) outlet.setAside(message, error)
     for (const { feed } of waiting) feed.skip(message.id)
     return waiting.length > 0
@@ -220,6 +216,10 @@ interface Taken {
 }
 
 const nothing: readonly Forward[] = []
+
+function isWaitedForBy({ wanted, done }: StoredMessage, { bit }: StoredOutlet): boolean {
+  return (wanted & ~done & bit) !== 0
+}
 
 function bitsOf(outlets: readonly StoredOutlet[]): number {
   return outlets.reduce((all, { bit }) => all | bit, 0)
