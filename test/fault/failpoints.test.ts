@@ -1,5 +1,5 @@
 /** The gateway dies at each named place of its code, once, and loses nothing that it had acknowledged. */
-import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals'
 import mqtt from 'mqtt'
 import { withDeadline } from '../../src/adapter/deadline.ts'
 import { type FailpointName, failpoints } from '../../src/failpoint.ts'
@@ -26,6 +26,11 @@ beforeAll(async () => {
   const outletOf = { amqp: { gatewayPort: proxy.port } }
   rig = await Rig.build([{ from: 'embedded', to: ['kafka', 'amqp'], feed, outletOf, perSecond: 1_500 }])
 }, 60_000)
+
+/** One that did not die where it should is not the next one's. */
+afterEach(async () => {
+  if (rig.gateway.isAlive) await rig.gateway.kill()
+})
 
 afterAll(async () => {
   process.stdout.write(`failpoints, seed ${random.seed}\n${tableOf(rows)}\n`)
@@ -169,6 +174,8 @@ const scenarios: Record<FailpointName, Scenario> = {
 /** Every producer is told that all is safe, all is at both targets, dead letters by way of being sent again. */
 async function heal(): Promise<void> {
   await rig.gateway.start()
+  const before = log().acked // it may have died before the first message was issued
+  await eventually(() => log().acked > before, { withinMs: 30_000, what: 'load after the restart' })
   await Promise.all(rig.roads.map(({ feed }) => feed.pause()))
   const isAllThere = async () => {
     if ((await deadLetters()) > 0) await requeue()
@@ -202,7 +209,6 @@ test.each(failpoints)(
       expect(verdict.defects.filter((defect) => !defect.endsWith('inversions'))).toEqual([])
       if (mayReorder !== true) expect(inversions).toBe(0)
     }
-    await rig.gateway.kill()
   },
   180_000,
 )
