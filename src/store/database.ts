@@ -95,7 +95,11 @@ function makeDirectory(directory: string): void {
   if (existsSync(directory)) return
   const parent = dirname(directory)
   if (parent !== directory) makeDirectory(parent)
-  mkdirSync(directory, { mode: 0o700 })
+  try {
+    mkdirSync(directory, { mode: 0o700 })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error // another process was faster: the lock decides
+  }
   syncDirectory(parent)
 }
 

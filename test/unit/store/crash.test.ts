@@ -5,6 +5,7 @@ import { cpSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
 import { expect, jest, test } from '@jest/globals'
 import { PermanentError } from '../../../src/errors.ts'
 import type { FailpointName } from '../../../src/failpoint.ts'
@@ -68,6 +69,22 @@ test('a second process is refused while the first lives, and not when it was kil
   await once(first, 'exit')
   open(directory).close()
 })
+
+test('of processes that start at once where nothing is yet, one has the store and the others are told so', async () => {
+  for (let round = 0; round < 4; round++) {
+    const directory = join(temporaryDirectory(), 'not', 'there', 'yet')
+    const args = ['--no-warnings', join(import.meta.dirname, 'child.ts'), directory, 'hold']
+    const children = Array.from({ length: 4 }, () =>
+      spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] }),
+    )
+    for (const each of children) onCleanup(() => each.kill('SIGKILL'))
+    const words = await Promise.all(
+      children.map(({ stdout, stderr }) => Promise.race([text(stderr), once(stdout, 'data').then(String)])),
+    )
+    expect(words.filter((word) => word === 'ready\n')).toHaveLength(1)
+    expect(words.filter((word) => word.includes('STORE_IN_USE'))).toHaveLength(3)
+  }
+}, 30_000)
 
 test('so is a second store in this process', () => {
   const directory = temporaryDirectory()
