@@ -28,7 +28,7 @@ export const errorMeanings: Readonly<Record<ErrorCode, { readonly meaning: strin
       'Give the routes addresses that do not feed each other; `trivium validate` finds circles within one file.',
   },
   MESSAGE_POISONOUS: {
-    meaning: 'The gateway died three times while it had this message in hand.',
+    meaning: 'The gateway died five times in a row while it had this message in hand.',
     whatToDo: 'Look at the message in the dead letters and report the crash; requeue it once the cause is mended.',
   },
   TARGET_BUSY: {
@@ -66,6 +66,10 @@ export const errorMeanings: Readonly<Record<ErrorCode, { readonly meaning: strin
   NOT_FOUND: {
     meaning: 'The queue, exchange or topic is not there.',
     whatToDo: 'Create it, or let the gateway declare it where the protocol can. Messages wait meanwhile.',
+  },
+  DESTINATION_UNAVAILABLE: {
+    meaning: 'One destination takes nothing for now, such as a partition without a leader or with too few replicas.',
+    whatToDo: 'Look at the broker. Messages for it wait and are tried again; what goes elsewhere is not held up.',
   },
   PEER_FAILED: {
     meaning: 'The broker answered with an error of its own.',

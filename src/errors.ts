@@ -10,7 +10,7 @@ export const errorCodes = [
   'MESSAGE_MALFORMED', // the body is not what its content type claims
   'MESSAGE_EXPIRED', // its time to live has passed
   'MESSAGE_LOOPING', // it came through this gateway too often
-  'MESSAGE_POISONOUS', // the process died of it three times
+  'MESSAGE_POISONOUS', // the process died of it again and again
   'TARGET_BUSY', // the target asks to come again later
   // what a rule could not do
   'TRANSFORM_FAILED',
@@ -22,6 +22,7 @@ export const errorCodes = [
   'CREDENTIALS_REFUSED',
   'ACCESS_DENIED',
   'NOT_FOUND', // the queue or topic is not there
+  'DESTINATION_UNAVAILABLE', // a part of the peer, such as a partition, takes nothing for now
   'PEER_FAILED', // the peer answered with an error of its own
   // what the user must mend
   'CONFIG_INVALID',
@@ -57,8 +58,8 @@ const outageCodes: ReadonlySet<ErrorCode> = new Set([
   'PORT_IN_USE',
 ])
 
-/** Codes that speak of a destination and not of the message: an operator mends them, so no attempt is counted either. */
-const destinationCodes: ReadonlySet<ErrorCode> = new Set(['NOT_FOUND', 'ACCESS_DENIED'])
+/** Codes that speak of one destination, neither of the message nor of the whole peer: no attempt is counted, and others go on. */
+const destinationCodes: ReadonlySet<ErrorCode> = new Set(['NOT_FOUND', 'ACCESS_DENIED', 'DESTINATION_UNAVAILABLE'])
 
 /** The same message may succeed later. */
 export class RetryableError extends GatewayError {

@@ -108,7 +108,9 @@ const requeued: Scenario = {
     await refuser().admit!()
     arm()
     await rig.gateway.ready()
-    await requeue().catch(() => {}) // it dies over this
+    const answer = await requeue().catch((error: Error) => error)
+    await Promise.race([rig.gateway.ended, new Promise((r) => setTimeout(r, 3000))])
+    if (rig.gateway.isAlive) console.log('ANSWER', answer, (answer as any).cause, rig.gateway.log)
   },
 }
 
