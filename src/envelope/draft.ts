@@ -1,5 +1,6 @@
 import type { PermanentError } from '../errors.ts'
 import { type EnvelopeFields, HeaderBag, type HeaderValue } from './envelope.ts'
+import { isShallow, tooDeep } from './typed.ts'
 
 /** The fields of an envelope as a decoder gathers them. Always of one shape, which keeps `new Envelope` fast. */
 export class Draft implements EnvelopeFields {
@@ -33,14 +34,20 @@ export class Draft implements EnvelopeFields {
   }
 }
 
-/** Adds a custom header; a name that is there already becomes a repeated header. */
+/**
+ * Adds a custom header; a name that is there already becomes a repeated header. Where its values would then be nested too
+ * deep, the first stays and the message is malformed.
+ */
 export function addHeader(draft: Draft, name: string, value: HeaderValue): void {
   draft.headers ??= new HeaderBag()
   const earlier = draft.headers[name]
-  if (earlier === undefined) draft.headers[name] = value
-  else
-    draft.headers[name] = [
-      ...(Array.isArray(earlier) ? earlier : [earlier]),
-      ...(Array.isArray(value) ? value : [value]),
-    ]
+  if (earlier === undefined) {
+    draft.headers[name] = value
+    return
+  }
+  const both = [...valuesOf(earlier), ...valuesOf(value)]
+  if (isShallow(both)) draft.headers[name] = both
+  else draft.malformed ??= tooDeep()
 }
+
+const valuesOf = (value: HeaderValue): readonly HeaderValue[] => (Array.isArray(value) ? value : [value])

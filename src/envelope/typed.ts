@@ -79,7 +79,7 @@ export function isShallow(value: HeaderValue, depth = 0): boolean {
   return true
 }
 
-function tooDeep(): PermanentError {
+export function tooDeep(): PermanentError {
   return new PermanentError('MESSAGE_MALFORMED', `its headers are nested deeper than ${maxDepth} levels`)
 }
 

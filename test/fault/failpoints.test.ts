@@ -108,9 +108,14 @@ const requeued: Scenario = {
     await refuser().admit!()
     arm()
     await rig.gateway.ready()
-    const answer = await requeue().catch((error: Error) => error)
-    await Promise.race([rig.gateway.ended, new Promise((r) => setTimeout(r, 3000))])
-    if (rig.gateway.isAlive) console.log('ANSWER', answer, (answer as any).cause, rig.gateway.log)
+    let answer: unknown
+    const hasDied = async () => {
+      answer = await requeue().catch(String)
+      return !rig.gateway.isAlive
+    }
+    await eventually(hasDied, { withinMs: 30_000, what: 'its end' }).catch((cause: unknown) => {
+      throw new Error(`it lives on: ${JSON.stringify(answer)}`, { cause })
+    })
   },
 }
 
