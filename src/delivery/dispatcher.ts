@@ -4,7 +4,7 @@ import { type GatewayError, messageOf, PermanentError, RetryableError } from '..
 import { failpoint } from '../failpoint.ts'
 import { fullJitterMs, longestTimerMs } from './backoff.ts'
 import { type Lane, Lanes } from './lanes.ts'
-import { isExpired, type Parcel } from './parcel.ts'
+import { byPlace, isExpired, type Parcel } from './parcel.ts'
 import { Queue } from './queue.ts'
 import { RankedQueue } from './ranked-queue.ts'
 
@@ -30,7 +30,7 @@ interface Send {
  * Brings parcels to one sink. What has gathered leaves in one batch; while it is under way the next gathers.
  *
  * A parcel is in exactly one place: `urgent` or `ready` (to be sent), a lane (must wait), or a send (under way).
- * ready -> send -> confirmed | failed | lane -> urgent -> send ...
+ * ready -> send -> confirmed | failed | lane -> urgent -> send ... (what a lane goes through: lanes.ts)
  * Outcomes are handled in the order of the sends, so that of a lane nothing overtakes what failed before it.
  */
 export class Dispatcher {
@@ -171,9 +171,13 @@ export class Dispatcher {
     if (this.#sink.keepsOrder && this.#lanes.isEmpty) return false
     if (!parcel.isKeyed) return false
     const lane = this.#lanes.of(parcel)
-    if (lane !== undefined) lane.waiting.push(parcel)
-    else if (!this.#sink.keepsOrder) this.#lanes.hold(parcel, 'underway', this.#lastSend + 1)
-    return lane !== undefined
+    if (lane === undefined) {
+      if (!this.#sink.keepsOrder) this.#lanes.hold(parcel, 'underway', this.#lastSend + 1)
+      return false
+    }
+    if (lane.scout === parcel) lane.state = 'underway'
+    else lane.waiting.push(parcel)
+    return lane.scout !== parcel
   }
 
   #expire(parcel: Parcel): void {
@@ -223,15 +227,16 @@ export class Dispatcher {
   #finish(parcel: Parcel, outcome: Outcome, { nowMs, isOld }: { nowMs: number; isOld: boolean }): void {
     if (this.#lanes.isGivenUp(parcel)) return this.#giveBack(parcel)
     const lane = this.#lanes.isEmpty ? undefined : this.#lanes.of(parcel)
+    const isBehind = lane !== undefined && lane.state !== 'underway' && parcel.seq > lane.firstSeq
     // One before it in its lane failed: it is sent again behind that one, whatever became of it.
-    if (lane !== undefined && lane.state !== 'underway' && !this.#isStopped) return void lane.waiting.push(parcel)
+    if (isBehind && !this.#isStopped) return void lane.waiting.push(parcel)
     if (outcome.kind === 'retryable') return this.#retry(parcel, outcome.error, isOld)
     if (outcome.kind === 'delivered') parcel.owner.confirmed(parcel, nowMs)
     else {
       parcel.attempts += 1
       parcel.owner.failed(parcel, outcome.error)
     }
-    if (lane !== undefined) this.#free(lane)
+    if (lane?.state === 'underway') this.#free(lane)
   }
 
   #retry(parcel: Parcel, error: RetryableError, isOld: boolean): void {
@@ -241,7 +246,7 @@ export class Dispatcher {
     if (error.countsAsAttempt && parcel.attempts >= parcel.owner.retry.attempts) {
       parcel.owner.failed(parcel, error)
       const lane = this.#lanes.of(parcel)
-      if (lane !== undefined) this.#free(lane)
+      if (lane?.state === 'underway') this.#free(lane)
       return
     }
     const delayMs = error.isOutage
@@ -270,6 +275,7 @@ export class Dispatcher {
       this.#freeLanes()
       this.#schedule()
     }
+    clearTimeout(lane.timer)
     lane.timer = setTimeout(whenDue, Math.min(delayMs, longestTimerMs))
   }
 
@@ -281,19 +287,21 @@ export class Dispatcher {
 
   #freeLanes(): void {
     const lanes = [...this.#lanes.ready(this.#lastFinishedSend)]
-    if (lanes.length > 0) this.#free(...lanes)
+    if (lanes.length === 0) return
+    const isTried = ({ state, waiting }: Lane) => state === 'backoff' && waiting[0]?.isKeyed === true
+    this.#hurry(lanes.flatMap((lane) => (isTried(lane) ? this.#lanes.tryFirst(lane) : this.#lanes.letGo(lane))))
+  }
+
+  #free(lane: Lane): void {
+    this.#hurry(this.#lanes.letGo(lane))
   }
 
   /** Merged by first order: of a lane freed before, the rest may still be urgent, and must stay behind. */
-  #free(...lanes: readonly Lane[]): void {
-    const parcels = lanes.flatMap((lane) => this.#lanes.letGo(lane))
+  #hurry(parcels: readonly Parcel[]): void {
     const merged = [...this.#urgent.takeAll(), ...parcels].sort(byPlace)
     for (const parcel of merged) this.#urgent.push(parcel)
   }
 }
-
-/** Higher ranks first; within a rank as they came. */
-const byPlace = (a: Parcel, b: Parcel): number => b.rank - a.rank || a.seq - b.seq
 
 const isAny = (): boolean => true
 

@@ -1,14 +1,23 @@
-import type { Parcel } from './parcel.ts'
+import { byPlace, type Parcel } from './parcel.ts'
 
-/** A lane whose messages must wait: behind one that failed, or behind one that is under way. */
+/**
+ * A lane whose messages must wait: behind one that failed, or behind one that is under way.
+ *
+ * | state    | waits for                                                                       | then        |
+ * |----------|---------------------------------------------------------------------------------|-------------|
+ * | backoff  | its time                                                                        | trial       |
+ * | trial    | its first message to leave alone: all behind it would be sent again each time   | underway    |
+ * | underway | the answer to the one that is under way alone                                   | gone, or backoff or outage |
+ * | outage   | its target to be back                                                           | gone        |
+ */
 export interface Lane {
   readonly name: string
   readonly waiting: Parcel[]
-  /**
-   * underway: a sink that keeps no order has one of its messages; backoff: waits for its time;
-   * outage: waits until the target is back.
-   */
-  state: 'underway' | 'backoff' | 'outage'
+  state: 'backoff' | 'trial' | 'underway' | 'outage'
+  /** In a trial: its first message, which is not among the waiting. */
+  scout: Parcel | undefined
+  /** Place of the first message that it holds: earlier ones may still be under way, and are no business of its. */
+  firstSeq: number
   /** The latest send that may still hold messages of this lane: it is not let go before that one is over. */
   lastSend: number
   timer?: NodeJS.Timeout | undefined
@@ -38,11 +47,25 @@ export class Lanes {
 
   hold(parcel: Parcel, state: Lane['state'], lastSend: number): Lane {
     const held = this.#lanes.get(parcel.lane)
-    const lane: Lane = held ?? { name: parcel.lane, waiting: [], state, lastSend, isDue: false }
-    lane.state = state
-    lane.lastSend = lastSend
-    if (held === undefined) this.#lanes.set(lane.name, lane)
-    return lane
+    if (held === undefined) {
+      const { lane: name, seq: firstSeq } = parcel
+      const lane: Lane = { name, waiting: [], state, scout: undefined, firstSeq, lastSend, isDue: false }
+      this.#lanes.set(name, lane)
+      return lane
+    }
+    return Object.assign(held, { state, scout: undefined, firstSeq: Math.min(held.firstSeq, parcel.seq), lastSend })
+  }
+
+  /** Begins the trial of a lane that is due; the message that is to leave alone. */
+  tryFirst(lane: Lane): Parcel {
+    const { waiting } = lane
+    const first = waiting.reduce((a, b) => (byPlace(a, b) <= 0 ? a : b))
+    waiting.splice(waiting.indexOf(first), 1)
+    clearTimeout(lane.timer)
+    lane.state = 'trial'
+    lane.scout = first
+    lane.isDue = false
+    return first
   }
 
   /** Lets a lane go: its messages, in no particular order. */
@@ -64,16 +87,16 @@ export class Lanes {
     for (const lane of this.#lanes.values()) if (lane.state === 'outage') lane.isDue = true
   }
 
-  /** What waits in lanes whose messages are such; those lanes are let go. All messages of a lane have one owner. */
+  /** What waits in lanes whose messages are such; those lanes are let go. */
   takeWhere(isSuch: (parcel: Parcel) => boolean): Parcel[] {
-    const such = [...this.#lanes.values()].filter((lane) => lane.waiting[0] !== undefined && isSuch(lane.waiting[0]))
+    const such = [...this.#lanes.values()].filter((lane) => consistsOf(lane, isSuch))
     return such.flatMap((lane) => this.letGo(lane))
   }
 
   /** The same at the end of the gateway, in the first order; see `isGivenUp`. */
   giveUpWhere(isSuch: (parcel: Parcel) => boolean): Parcel[] {
-    for (const { name, state, waiting } of this.#lanes.values()) {
-      if (state !== 'underway' && waiting[0] !== undefined && isSuch(waiting[0])) this.#givenUp.add(name)
+    for (const lane of this.#lanes.values()) {
+      if (lane.state !== 'underway' && consistsOf(lane, isSuch)) this.#givenUp.add(lane.name)
     }
     return this.takeWhere(isSuch).sort((a, b) => a.seq - b.seq)
   }
@@ -87,4 +110,10 @@ export class Lanes {
   isGivenUp(parcel: Parcel): boolean {
     return this.#givenUp.size > 0 && this.#givenUp.has(parcel.lane)
   }
+}
+
+/** All messages of a lane have one owner. */
+function consistsOf({ waiting, scout }: Lane, isSuch: (parcel: Parcel) => boolean): boolean {
+  const any = waiting[0] ?? scout
+  return any !== undefined && isSuch(any)
 }

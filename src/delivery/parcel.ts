@@ -63,6 +63,9 @@ export class Parcel {
   }
 }
 
+/** Higher ranks first; within a rank as they came. */
+export const byPlace = (a: Parcel, b: Parcel): number => b.rank - a.rank || a.seq - b.seq
+
 /** What orders a message for its target: the target's own `key` (the same word in every protocol), else the message's. */
 export function laneKeyOf({ target, envelope }: Outbound): string | Uint8Array | undefined {
   return (target as { key?: string | Uint8Array } | undefined)?.key ?? envelope.key

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import { delivered } from '../../../src/adapter/contract.ts'
 import { Dispatcher } from '../../../src/delivery/dispatcher.ts'
+import { randomOf } from '../../support/fault/random.ts'
 import {
   busy,
   busyFor,
@@ -60,11 +61,61 @@ describe('dispatcher', () => {
       dispatcher.add(parcel(owner, text, key))
     }
     await owner.ended(4)
-    expect(sink.batches).toEqual([
-      ['k1', 'x1', 'k2', 'k3'],
-      ['k1', 'k2', 'k3'],
-    ])
+    expect(sink.batches).toEqual([['k1', 'x1', 'k2', 'k3'], ['k1'], ['k2', 'k3']])
     expect(owner.events).toEqual(['confirmed x1', 'confirmed k1', 'confirmed k2', 'confirmed k3'])
+  })
+
+  test('tries the first of a lane alone, so that what is behind it is not sent again each time', async () => {
+    const sink = new ScriptedSink()
+    sink.script.set('k1', [notFound, notFound, notFound, notFound, notFound])
+    const owner = new RecordingOwner()
+    const dispatcher = started(sink)
+    for (const text of ['k1', 'k2', 'k3']) dispatcher.add(parcel(owner, text, 'k'))
+    await nextTurn()
+    dispatcher.add(parcel(owner, 'k4', 'k'))
+    await owner.ended(4)
+    const tries = Array.from({ length: 5 }, () => ['k1'])
+    expect(sink.batches).toEqual([['k1', 'k2', 'k3'], ...tries, ['k2', 'k3', 'k4']])
+    expect(owner.events).toEqual(['confirmed k1', 'confirmed k2', 'confirmed k3', 'confirmed k4'])
+    expect(dispatcher.size).toBe(0)
+  })
+
+  test('one that is not due yet holds back what comes behind it, not what is under way before it', async () => {
+    const sink = new ScriptedSink()
+    sink.isHolding = true
+    const owner = new RecordingOwner()
+    const dispatcher = started(sink)
+    dispatcher.add(parcel(owner, 'k1', 'k'))
+    await nextTurn()
+    dispatcher.add(Object.assign(parcel(owner, 'k2', 'k'), { dueAt: Date.now() + 20 }))
+    dispatcher.add(parcel(owner, 'k3', 'k'))
+    sink.isHolding = false
+    sink.held[0]?.answer([delivered])
+    await owner.ended(3)
+    expect(sink.batches).toEqual([['k1'], ['k2'], ['k3']])
+    expect(owner.events).toEqual(['confirmed k1', 'confirmed k2', 'confirmed k3'])
+  })
+
+  test('a target that is lost while the first of a lane is tried takes all of the lane back to disk, and none is forgotten', async () => {
+    const sink = new ScriptedSink({ maxBatch: 1 })
+    const owner = new ParkingOwner()
+    const dispatcher = started(sink)
+    sink.script.set('k1', [busy])
+    dispatcher.add(parcel(owner, 'k1', 'k'))
+    await nextTurn()
+    sink.isHolding = true
+    dispatcher.add(parcel(owner, 'x1', 'x'))
+    await new Promise((resolve) => setTimeout(resolve, 10)) // k1 is due and must wait for its turn
+    dispatcher.suspend()
+    sink.held[0]?.answer([lost])
+    await owner.ended(2)
+    expect(owner.events.sort()).toEqual(['parked k1', 'parked x1'])
+    expect(dispatcher.size).toBe(0)
+    dispatcher.resume()
+    sink.isHolding = false
+    dispatcher.add(parcel(owner, 'k1', 'k'))
+    await owner.ended(3)
+    expect(owner.events.at(-1)).toBe('confirmed k1')
   })
 
   test('keeps later messages of a waiting lane behind it', async () => {
@@ -94,7 +145,7 @@ describe('dispatcher', () => {
     sink.isHolding = false
     sink.held[0]?.answer([busy])
     await owner.ended(2)
-    expect(sink.batches).toEqual([['k1'], ['k2'], ['k1', 'k2']])
+    expect(sink.batches).toEqual([['k1'], ['k2'], ['k1'], ['k2']])
     expect(owner.events).toEqual(['confirmed k1', 'confirmed k2'])
   })
 
@@ -248,28 +299,33 @@ describe('dispatcher', () => {
     },
   )
 
-  test('every message ends exactly once, in order of its key, whatever the sink answers', async () => {
-    let seed = 7
-    const random = () => {
-      seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648
-      return seed / 2_147_483_648
-    }
-    const sink = new ScriptedSink({ maxConcurrentSends: 3, maxBatch: 7 })
-    const owner = new RecordingOwner({ attempts: 1_000 })
-    const dispatcher = started(sink, (self) => setImmediate(() => self.resume()))
-    const total = 500
-    for (let n = 0; n < total; n += 1) {
-      const text = `${n % 10}-${String(n).padStart(4, '0')}`
-      sink.script.set(text, [random() < 0.1 ? busy : delivered, random() < 0.05 ? lost : delivered])
-      dispatcher.add(parcel(owner, text, String(n % 10)))
-    }
-    await owner.ended(total)
-    expect(new Set(owner.events).size).toBe(total)
-    for (let key = 0; key < 10; key += 1) {
-      const ofKey = owner.events.filter((event) => event.startsWith(`confirmed ${key}-`))
-      expect(ofKey).toEqual([...ofKey].sort())
-      expect(ofKey).toHaveLength(total / 10)
-    }
-    expect(dispatcher.size).toBe(0)
-  })
+  test.each([
+    ['keeps order', true, 1],
+    ['keeps order', true, 2],
+    ['keeps no order', false, 3],
+  ])(
+    'every message ends exactly once, in order of its key, whatever a sink answers that %s',
+    async (_, keepsOrder, seed) => {
+      const random = randomOf(seed)
+      const sink = new ScriptedSink({ maxConcurrentSends: 3, maxBatch: 7, keepsOrder })
+      const owner = new RecordingOwner({ attempts: 1_000 })
+      const dispatcher = started(sink, (self) => setImmediate(() => self.resume()))
+      const total = 500
+      for (let n = 0; n < total; n += 1) {
+        const text = `${n % 10}-${String(n).padStart(4, '0')}`
+        const first = random.between(0, 1) < 0.1 ? (random.between(0, 1) < 0.5 ? busy : notFound) : delivered
+        sink.script.set(text, [first, random.between(0, 1) < 0.05 ? lost : delivered])
+        dispatcher.add(parcel(owner, text, String(n % 10)))
+        if (random.between(0, 1) < 0.05) await nextTurn()
+      }
+      await owner.ended(total)
+      expect(new Set(owner.events).size).toBe(total)
+      for (let key = 0; key < 10; key += 1) {
+        const ofKey = owner.events.filter((event) => event.startsWith(`confirmed ${key}-`))
+        expect(ofKey).toEqual([...ofKey].sort())
+        expect(ofKey).toHaveLength(total / 10)
+      }
+      expect(dispatcher.size).toBe(0)
+    },
+  )
 })
