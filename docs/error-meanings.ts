@@ -27,6 +27,10 @@ export const errorMeanings: Readonly<Record<ErrorCode, { readonly meaning: strin
     whatToDo:
       'Give the routes addresses that do not feed each other; `trivium validate` finds circles within one file.',
   },
+  MESSAGE_UNWANTED: {
+    meaning: 'It waited in the store while the rules were changed, and by the new ones it does not go to this target.',
+    whatToDo: 'Discard it if that was meant. Else mend the rules (a filter, `when`, the name of a capture) and requeue it.',
+  },
   MESSAGE_POISONOUS: {
     meaning: 'The gateway died five times in a row while it had this message in hand.',
     whatToDo: 'Look at the message in the dead letters and report the crash; requeue it once the cause is mended.',

@@ -10,6 +10,7 @@ export const errorCodes = [
   'MESSAGE_MALFORMED', // the body is not what its content type claims
   'MESSAGE_EXPIRED', // its time to live has passed
   'MESSAGE_LOOPING', // it came through this gateway too often
+  'MESSAGE_UNWANTED', // the rules that it was accepted by have changed, and let it go nowhere now
   'MESSAGE_POISONOUS', // the process died of it again and again
   'TARGET_BUSY', // the target asks to come again later
   // what a rule could not do

@@ -9,6 +9,7 @@ export const deadLetterReasons = [
   'transform',
   'loop',
   'too-large',
+  'unwanted',
   'poison',
   'store-full',
 ] as const

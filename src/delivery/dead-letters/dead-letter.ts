@@ -7,6 +7,7 @@ const reasonOfCode: Partial<Record<ErrorCode, DeadLetterReason>> = {
   MESSAGE_TOO_LARGE: 'too-large',
   MESSAGE_MALFORMED: 'schema',
   MESSAGE_LOOPING: 'loop',
+  MESSAGE_UNWANTED: 'unwanted',
   MESSAGE_POISONOUS: 'poison',
   STORE_FULL: 'store-full',
   TRANSFORM_FAILED: 'transform',

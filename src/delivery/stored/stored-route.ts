@@ -1,7 +1,7 @@
 import type { Delivery, Outbound } from '../../adapter/contract.ts'
 import type { RouteConfig } from '../../config/types.ts'
 import type { Envelope } from '../../envelope/envelope.ts'
-import { type PermanentError, RetryableError } from '../../errors.ts'
+import { PermanentError, RetryableError } from '../../errors.ts'
 import { failpoint } from '../../failpoint.ts'
 import type { CompiledRoute, Forward } from '../../routing/router.ts'
 import type { Append, Candidate, KeepWith, Outbox, Params, StoredMessage } from '../../store/contract.ts'
@@ -99,7 +99,7 @@ export class StoredRoute implements StoredRouteEnd {
       (at === index || !outlet.feed.has(message.id))
     const unwanted = this.outlets.filter(isUnwanted)
     if (decision.kind === 'failed') this.#setAside(message, decision.error, unwanted)
-    else if (unwanted.length > 0) this.#drop(message, unwanted)
+    else if (unwanted.length > 0) this.#refuse(message, unwanted, forwards.length > 0)
     const outbound = forwards.find((forward) => forward.index === index)?.outbound
     if (outbound !== undefined) outbound.hops = this.#hopsOf(message.envelope)
     return outbound
@@ -113,7 +113,15 @@ export class StoredRoute implements StoredRouteEnd {
     for (const { feed } of outlets) feed.skip(message.id)
   }
 
-  /** The rules have changed: it no longer goes there. */
+  /**
+   * Its source was told that these targets would have it, and the rules have changed since: somebody has to know. A letter
+   * that was requeued is decided anew among all targets: where one gets it, nothing is amiss.
+   */
+  #refuse(message: StoredMessage, outlets: readonly StoredOutlet[], isForwarded: boolean): void {
+    if (message.requeues > 0 && isForwarded) this.#drop(message, outlets)
+    else this.#setAside(message, unwantedNow, outlets)
+  }
+
   #drop(message: StoredMessage, outlets: readonly StoredOutlet[]): void {
     const { id, route, bytes, wanted, attempts } = message
     const ended = (reason: DeadLetterReason | undefined) => this.ended(message, reason, true)
@@ -216,6 +224,11 @@ interface Taken {
 }
 
 const nothing: readonly Forward[] = []
+
+const unwantedNow = new PermanentError(
+  'MESSAGE_UNWANTED',
+  'the rules have changed while it waited, and no longer send it there',
+)
 
 function isWaitedForBy({ wanted, done }: StoredMessage, { bit }: StoredOutlet): boolean {
   return (wanted & ~done & bit) !== 0
