@@ -47,6 +47,7 @@ export class Outlet implements ParcelOwner {
     this.#stats.delivered += 1
     this.#stats.attemptsOk += 1
     this.#stats.duration.observeMs(nowMs - parcel.receivedMs)
+    this.#waiting.arrived(parcel)
     transitOf(parcel).confirmed(nowMs)
   }
 
@@ -58,6 +59,7 @@ export class Outlet implements ParcelOwner {
 
   failed(parcel: Parcel, error: GatewayError): void {
     this.#stats.attemptsFail += 1
+    this.#waiting.gaveUp(parcel)
     const target = this.#addressOf(parcel.outbound.target)
     this.#deadLetters.take(transitOf(parcel), error, { attempts: parcel.attempts, target, bit: this.#bit })
   }

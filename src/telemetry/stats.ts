@@ -1,4 +1,5 @@
 /** Plain counters that the message path adds to; metrics and the admin pages read them when somebody asks. */
+import type { ErrorCode } from '../errors.ts'
 import type { DeadLetterReason } from '../store/dead-letters.ts'
 import { Histogram } from './histogram.ts'
 
@@ -29,6 +30,14 @@ export class LinkStats {
   }
 }
 
+/** A destination that takes no messages for now, while the target itself is up. */
+export interface Blocked {
+  readonly code: ErrorCode
+  readonly message: string
+  /** Milliseconds since the epoch. */
+  readonly since: number
+}
+
 export class TargetStats {
   readonly connection: string
   readonly protocol: string
@@ -36,6 +45,8 @@ export class TargetStats {
   attemptsOk = 0
   attemptsRetry = 0
   attemptsFail = 0
+  /** By address, such as `kafka://events/telemetry`. */
+  readonly blocked = new Map<string, Blocked>()
   /** From the hand-over to the sink's queue until confirmed, in seconds. */
   readonly duration = new Histogram()
 

@@ -109,6 +109,7 @@ export class StoredOutlet implements StoredParcelOwner {
     this.#stats.delivered += 1
     this.#stats.attemptsOk += 1
     this.#stats.duration.observeMs(nowMs - parcel.receivedMs)
+    this.#waiting.arrived(parcel)
     this.#outbox.finish(stored.delivered())
     this.feed.left(stored)
   }
@@ -134,6 +135,7 @@ export class StoredOutlet implements StoredParcelOwner {
   failed(parcel: Parcel, error: GatewayError): void {
     const stored = parcel as StoredParcel
     this.#stats.attemptsFail += 1
+    this.#waiting.gaveUp(parcel)
     this.#setAside(stored.message, error, stored)
     this.feed.left(stored)
   }
