@@ -3,7 +3,7 @@ import { withDeadline } from '../adapter/deadline.ts'
 import { type GatewayError, messageOf, PermanentError, RetryableError } from '../errors.ts'
 import { failpoint } from '../failpoint.ts'
 import { fullJitterMs, longestTimerMs } from './backoff.ts'
-import { type Lane, Lanes } from './lanes.ts'
+import { isBefore, isStuck, type Lane, Lanes } from './lanes.ts'
 import { byPlace, isExpired, type Parcel } from './parcel.ts'
 import { Queue } from './queue.ts'
 import { RankedQueue } from './ranked-queue.ts'
@@ -68,6 +68,11 @@ export class Dispatcher {
     return this.#isOpen
   }
 
+  /** True while a lane waits for anything, see `Parcel.lane`. */
+  holds(lane: string): boolean {
+    return this.#lanes.has(lane)
+  }
+
   /** `listener` is called each time the sink has been opened. */
   onOpen(listener: () => void): void {
     this.#onOpen.push(listener)
@@ -83,6 +88,8 @@ export class Dispatcher {
       this.#backOff(lane, delayMs)
       return
     }
+    const lane = this.#lanes.isEmpty ? undefined : this.#lanes.of(parcel)
+    if (lane !== undefined && isStuck(lane) && this.#shelve(parcel)) return
     this.#ready.push(parcel)
     this.#schedule()
   }
@@ -175,9 +182,40 @@ export class Dispatcher {
       if (!this.#sink.keepsOrder) this.#lanes.hold(parcel, 'underway', this.#lastSend + 1)
       return false
     }
-    if (lane.scout === parcel) lane.state = 'underway'
-    else lane.waiting.push(parcel)
-    return lane.scout !== parcel
+    if (lane.scout === parcel) {
+      lane.state = 'underway'
+      return false
+    }
+    if (isBefore(parcel, lane) && this.#sink.keepsOrder) {
+      lane.lastSend = this.#lastSend + 1
+      return false
+    }
+    lane.waiting.push(parcel)
+    return true
+  }
+
+  /**
+   * Behind a message that is refused for now what is on disk stays there: a lane that is stuck must not fill the memory.
+   * Nothing of such a lane is left to be sent, so that what is read again later finds none of it before itself.
+   */
+  #shelve(parcel: Parcel): boolean {
+    const { owner } = parcel
+    owner.shelved?.(parcel)
+    return owner.shelved !== undefined
+  }
+
+  /** Its first message has just been refused for now, and stands among the waiting. */
+  #shelveBehind(first: Parcel, lane: Lane): void {
+    if (first.owner.shelved === undefined || !first.isKeyed) return
+    const behind = lane.waiting.filter((parcel) => parcel !== first)
+    lane.waiting.splice(0, Number.POSITIVE_INFINITY, first)
+    for (const queue of [this.#urgent, this.#ready]) {
+      for (const parcel of queue.takeAll()) {
+        if (parcel.lane === lane.name) behind.push(parcel)
+        else queue.push(parcel)
+      }
+    }
+    for (const parcel of behind) this.#shelve(parcel) // not before: its owner may send others in its place
   }
 
   #expire(parcel: Parcel): void {
@@ -227,9 +265,12 @@ export class Dispatcher {
   #finish(parcel: Parcel, outcome: Outcome, { nowMs, isOld }: { nowMs: number; isOld: boolean }): void {
     if (this.#lanes.isGivenUp(parcel)) return this.#giveBack(parcel)
     const lane = this.#lanes.isEmpty ? undefined : this.#lanes.of(parcel)
-    const isBehind = lane !== undefined && lane.state !== 'underway' && parcel.seq > lane.firstSeq
+    const isBehind = lane !== undefined && lane.state !== 'underway' && !isBefore(parcel, lane)
     // One before it in its lane failed: it is sent again behind that one, whatever became of it.
-    if (isBehind && !this.#isStopped) return void lane.waiting.push(parcel)
+    if (isBehind && !this.#isStopped) {
+      if (!isStuck(lane) || !this.#shelve(parcel)) lane.waiting.push(parcel)
+      return
+    }
     if (outcome.kind === 'retryable') return this.#retry(parcel, outcome.error, isOld)
     if (outcome.kind === 'delivered') parcel.owner.confirmed(parcel, nowMs)
     else {
@@ -254,8 +295,10 @@ export class Dispatcher {
       : (error.retryAfterMs ?? fullJitterMs(parcel.failures, parcel.owner.retry))
     parcel.owner.retried(parcel, error, delayMs)
     if (this.#isSettling && isParkable(parcel)) return this.#giveBack(parcel)
+    const isTrial = this.#lanes.of(parcel)?.scout === parcel
     const lane = this.#lanes.hold(parcel, error.isOutage ? 'outage' : 'backoff', this.#lastSend)
     lane.waiting.push(parcel)
+    if (!error.isOutage && !isTrial) this.#shelveBehind(parcel, lane)
     if (error.isOutage && isOld && this.#isOpen)
       lane.isDue = true // the sink has been opened anew meanwhile
     else if (delayMs === undefined) this.#breakOff(error)

@@ -24,6 +24,13 @@ export interface Lane {
   isDue: boolean
 }
 
+/** True when its first message was refused for now, and is to be tried again. */
+export const isStuck = ({ state, scout }: Lane): boolean =>
+  state === 'backoff' || state === 'trial' || (state === 'underway' && scout !== undefined)
+
+/** True for one that may still be under way while a later one of its lane waits. */
+export const isBefore = ({ seq }: Parcel, { firstSeq }: Lane): boolean => seq < firstSeq
+
 /** The lanes that wait. While none does, a message costs one look at `isEmpty`. */
 export class Lanes {
   readonly #lanes = new Map<string, Lane>()
@@ -39,6 +46,10 @@ export class Lanes {
     let size = 0
     for (const lane of this.#lanes.values()) size += lane.waiting.length
     return size
+  }
+
+  has(name: string): boolean {
+    return this.#lanes.has(name)
   }
 
   of(parcel: Parcel): Lane | undefined {

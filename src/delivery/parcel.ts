@@ -17,6 +17,11 @@ export interface ParcelOwner {
   released(parcel: Parcel): void
   /** The target is away for now, and its owner has the message on disk: the dispatcher forgets the parcel. */
   parked?(parcel: Parcel): void
+  /**
+   * One before it in its lane is refused for now, and its owner has the message on disk: the dispatcher forgets the parcel.
+   * With `parked`, or not at all.
+   */
+  shelved?(parcel: Parcel): void
 }
 
 /** One message on its way to one target. */

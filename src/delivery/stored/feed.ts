@@ -5,6 +5,7 @@ import type { Dispatcher } from '../dispatcher.ts'
 import { Queue } from '../queue.ts'
 import { Pace } from './pace.ts'
 import type { Room } from './residence.ts'
+import { type Beginnings, Shelf } from './shelf.ts'
 import type { Starts } from './starts.ts'
 import type { StoredParcel } from './stored-parcel.ts'
 import { Trial } from './trial.ts'
@@ -17,7 +18,7 @@ const holdMs = 100
 
 /** What a feed needs to hand a message on. */
 export interface FeedOwner {
-  /** A message read back; false when it goes nowhere, e.g. as its rules have changed. */
+  /** A message read back; false when it does not leave now, e.g. as its rules have changed. */
   readBack(message: StoredMessage): boolean
   /** The process died of it again and again. */
   poisoned(message: StoredMessage): void
@@ -40,6 +41,8 @@ interface Cursor {
   readonly rank: number
   after: number
   end: number
+  /** Its end when it last went back: a pass is over when it is there again. */
+  passEnd: number
 }
 
 /**
@@ -66,8 +69,11 @@ export class Feed {
   #later: NodeJS.Timeout | undefined
   /** Set aside, which is not yet on disk. */
   readonly #skipped = new Set<number>()
+  readonly #shelf = new Shelf()
+  #willUnshelve = false
   #isScheduled = false
-  #isRewinding = false
+  /** How often it is about to go back and read again. */
+  #rewinds = 0
   #hasParked = false
   #isStopped = false
 
@@ -97,12 +103,12 @@ export class Feed {
 
   /** True when messages wait on disk for their turn. */
   get isBehind(): boolean {
-    return this.#isRewinding || this.#cursors.some(isUnread)
+    return this.#rewinds > 0 || this.#cursors.some(isUnread)
   }
 
   /** More to read back than it will have handed on in a moment: its sources need not wait for that. */
   get #isFarBehind(): boolean {
-    if (this.#isRewinding || !this.isBehind) return this.#isRewinding
+    if (this.#rewinds > 0 || !this.isBehind) return this.#rewinds > 0
     const unread = this.#cursors.filter(isUnread).reduce((sum, { after, end }) => sum + end - after, 0)
     return unread > this.#pace.perWindow
   }
@@ -144,18 +150,46 @@ export class Feed {
     )
   }
 
-  handOut(parcel: StoredParcel): void {
+  /** False when it stays on disk, as its lane is stuck. */
+  handOut(parcel: StoredParcel): boolean {
+    if (this.#shelf.has(parcel)) {
+      this.#shelf.put(parcel)
+      this.#inMemory.delete(sequenceOf(parcel.id))
+      return false
+    }
     this.#room.take(parcel.sizeBytes)
     this.#inMemory.add(sequenceOf(parcel.message.id))
+    if (parcel.dueAt > 0) this.refused(parcel)
     this.#dispatcher.add(parcel)
+    return true
   }
 
   /** The parcel is no longer in memory. */
   left(parcel: StoredParcel): void {
-    this.#room.give(parcel.sizeBytes)
-    this.#inMemory.delete(sequenceOf(parcel.message.id))
     this.#pace.count()
+    this.#forget(parcel)
+  }
+
+  /** It waits for its time. */
+  refused(parcel: StoredParcel): void {
+    if (parcel.isRefused) return
+    parcel.isRefused = true
+    this.#room.setAside()
+    if (this.#held.size > 0) this.#takeHeld()
+    if (this.#room.hasSlack) this.#schedule()
+  }
+
+  /** One of its lane before it is refused for now: the dispatcher has forgotten it until that one has got through. */
+  shelved(parcel: StoredParcel): void {
+    this.#shelf.put(parcel)
+    this.#forget(parcel)
+  }
+
+  #forget(parcel: StoredParcel): void {
+    this.#room.give(parcel.sizeBytes, parcel.isRefused)
+    this.#inMemory.delete(sequenceOf(parcel.message.id))
     this.answered(parcel.message.id)
+    if (this.#shelf.has(parcel)) this.#planUnshelve()
     if (this.#held.size > 0) this.#takeHeld()
     if (this.#room.hasSlack) this.#schedule()
   }
@@ -238,29 +272,60 @@ export class Feed {
   #onOpen(): void {
     if (!this.#hasParked) return this.#schedule()
     this.#hasParked = false
-    this.#isRewinding = true
-    // what was confirmed must be off the disk before it is read again from its start
+    this.#rewind(() => {
+      this.#shelf.clear()
+      this.#cursors = this.#fromStart()
+    })
+  }
+
+  /** What was confirmed must be off the disk before anything is read again. */
+  #rewind(goBack: () => void): void {
+    this.#rewinds += 1
     void this.#flushed().then(
       () => {
-        this.#isRewinding = false
-        this.#cursors = this.#fromStart()
+        this.#rewinds -= 1
+        goBack()
         this.#schedule()
       },
       () => {}, // the store has failed: the process ends
     )
   }
 
+  #planUnshelve(): void {
+    if (this.#willUnshelve || this.#shelf.isEmpty) return
+    this.#willUnshelve = true
+    setImmediate(() => {
+      this.#willUnshelve = false
+      this.#unshelve()
+    })
+  }
+
+  /** Reads again what lanes left on disk that go on: all such lanes in one pass, and the next pass only after it. */
+  #unshelve(): void {
+    if (this.#isStopped || this.#rewinds > 0 || this.#cursors.some(isInPass)) return
+    const from = this.#shelf.takeBack((lane) => this.#dispatcher.holds(lane))
+    if (from !== undefined) this.#rewind(() => this.#readFrom(from))
+  }
+
+  #readFrom(beginnings: Beginnings): void {
+    for (const cursor of this.#cursors) {
+      const first = beginnings.get(cursor.rank)
+      if (first !== undefined) cursor.after = Math.min(cursor.after, first - 1)
+      cursor.passEnd = cursor.end
+    }
+  }
+
   #fromStart(): Cursor[] {
     return this.#outbox.ends(this.#route).map((end) => {
       const rank = rankOf(end)
-      return { rank, after: idOf(rank, 0), end }
+      return { rank, after: idOf(rank, 0), end, passEnd: end }
     })
   }
 
   #cursorOf(rank: number): Cursor {
     const known = this.#cursors[0]?.rank === rank ? this.#cursors[0] : this.#cursors.find((one) => one.rank === rank)
     if (known !== undefined) return known
-    const cursor = { rank, after: idOf(Math.min(rank, maxRank), 0), end: 0 }
+    const cursor = { rank, after: idOf(Math.min(rank, maxRank), 0), end: 0, passEnd: 0 }
     this.#cursors = [...this.#cursors, cursor].sort((a, b) => b.rank - a.rank)
     return cursor
   }
@@ -276,7 +341,7 @@ export class Feed {
 
   /** One page; the next turn of the event loop reads the next. */
   #load(): void {
-    if (this.#isStopped || this.#isRewinding || !this.#dispatcher.isOpen) return
+    if (this.#isStopped || this.#rewinds > 0 || !this.#dispatcher.isOpen) return
     if (this.#room.isFull || this.#trial.isUnderWay) return
     if (this.#outbox.isBacklogged) return this.#loadLater()
     const cursor = this.#cursors.find(isUnread)
@@ -286,16 +351,19 @@ export class Feed {
     const rows = this.#outbox.read(this.#route, this.#bit, page)
     if (rows === undefined) return this.#loadLater()
     failpoint('feed.read')
-    if (rows.length === 0) cursor.after = page.upTo // not its end: reading may have stored more
-    const part = this.#trial.partOf(rows)
+    const fresh = rows.filter(({ id }) => !this.has(id)) // it may have gone back over what is on its way
+    const part = this.#trial.partOf(fresh)
     if (part === undefined) return this.#loadLater()
     for (const row of part) {
       cursor.after = row.id
       this.#handOn(row)
     }
+    const readUpTo = rows.at(-1)?.id ?? page.upTo // not its end: reading may have stored more
+    if (part.length === fresh.length) cursor.after = Math.max(cursor.after, readUpTo)
     this.#trial.endIfAnswered()
     if (this.isBehind) this.#schedule()
     else if (this.#held.size > 0) this.#takeHeld()
+    this.#planUnshelve()
   }
 
   /** The disk is full, and what would make room cannot be written either: no more is read until it can. */
@@ -315,3 +383,5 @@ export class Feed {
 }
 
 const isUnread = (cursor: Cursor): boolean => cursor.after < cursor.end
+
+const isInPass = (cursor: Cursor): boolean => cursor.after < cursor.passEnd

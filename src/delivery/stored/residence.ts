@@ -1,6 +1,8 @@
 /** What the outlets together may hold in memory of what is in the store, and what each may hold whatever the others do. */
 const ownBytes = 256 * 1024
 const maxCount = 512
+/** Those that are refused for now and wait for their time are no traffic: others go on past them. */
+const maxRefused = 4096
 const maxOwnBytes = 16 * 1024 ** 2
 
 /** The process's share of memory for stored messages on their way. */
@@ -17,6 +19,7 @@ export class Residence {
 export class Room {
   readonly #shared: Residence
   #count = 0
+  #refused = 0
   #bytes = 0
 
   constructor(shared: Residence) {
@@ -24,7 +27,7 @@ export class Room {
   }
 
   get isFull(): boolean {
-    if (this.#count >= maxCount || this.#bytes >= maxOwnBytes) return true
+    if (this.#count >= maxCount || this.#refused >= maxRefused || this.#bytes >= maxOwnBytes) return true
     return this.#bytes >= ownBytes && this.#shared.bytes >= this.#shared.maxBytes
   }
 
@@ -39,7 +42,7 @@ export class Room {
   }
 
   get isEmpty(): boolean {
-    return this.#count === 0
+    return this.#count + this.#refused === 0
   }
 
   take(bytes: number): void {
@@ -48,8 +51,15 @@ export class Room {
     this.#shared.bytes += bytes
   }
 
-  give(bytes: number): void {
+  /** One that was taken waits for its time. */
+  setAside(): void {
     this.#count -= 1
+    this.#refused += 1
+  }
+
+  give(bytes: number, wasSetAside: boolean): void {
+    if (wasSetAside) this.#refused -= 1
+    else this.#count -= 1
     this.#bytes -= bytes
     this.#shared.bytes -= bytes
   }

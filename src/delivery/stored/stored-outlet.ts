@@ -85,8 +85,7 @@ export class StoredOutlet implements StoredParcelOwner {
 
   readBack(row: StoredMessage): boolean {
     const outbound = this.#route.outboundAgain(row, this.#index)
-    if (outbound !== undefined) this.feed.handOut(this.#parcelOf(row, outbound))
-    return outbound !== undefined
+    return outbound !== undefined && this.feed.handOut(this.#parcelOf(row, outbound))
   }
 
   /** It waits on disk and is not to wait any longer; `bits` are all the targets that this is for. */
@@ -125,6 +124,7 @@ export class StoredOutlet implements StoredParcelOwner {
     this.feed.answered(stored.message.id)
     if (delayMs === undefined) return
     stored.hasAttempts = true
+    this.feed.refused(stored)
     const { attempts, failures } = parcel
     const notedAt = Date.now()
     this.#outbox.attempted(stored.message.id, this.bit, { attempts, failures, dueAt: notedAt + delayMs, notedAt })
@@ -146,6 +146,10 @@ export class StoredOutlet implements StoredParcelOwner {
 
   parked(parcel: Parcel): void {
     this.feed.parked(parcel as StoredParcel)
+  }
+
+  shelved(parcel: Parcel): void {
+    this.feed.shelved(parcel as StoredParcel)
   }
 
   #parcelOf(row: StoredMessage, outbound: Outbound): StoredParcel {

@@ -27,6 +27,8 @@ export class StoredParcel extends Parcel {
   readonly message: Resident
   readonly sizeBytes: number
   hasAttempts: boolean
+  /** It was refused for now, and waits for its time. */
+  isRefused = false
 
   constructor(owner: StoredParcelOwner, outbound: Outbound, receivedMs: number, message: Resident) {
     super(owner, outbound, receivedMs, undefined)

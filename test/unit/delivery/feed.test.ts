@@ -8,8 +8,9 @@ import { Starts } from '../../../src/delivery/stored/starts.ts'
 import { StoredParcel, type StoredParcelOwner } from '../../../src/delivery/stored/stored-parcel.ts'
 import { RetryableError } from '../../../src/errors.ts'
 import { idOf, type Outbox, rankOf, type StoredMessage, sequenceOf } from '../../../src/store/contract.ts'
+import { randomOf } from '../../support/fault/random.ts'
 import { message } from '../store/stores.ts'
-import { lost, ScriptedSink } from './scripted.ts'
+import { busy, lost, notFound, ScriptedSink } from './scripted.ts'
 
 const nextTurn = () => new Promise((resolve) => setImmediate(resolve))
 async function until(isSo: () => boolean): Promise<void> {
@@ -33,9 +34,9 @@ class FakeOutbox {
   whileReading: (() => void) | undefined
   #sequence = 0
 
-  add(text: string, { rank = 0, wanted = 1, starts = 0 } = {}): Row {
+  add(text: string, { rank = 0, wanted = 1, starts = 0, key = 'k' } = {}): Row {
     this.#sequence += 1
-    const envelope = message({ messageId: text, payload: Buffer.from(text), key: 'k' })
+    const envelope = message({ messageId: text, payload: Buffer.from(text), key })
     const basics = {
       id: idOf(rank, this.#sequence),
       route: 1,
@@ -103,6 +104,8 @@ class Target implements StoredParcelOwner, FeedOwner {
   readonly feed: Feed
   readonly poisonous: string[] = []
   readonly bit: number
+  /** Confirmed, in their order. */
+  readonly arrived: string[] = []
   /** Messages whose source may be told. */
   taken = 0
   readonly #outbox: FakeOutbox
@@ -138,19 +141,20 @@ class Target implements StoredParcelOwner, FeedOwner {
   }
 
   readBack(row: StoredMessage): boolean {
-    this.feed.handOut(this.parcelOf(row))
-    return true
+    return this.feed.handOut(this.parcelOf(row))
   }
   poisoned(row: StoredMessage): void {
     this.poisonous.push(row.envelope.messageId)
     this.#outbox.finish(row.id, this.bit)
   }
   confirmed(parcel: Parcel): void {
+    this.arrived.push(parcel.outbound.envelope.messageId)
     this.#outbox.finish((parcel as StoredParcel).message.id, this.bit)
     this.feed.left(parcel as StoredParcel)
   }
-  retried(parcel: Parcel): void {
+  retried(parcel: Parcel, _error: unknown, delayMs: number | undefined): void {
     this.feed.answered((parcel as StoredParcel).message.id)
+    if (delayMs !== undefined) this.feed.refused(parcel as StoredParcel)
   }
   failed(parcel: Parcel): void {
     this.confirmed(parcel)
@@ -160,6 +164,9 @@ class Target implements StoredParcelOwner, FeedOwner {
   }
   parked(parcel: Parcel): void {
     this.feed.parked(parcel as StoredParcel)
+  }
+  shelved(parcel: Parcel): void {
+    this.feed.shelved(parcel as StoredParcel)
   }
   ended(): void {}
 
@@ -573,4 +580,89 @@ test('a feed that is stopped takes and reads no more', async () => {
   target.offer(outbox.add('m2'))
   await nextTurn()
   expect({ sent: target.sent, reads: outbox.reads }).toEqual({ sent: [], reads: 0 })
+})
+
+describe('feed of a target that refuses some for now', () => {
+  /** So many of each key, the keys in turn. */
+  const texts = (keys: readonly string[], count: number) =>
+    Array.from({ length: count }, (_, n) => keys.map((key) => `${key}-${String(n).padStart(5, '0')}`)).flat()
+  const keyOf = (text: string) => text.split('-')[0]!
+  /** First copies of a key's messages, in the order they were sent. */
+  const firstsOf = (sent: readonly string[], key: string) => [...new Set(sent.filter((text) => keyOf(text) === key))]
+
+  test('one lane that is stuck holds no other back, however much comes behind it, and goes on in its order', async () => {
+    const outbox = new FakeOutbox()
+    const target = new Target(outbox)
+    target.dispatcher.resume()
+    let isMissing = true
+    target.sink.answerOf = (text) => (isMissing && keyOf(text) === 'stuck' ? notFound : delivered)
+    const all = texts(['stuck', 'other'], 5_000)
+    let most = 0
+    for (const [i, text] of all.entries()) {
+      target.offer(outbox.add(text, { key: keyOf(text) }))
+      most = Math.max(most, target.dispatcher.size)
+      if (i % 100 === 0) await nextTurn()
+    }
+    const others = () => outbox.rows.filter(({ envelope }) => keyOf(envelope.messageId) === 'other').length
+    await until(() => others() === 0)
+    expect(outbox.rows).toHaveLength(5_000)
+    expect(most).toBeLessThan(600)
+    expect(target.dispatcher.size).toBeLessThanOrEqual(1)
+    isMissing = false
+    await until(() => outbox.rows.length === 0)
+    expect(target.sent.filter((text) => text === 'stuck-04999')).toHaveLength(1)
+    expect(firstsOf(target.arrived, 'stuck')).toEqual(texts(['stuck'], 5_000))
+  })
+
+  test('lanes beyond those that one target may have in memory are stuck together, and none of them forgets a message', async () => {
+    const outbox = new FakeOutbox()
+    const target = new Target(outbox)
+    target.dispatcher.resume()
+    let isMissing = true
+    target.sink.answerOf = (text) => (isMissing && text.startsWith('s') ? notFound : delivered)
+    const stuck = Array.from({ length: 700 }, (_, i) => `s${i}`)
+    for (const text of texts([...stuck, 'other'], 4)) target.offer(outbox.add(text, { key: keyOf(text) }))
+    await until(() => outbox.rows.length === 2_800)
+    expect(firstsOf(target.arrived, 'other')).toEqual(texts(['other'], 4))
+    isMissing = false
+    await until(() => outbox.rows.length === 0)
+    for (const key of stuck) expect(firstsOf(target.arrived, key)).toEqual(texts([key], 4))
+  })
+
+  test.each([1, 2, 3, 4, 5, 6])('all arrive in the order of their keys, whatever happens: seed %i', async (seed) => {
+    const random = randomOf(seed)
+    const chance = (of: number) => random.between(0, 1) < of
+    const outbox = new FakeOutbox()
+    const target = new Target(outbox, { maxBatch: 20 })
+    const dispatcher = target.dispatcher
+    dispatcher.resume()
+    let isCalm = false
+    target.sink.answerOf = () => {
+      if (isCalm || chance(0.9)) return delivered
+      return chance(0.9) ? (chance(0.5) ? busy : notFound) : lost
+    }
+    const reopen = () => {
+      if (!dispatcher.isOpen) dispatcher.resume()
+    }
+    target.sink.pause = async () => {
+      for (let turns = random.between(0, 6); turns > 1; turns -= 1) await nextTurn()
+    }
+    const keys = Array.from({ length: 12 }, (_, i) => `k${i}`)
+    const all = texts(keys, 150)
+    for (const text of all) {
+      const key = keyOf(text)
+      const before = outbox.rows.filter(({ envelope }) => envelope.key === key).map(({ id }) => rankOf(id))
+      const rank = Math.min(chance(0.1) ? 9 : 0, ...before) // as the store does: nothing overtakes its own key
+      target.offer(outbox.add(text, { key, rank }))
+      if (chance(0.05)) await nextTurn()
+      if (chance(0.1)) reopen()
+    }
+    await until(() => {
+      reopen()
+      isCalm ||= outbox.rows.length < 200
+      return outbox.rows.length === 0
+    })
+    for (const key of keys) expect(target.arrived.filter((text) => keyOf(text) === key)).toEqual(texts([key], 150))
+    await until(() => target.dispatcher.size === 0 && !target.feed.isBehind)
+  })
 })

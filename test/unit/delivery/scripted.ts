@@ -29,6 +29,10 @@ export class ScriptedSink implements Sink {
   readonly batches: string[][] = []
   readonly held: Held[] = []
   readonly script = new Map<string, Outcome[]>()
+  /** Instead of the script. */
+  answerOf: ((text: string) => Outcome) | undefined
+  /** Before it answers. */
+  pause: (() => Promise<void>) | undefined
   isHolding = false
 
   constructor(options: { keepsOrder?: boolean; maxConcurrentSends?: number; maxBatch?: number } = {}) {
@@ -43,11 +47,16 @@ export class ScriptedSink implements Sink {
     return new Promise(() => {})
   }
 
-  send(batch: readonly Outbound[]): Promise<readonly Outcome[]> {
+  async send(batch: readonly Outbound[]): Promise<readonly Outcome[]> {
     const texts = batch.map(textOf)
     this.batches.push(texts)
-    if (!this.isHolding) return Promise.resolve(texts.map((text) => this.script.get(text)?.shift() ?? delivered))
+    if (this.pause !== undefined) await this.pause()
+    if (!this.isHolding) return texts.map((text) => this.#answer(text))
     return new Promise((resolve) => this.held.push({ texts, answer: resolve }))
+  }
+
+  #answer(text: string): Outcome {
+    return this.answerOf?.(text) ?? this.script.get(text)?.shift() ?? delivered
   }
 
   /** All texts in the order sent. */

@@ -1,0 +1,46 @@
+import { rankOf } from '../../store/contract.ts'
+import type { StoredParcel } from './stored-parcel.ts'
+
+/** By rank: the first message to be read again. */
+export type Beginnings = Map<number, number>
+
+/**
+ * What of one target stays on disk behind a message of its lane that is refused for now: a lane that is stuck holds one
+ * message in memory, not all that come behind it. Once a lane goes on, its messages are read again from their first.
+ */
+export class Shelf {
+  readonly #lanes = new Map<string, Beginnings>()
+
+  get isEmpty(): boolean {
+    return this.#lanes.size === 0
+  }
+
+  has(parcel: StoredParcel): boolean {
+    return this.#lanes.size > 0 && this.#lanes.has(parcel.lane)
+  }
+
+  put(parcel: StoredParcel): void {
+    const firsts: Beginnings = this.#lanes.get(parcel.lane) ?? new Map()
+    this.#lanes.set(parcel.lane, firsts)
+    startAt(firsts, rankOf(parcel.id), parcel.id)
+  }
+
+  /** Forgets the lanes that are not stuck any more; from where all of theirs has to be read, or undefined where none is. */
+  takeBack(isStuck: (lane: string) => boolean): Beginnings | undefined {
+    const all: Beginnings = new Map()
+    for (const [lane, firsts] of this.#lanes) {
+      if (isStuck(lane)) continue
+      this.#lanes.delete(lane)
+      for (const [rank, id] of firsts) startAt(all, rank, id)
+    }
+    return all.size === 0 ? undefined : all
+  }
+
+  clear(): void {
+    this.#lanes.clear()
+  }
+}
+
+function startAt(beginnings: Beginnings, rank: number, id: number): void {
+  beginnings.set(rank, Math.min(id, beginnings.get(rank) ?? id))
+}
