@@ -76,7 +76,7 @@ routes:
       expect(first.route('road')).toMatchObject({ waiting: 2_500, deadLetteredTotal: 0 })
       const [blocked] = [...first.route('road').targets[0]!.blocked]
       expect(blocked).toEqual([expect.stringContaining(`${root}.gone`), expect.objectContaining({ code: 'NOT_FOUND' })])
-      await first.stop()
+      await first.pause()
 
       const second = await scope.gateway(yaml, first.dataDir).ready()
       const after = messagesOf(2_500, 2_500)
