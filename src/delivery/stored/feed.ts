@@ -164,10 +164,21 @@ export class Feed {
     return true
   }
 
-  /** The parcel is no longer in memory. */
+  /** It has ended, which the store has been told. */
   left(parcel: StoredParcel): void {
     this.#pace.count()
+    if (this.#mayReadAgain(parcel.id)) this.skip(parcel.id)
     this.#forget(parcel)
+  }
+
+  /** The gateway stops: it stays on disk. */
+  released(parcel: StoredParcel): void {
+    this.#forget(parcel)
+  }
+
+  /** True when the feed has gone back to before it, or is about to. */
+  #mayReadAgain(id: number): boolean {
+    return this.#rewinds > 0 || id > this.#cursorOf(rankOf(id)).after
   }
 
   /** It waits for its time. */
@@ -203,7 +214,7 @@ export class Feed {
   parked(parcel: StoredParcel): void {
     this.#hasParked = true
     this.#loseHold()
-    this.left(parcel)
+    this.#forget(parcel)
   }
 
   /** The store has more than this feed was told of. */

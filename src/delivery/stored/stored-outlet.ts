@@ -141,7 +141,7 @@ export class StoredOutlet implements StoredParcelOwner {
   }
 
   released(parcel: Parcel): void {
-    this.feed.left(parcel as StoredParcel)
+    this.feed.released(parcel as StoredParcel)
   }
 
   parked(parcel: Parcel): void {
