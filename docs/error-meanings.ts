@@ -15,7 +15,8 @@ export const errorMeanings: Readonly<Record<ErrorCode, { readonly meaning: strin
     whatToDo: "Raise the broker's limit (and `maxMessageSize` of AMQP), or send less.",
   },
   MESSAGE_MALFORMED: {
-    meaning: 'The body is not what its content type claims, such as JSON that does not parse.',
+    meaning:
+      'The body is no envelope or CloudEvent, though `format` or its content type says so, or a header is nested too deep. Other bodies are not judged.',
     whatToDo: 'Mend the sender, or read it with `format: raw`.',
   },
   MESSAGE_EXPIRED: {
@@ -29,7 +30,8 @@ export const errorMeanings: Readonly<Record<ErrorCode, { readonly meaning: strin
   },
   MESSAGE_UNWANTED: {
     meaning: 'It waited in the store while the rules were changed, and by the new ones it does not go to this target.',
-    whatToDo: 'Discard it if that was meant. Else mend the rules (a filter, `when`, the name of a capture) and requeue it.',
+    whatToDo:
+      'Discard it if that was meant. Else mend the rules (a filter, `when`, the name of a capture) and requeue it.',
   },
   MESSAGE_POISONOUS: {
     meaning: 'The gateway died five times in a row while it had this message in hand.',
@@ -80,7 +82,7 @@ export const errorMeanings: Readonly<Record<ErrorCode, { readonly meaning: strin
     whatToDo: 'Read the log of the broker; it is tried again.',
   },
   CONFIG_INVALID: {
-    meaning: 'The configuration, or a file it names, cannot be used.',
+    meaning: 'The configuration, a file it names, or an address it listens on cannot be used.',
     whatToDo: 'Run `trivium validate`; starting again will not help.',
   },
   PORT_IN_USE: {

@@ -125,7 +125,7 @@ function configErrorsPage(): string {
   )
   return page(
     '# Configuration errors',
-    '`trivium validate` and `trivium run` print all of a file at once, each with file, line, column and, where there is one, the nearest valid name. Errors end with 78; warnings do not keep a file from being used.',
+    '`trivium validate` and `trivium run` print what they find in a file at once, each with file, line, column and, where there is one, the nearest valid name: of its syntax only the first mistake, and one in the shape of a part may hide others in it. `trivium run` logs warnings as lines. Errors end with 78; warnings do not keep a file from being used.',
     ['| code | | means |', '|---|---|---|', ...rows].join('\n'),
   )
 }

@@ -8,6 +8,7 @@ import type { Channel, ConsumeMessage } from 'amqplib'
 import type { Budget } from '../../src/adapter/budget.ts'
 import type { Context, Delivery, Settlement } from '../../src/adapter/contract.ts'
 import { withDeadline } from '../../src/adapter/deadline.ts'
+import { Waiting } from '../../src/adapter/waiting.ts'
 import type { Envelope } from '../../src/envelope/envelope.ts'
 import type { GatewayError } from '../../src/errors.ts'
 import { Acknowledger } from './acknowledger.ts'
@@ -32,12 +33,14 @@ export class Consumption {
   readonly #parts: ConsumptionParts
   readonly #budget: Budget
   readonly #place: AmqpPlace
+  /** Woken by whatever may end a wait. */
+  readonly #waiting = new Waiting()
+  /** Aborts when no more is to be read: the run is told to stop, or has failed. */
+  readonly #reading = new AbortController()
   #channel: Channel | undefined
   #acks: Acknowledger | undefined
   #gathered: AmqpDelivery[] = []
   #failure: GatewayError | undefined
-  /** Woken by whatever may end the wait that is under way. */
-  #wake: (() => void) | undefined
   /** True while the wait is for settlements; else they need not wake anyone. */
   #awaitsSettlement = false
 
@@ -50,7 +53,7 @@ export class Consumption {
   /** Resolves when the signal has aborted and all in flight is settled; rejects when the connection is lost. */
   async run(): Promise<void> {
     const { connection, signal } = this.#parts
-    const onAbort = () => this.#wake?.()
+    const onAbort = () => this.#stopReading()
     signal.addEventListener('abort', onAbort, { once: true })
     void connection.lost.then((error) => this.#fail(error))
     try {
@@ -99,14 +102,8 @@ export class Consumption {
   /** Resolves when the process has room and half of our own is free. */
   async #room(): Promise<void> {
     const { context, signal, maxInFlight } = this.#parts
-    while (!signal.aborted && context.budget.isFull) {
-      let hasRoom = false
-      void context.budget.whenRoom().then(() => {
-        hasRoom = true
-        this.#wake?.()
-      })
-      await this.#until(() => hasRoom || signal.aborted)
-    }
+    const isOver = this.#reading.signal
+    while (context.budget.isFull && !isOver.aborted) await context.budget.whenRoom(isOver)
     await this.#until(() => signal.aborted || this.#budget.count <= maxInFlight / 2, true)
   }
 
@@ -145,7 +142,7 @@ export class Consumption {
     this.#gathered = []
     if (this.#parts.signal.aborted) for (const delivery of batch) delivery.settle('release')
     else this.#parts.deliver(batch)
-    if (this.#parts.context.budget.isFull) this.#wake?.()
+    if (this.#parts.context.budget.isFull) this.#waiting.wake()
   }
 
   settled(tag: number, settlement: Settlement, bytes: number): void {
@@ -156,17 +153,13 @@ export class Consumption {
 
   /** A message was settled, perhaps of an earlier run. */
   stir(): void {
-    if (this.#awaitsSettlement) this.#wake?.()
+    if (this.#awaitsSettlement) this.#waiting.wake()
   }
 
   /** Waits for `condition`, looked at whenever something has happened; rejects when the connection is lost. */
   async #until(condition: () => boolean, awaitsSettlement = false): Promise<void> {
     this.#awaitsSettlement = awaitsSettlement
-    while (this.#failure === undefined && !condition()) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
-    }
+    await this.#waiting.until(() => this.#failure !== undefined || condition())
     if (this.#failure !== undefined) throw this.#failure
   }
 
@@ -174,7 +167,12 @@ export class Consumption {
     if (this.#failure !== undefined) return
     this.#failure = error
     this.#retire()
-    this.#wake?.()
+    this.#stopReading()
+  }
+
+  #stopReading(): void {
+    this.#reading.abort()
+    this.#waiting.wake()
   }
 
   /** What was read and not handed over is the broker's again; what was handed over settles into nothing. */

@@ -1,5 +1,5 @@
-import type { Outcome } from '../../src/adapter/contract.ts'
-import type { PermanentError, RetryableError } from '../../src/errors.ts'
+import { type Outcome, retryable } from '../../src/adapter/contract.ts'
+import type { RetryableError } from '../../src/errors.ts'
 
 /** One `send` under way: gathers its outcomes; the first one of a message counts. */
 export class Flight {
@@ -32,13 +32,7 @@ export class Flight {
   /** The same end for all that have none yet. */
   fail(error: RetryableError): void {
     if (this.isDone) return
-    const outcome = failure(error)
+    const outcome = retryable(error)
     for (let index = 0; index < this.#outcomes.length; index += 1) this.settle(index, outcome)
   }
-}
-
-export function failure(error: RetryableError | PermanentError): Outcome {
-  return error.retryable
-    ? { kind: 'retryable', error: error as RetryableError }
-    : { kind: 'rejected', error: error as PermanentError }
 }

@@ -1,7 +1,8 @@
 import type { Writable } from 'node:stream'
 import { isDeepStrictEqual } from 'node:util'
 import type { ConfirmChannel, Message } from 'amqplib'
-import { delivered, type Outcome } from '../../src/adapter/contract.ts'
+import { delivered, type Outcome, retryable } from '../../src/adapter/contract.ts'
+import { Waiting } from '../../src/adapter/waiting.ts'
 import { RetryableError } from '../../src/errors.ts'
 import type { AmqpTarget } from './config.ts'
 import type { Flight } from './flight.ts'
@@ -50,12 +51,12 @@ export class Publisher {
   readonly #events: PublisherEvents
   /** By delivery tag, ascending. */
   readonly #unconfirmed = new Map<number, Publication>()
+  readonly #waiting = new Waiting()
   #lastTag = 0
   #bytes = 0
   #isDrained = true
   #isScheduled = false
   #isClosed = false
-  #wake: (() => void) | undefined
 
   constructor(channel: ConfirmChannel, events: PublisherEvents) {
     this.#channel = channel
@@ -69,7 +70,7 @@ export class Publisher {
     channel.on('return', (message: Message) => this.#return(message))
     channel.on('drain', () => {
       this.#isDrained = true
-      this.#wake?.()
+      this.#waiting.wake()
     })
     channel.on('error', (error) => {
       cause = error
@@ -127,7 +128,7 @@ export class Publisher {
     const unconfirmed = [...this.#unconfirmed.values()]
     this.#isClosed = true
     this.#unconfirmed.clear()
-    this.#wake?.()
+    this.#waiting.wake()
     return unconfirmed
   }
 
@@ -146,7 +147,7 @@ export class Publisher {
         this.#settle(each, outcome)
       }
     }
-    this.#wake?.()
+    this.#waiting.wake()
   }
 
   #settle(tag: number, outcome: Outcome): void {
@@ -168,13 +169,8 @@ export class Publisher {
     this.#settle(found[0], this.#events.returned(found[1], replyText))
   }
 
-  async #until(condition: () => boolean): Promise<void> {
-    while (!this.#isClosed && !condition()) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
-    }
-    this.#wake = undefined
+  #until(condition: () => boolean): Promise<void> {
+    return this.#waiting.until(() => this.#isClosed || condition())
   }
 }
 
@@ -190,10 +186,7 @@ function isSame(
   )
 }
 
-const nacked = (): Outcome => ({
-  kind: 'retryable',
-  error: new RetryableError(
-    'TARGET_BUSY',
-    'the broker could not take the message (basic.nack), e.g. as its queue is full',
-  ),
-})
+const nacked = (): Outcome =>
+  retryable(
+    new RetryableError('TARGET_BUSY', 'the broker could not take the message (basic.nack), e.g. as its queue is full'),
+  )

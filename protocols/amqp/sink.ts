@@ -1,11 +1,20 @@
-import type { Context, Outbound, Outcome, Sink } from '../../src/adapter/contract.ts'
-import { type GatewayError, messageOf, PermanentError, RetryableError } from '../../src/errors.ts'
+import {
+  type Context,
+  type Outbound,
+  type Outcome,
+  outcomeOf,
+  rejected,
+  retryable,
+  type Sink,
+  unsendable,
+} from '../../src/adapter/contract.ts'
+import { type GatewayError, PermanentError, RetryableError } from '../../src/errors.ts'
 import { encode } from './codec.ts'
 import type { AmqpConnectionConfig, AmqpTarget } from './config.ts'
 import { AmqpConnection } from './connection.ts'
 import { Destinations, nameOf } from './destinations.ts'
 import { isMissing, lost, refusalOf, sizeLimitOf, toGatewayError } from './errors.ts'
-import { Flight, failure } from './flight.ts'
+import { Flight } from './flight.ts'
 import { type Publication, Publisher } from './publisher.ts'
 
 /** Longest time from `send` to its last outcome, in milliseconds. */
@@ -83,7 +92,7 @@ export class AmqpSink implements Sink<AmqpTarget> {
         const outbound = batch[index]!
         const isReady = this.#destinations.isKnown(outbound.target)
         const problem = isReady ? undefined : await this.#destinations.learn(outbound.target, connection)
-        if (problem !== undefined) flight.settle(index, failure(problem))
+        if (problem !== undefined) flight.settle(index, outcomeOf(problem))
         else if (this.#mustGoAlone(outbound.target)) await this.#publishAlone(publisher, outbound, flight, index)
         else this.#publish(publisher, outbound, flight, index)
         if (!publisher.isWritable) await publisher.whenWritable()
@@ -116,7 +125,7 @@ export class AmqpSink implements Sink<AmqpTarget> {
       const { exchange = '', routingKey = target.queue ?? '' } = target
       publisher.publish({ exchange, routingKey, content, options, flight, index, target, bytes: 0 })
     } catch (error) {
-      flight.settle(index, failure(publisher.isOpen ? unsendable(error) : lost('the channel was closed', error)))
+      flight.settle(index, publisher.isOpen ? unsendable(error) : retryable(lost('the channel was closed', error)))
     }
   }
 
@@ -150,13 +159,13 @@ export class AmqpSink implements Sink<AmqpTarget> {
       this.#careful = unconfirmed.length
     }
     const error = lost('the channel was closed', cause)
-    for (const { flight, index } of unconfirmed) flight.settle(index, failure(error))
+    for (const { flight, index } of unconfirmed) flight.settle(index, retryable(error))
   }
 
   #failTooLarge(unconfirmed: readonly Publication[]): void {
     for (const { content, flight, index } of unconfirmed) {
       if (content.byteLength <= this.#maxBytes) continue
-      flight.settle(index, failure(tooLarge(content.byteLength, this.#maxBytes)))
+      flight.settle(index, rejected(tooLarge(content.byteLength, this.#maxBytes)))
     }
   }
 
@@ -164,17 +173,17 @@ export class AmqpSink implements Sink<AmqpTarget> {
     const error = refusalOf(cause, `publishing to ${nameOf(target)}`)
     if (error instanceof RetryableError) this.#destinations.distrust(target, error)
     if (target.exchange !== undefined) this.#suspects.add(target.exchange)
-    flight.settle(index, failure(error))
+    flight.settle(index, outcomeOf(error))
   }
 
   /** A queue we declare was deleted behind our back: the next attempt declares it again. */
   #returned({ target }: Publication, replyText: string): Outcome {
     if (target.exchange === undefined && target.declare !== false) {
       this.#destinations.forget(target)
-      return failure(new RetryableError('NOT_FOUND', `${nameOf(target)} is gone: ${replyText}`))
+      return retryable(new RetryableError('NOT_FOUND', `${nameOf(target)} is gone: ${replyText}`))
     }
     const where = target.exchange === undefined ? '' : ` with routing key '${target.routingKey ?? ''}'`
-    return failure(
+    return rejected(
       new PermanentError('MESSAGE_UNROUTABLE', `${nameOf(target)}${where} leads to no queue: ${replyText}`),
     )
   }
@@ -190,17 +199,11 @@ export class AmqpSink implements Sink<AmqpTarget> {
     if (isBlocked) this.#careful = Math.max(this.#careful, 1)
     const publisher = this.#publisher
     this.#publisher = undefined
-    for (const { flight: other, index } of publisher?.abandon() ?? []) other.settle(index, failure(error))
+    for (const { flight: other, index } of publisher?.abandon() ?? []) other.settle(index, retryable(error))
     publisher?.close()
   }
 }
 
 function tooLarge(bytes: number, maxBytes: number): PermanentError {
   return new PermanentError('MESSAGE_TOO_LARGE', `${bytes} bytes are more than the broker's ${maxBytes}`)
-}
-
-/** What the codec or the driver found in a message before a byte of it was written. */
-function unsendable(error: unknown): PermanentError {
-  if (error instanceof PermanentError) return error
-  return new PermanentError('MESSAGE_REFUSED', `not fit for AMQP: ${messageOf(error)}`, { cause: error })
 }

@@ -1,7 +1,7 @@
 /** Header values as amqplib's tables can hold them, and what they must not hold. */
 import type { HeaderTable, HeaderValue } from '../../src/envelope/envelope.ts'
 import type { Extras } from '../../src/envelope/extras.ts'
-import { bytesOf, toText } from '../../src/envelope/typed.ts'
+import { bytesOf, isShallow, tooDeep, toText } from '../../src/envelope/typed.ts'
 
 /** amqplib encodes a table into a buffer of 64 KiB and throws a RangeError beyond; some room for its own. */
 export const maxTableBytes = 65_000
@@ -36,9 +36,13 @@ function isLong(name: string): boolean {
   return name.length > 85 && Buffer.byteLength(name) > 255
 }
 
-/** Writes a custom header in the table's own types, else as tagged text, else into `trvheaders`. */
+/**
+ * Writes a custom header in the table's own types, else as tagged text, else into `trvheaders`. Throws a PermanentError for
+ * a value nested too deep.
+ */
 export function writeHeader(headers: Record<string, unknown>, extras: Extras, name: string, value: HeaderValue): void {
   if (isReserved(name)) return extras.spill(name, value)
+  if (!isShallow(value)) throw tooDeep() // a table could hold it; who reads it would call it malformed
   const native = nativeOf(value)
   if (native !== undefined) {
     headers[name] = native

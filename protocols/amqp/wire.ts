@@ -59,7 +59,10 @@ export class PublishWriter {
     this.#frameMaxBytes = frameMaxBytes
   }
 
-  /** Gives the bytes it adds. Throws, with nothing added, where a field does not fit AMQP or this connection's frames. */
+  /**
+   * Gives the bytes it adds. Throws a PermanentError, with nothing added, where a field does not fit AMQP or this
+   * connection's frames.
+   */
   add(message: Publish): number {
     try {
       this.#method(message)
@@ -253,7 +256,7 @@ export class PublishWriter {
     const sizeAt = this.#offset
     this.#byte(0)
     const bytes = this.#utf8(text)
-    if (bytes > 255) throw new TypeError(`a name or property has ${bytes} bytes; AMQP carries 255`)
+    if (bytes > 255) throw refused(`a name or property has ${bytes} bytes; AMQP carries 255`)
     this.#buffer[this.#whole + sizeAt] = bytes
   }
 
@@ -347,8 +350,12 @@ interface Typed {
 
 const noHeaders = Object.freeze({})
 
-function unknownType(type: string): TypeError {
-  return new TypeError(`a header's value has no type in AMQP: ${type}`)
+function unknownType(type: string): PermanentError {
+  return refused(`a header's value has no type in AMQP: ${type}`)
+}
+
+function refused(text: string): PermanentError {
+  return new PermanentError('MESSAGE_REFUSED', text)
 }
 
 function tooLarge(bytes: number, limit: number): PermanentError {

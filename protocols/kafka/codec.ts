@@ -5,7 +5,7 @@ import { attributesByName, namesOf, rareAttributes, setAttribute } from '../../s
 import { addHeader, Draft } from '../../src/envelope/draft.ts'
 import type { Envelope, Format, HeaderValue } from '../../src/envelope/envelope.ts'
 import { remainingMs } from '../../src/envelope/expiry.ts'
-import { Extras, finish } from '../../src/envelope/extras.ts'
+import { bytesKey, Extras, finish } from '../../src/envelope/extras.ts'
 import {
   decodeStructured,
   encodeStructured,
@@ -58,12 +58,16 @@ let idStart = ''
 export function decode(message: KafkaMessage, at: KafkaPlace): Envelope {
   if (at !== place) remember(at)
   const draft = new Draft(idStart + message.offset, isoText(Number(message.timestamp)), sourceText, message.value)
-  if (message.key !== null) draft.key = textOrBytes(message.key)
-  if (at.format === 'raw') return finish(draft)
-  if (message.headers !== undefined) readHeaders(draft, message.headers)
-  const format = structuredFormat(at.format, draft.contentType)
-  if (format !== undefined) decodeStructured(draft, format)
+  if (at.format !== 'raw') readContent(draft, message, at.format)
+  if (draft.key === undefined && message.key !== null) draft.key = textOrBytes(message.key)
   return finish(draft)
+}
+
+/** Before the record's key, which a target may have chosen: what the message says of its own key is believed. */
+function readContent(draft: Draft, { headers }: KafkaMessage, asked: Format | undefined): void {
+  if (headers !== undefined) readHeaders(draft, headers)
+  const format = structuredFormat(asked, draft.contentType)
+  if (format !== undefined) decodeStructured(draft, format)
 }
 
 function remember(at: KafkaPlace): void {
@@ -158,13 +162,21 @@ function binaryEntries(envelope: Envelope, key: Envelope['key'], hops: string | 
   if (replyTo !== undefined) entries.push([names.trvreply, replyTo])
   const rare = rareAttributes(envelope)
   for (let i = 0; i < rare.length; i += 2) entries.push([prefix + rare[i], rare[i + 1] as string])
-  if (typeof envelope.key === 'string' && key !== envelope.key) entries.push([names.partitionkey, envelope.key])
-  writeHeaders(entries, envelope.headers)
+  writeHeaders(entries, envelope.headers, key === envelope.key ? undefined : writeOwnKey(entries, envelope.key))
   return entries
 }
 
-function writeHeaders(entries: Entry[], headers: Envelope['headers']): void {
-  let extras: Extras | undefined
+/** The envelope's key, where the record has its target's. */
+function writeOwnKey(entries: Entry[], key: Envelope['key']): Extras | undefined {
+  if (typeof key === 'string') entries.push([names.partitionkey, key])
+  if (key === undefined || typeof key === 'string') return undefined
+  entries.push([names.partitionkey, bytesOf(key).toString('base64')])
+  const extras = new Extras()
+  extras.tagField(bytesKey)
+  return extras
+}
+
+function writeHeaders(entries: Entry[], headers: Envelope['headers'], extras: Extras | undefined): void {
   for (const name in headers) {
     const value = headers[name] as HeaderValue
     if (isReserved(name) || (typeof value !== 'string' && !isNative(value))) {

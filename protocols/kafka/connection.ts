@@ -30,6 +30,8 @@ interface Node {
 }
 
 const keepAliveMs = 30_000
+/** Names may come from templates; past this many a sink has all looked up anew. */
+const maxTopics = 10_000
 const requiredVersions = { 0: 8, 1: 11, 3: 6 } // Produce, Fetch, Metadata: Kafka 2.4
 
 /** Begun by `open`, ended by `close`; another begin needs another Cluster, so nothing late can touch a new one. */
@@ -95,6 +97,11 @@ export class Cluster {
       }
     }
     throw failure
+  }
+
+  /** Forgets all topics when there are too many. Not while something is under way that needs them. */
+  limitTopics(): void {
+    if (this.#topics.size > maxTopics) this.#topics.clear()
   }
 
   topic(name: string): TopicMetadata | undefined {

@@ -8,24 +8,20 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Budget } from '../../src/adapter/budget.ts'
 import type { Context, Delivery } from '../../src/adapter/contract.ts'
+import { withDeadline } from '../../src/adapter/deadline.ts'
 import { messageOf, RetryableError } from '../../src/errors.ts'
-import { decode } from './codec.ts'
 import type { Cluster } from './connection.ts'
-import { KafkaDelivery } from './delivery.ts'
-import { brokerError, errorType, movedLeaders, toGatewayError } from './errors.ts'
+import { toGatewayError } from './errors.ts'
 import { GroupMember, type Position } from './group.ts'
-import type { WireProtocol } from './guard.ts'
 import { InFlight } from './in-flight.ts'
 import { leaderPauseMs, listOffsets } from './offsets.ts'
 import { OwnedPartition } from './partition.ts'
-import { type FetchedPartition, fetchRequest } from './requests.ts'
+import { Reading, type ReadingParts, type ReadingSettings } from './reading.ts'
+import { keyOf, type TopicPartition } from './topic-partition.ts'
 import { findTopics } from './topics.ts'
 
-export interface ConsumerSettings {
-  readonly group: string
+export interface ConsumerSettings extends ReadingSettings {
   readonly patterns: readonly string[]
-  startFrom(topic: string): 'earliest' | 'latest'
-  readonly maxFetchBytes: number
 }
 
 /** Kept from one life to the next. */
@@ -53,40 +49,34 @@ const commitMs = 500
 const commitPatienceMs = 30_000
 const discoveryMs = 30_000
 const revokeMs = 3_000
-const fetchWaitMs = 1_000
-const fetchAnswerMs = 20_000
-const maxPartitionBytes = 1024 * 1024
-const handOverCount = 1_000
-const nodePatienceMs = 30_000
 
 export class Consumer {
   readonly #cluster: Cluster
   readonly #context: Context
-  readonly #budget: Budget
   readonly #settings: ConsumerSettings
   readonly #signal: AbortSignal
   readonly #past: Past
   readonly #member: GroupMember
   readonly #inFlight: InFlight
   #topics: readonly string[] = []
+  /** The topics and their partitions when the group was last joined. */
+  #dealt = ''
   #owned = new Map<string, OwnedPartition>()
   #committing: Promise<void> = Promise.resolve()
   #committedAt = Date.now()
   #end = newEnding()
   #isJoined = false
-  /** Nodes that are being read from. */
-  #nodes: ReadonlySet<number> = new Set()
-  readonly #failingSince = new Map<number, number>()
+  readonly #reads: ReadingParts
 
   constructor({ cluster, context, budget, settings, deliver, signal, past }: Parts) {
     this.#past = past
     this.#cluster = cluster
     this.#context = context
-    this.#budget = budget
     this.#settings = settings
     this.#signal = signal
     this.#member = new GroupMember(cluster, settings.group)
     this.#inFlight = new InFlight(budget, deliver)
+    this.#reads = { cluster, context, budget, settings, inFlight: this.#inFlight, failingSince: new Map() }
   }
 
   /** Reads until the signal, then until all in flight is settled and committed. */
@@ -117,13 +107,20 @@ export class Consumer {
   }
 
   async #readUntilAborted(): Promise<void> {
+    try {
+      while (!this.#signal.aborted) await this.#unlessAborted(this.#readOnce())
+    } catch (error) {
+      if (!this.#signal.aborted) throw error
+    }
+  }
+
+  /** A promise of its own each time: one that outlives many a race would keep them all. */
+  async #unlessAborted(reading: Promise<void>): Promise<void> {
     const { promise: aborted, resolve } = Promise.withResolvers<void>()
     const stop = () => resolve()
     this.#signal.addEventListener('abort', stop)
     try {
-      while (!this.#signal.aborted) await Promise.race([this.#readOnce(), aborted])
-    } catch (error) {
-      if (!this.#signal.aborted) throw error
+      await Promise.race([reading, aborted])
     } finally {
       this.#signal.removeEventListener('abort', stop)
     }
@@ -136,15 +133,11 @@ export class Consumer {
     this.#topics = topics
     if (!this.#isJoined) await this.#join()
     if (this.#signal.aborted) return
-    const reading = new AbortController()
-    const { promise: ending, reject, resolve } = this.#end
-    this.#member.watch((reason) => {
-      if ('error' in reason) reject(reason.error)
-      else resolve(reason.isExpelled ? 'expelled' : 'rebalancing')
-    })
-    this.#nodes = this.#leaders()
-    for (const node of this.#nodes) this.#read(node, reading.signal).catch(reject)
-    await this.#leave(await ending.finally(() => reading.abort()))
+    const stopping = new AbortController()
+    const { promise: ending, resolve, reject } = this.#end
+    const reading = new Reading(this.#reads, this.#owned, () => resolve('leaders moved'))
+    reading.run(stopping.signal).catch(reject)
+    await this.#leave(await ending.finally(() => stopping.abort()))
   }
 
   /** Before the group deals anew: gives what is in flight a moment, then commits while the partitions are still ours. */
@@ -157,7 +150,7 @@ export class Consumer {
     }
     this.#context.count('kafka_rebalances')
     if (ending !== 'expelled') {
-      await Promise.race([this.#inFlight.whenIdle(), sleep(revokeMs)])
+      await withDeadline(this.#inFlight.whenIdle(), revokeMs, 'settling').catch(() => {})
       await this.#commit().catch(() => {}) // what is not committed is read again: by us or by the next owner
     }
     this.#isJoined = false
@@ -172,7 +165,9 @@ export class Consumer {
   async #join(): Promise<void> {
     if (this.#past.ghost !== '') await this.#member.bury(this.#past.ghost)
     this.#past.ghost = ''
+    this.#dealt = this.#countsOf(this.#topics)
     const { partitions, isUnbroken } = await this.#member.join(this.#topics, this.#signal)
+    this.#watch() // from now on: to look up where to begin may take longer than a session
     const before = this.#owned
     const kept = partitions.map((p) => before.get(keyOf(p))).filter((p) => p !== undefined)
     this.#owned = new Map(isUnbroken ? kept.map((partition) => [keyOf(partition), partition]) : [])
@@ -186,8 +181,15 @@ export class Consumer {
     this.#context.log.debug('reading from Kafka', { group, partitions: partitions.map(keyOf) })
   }
 
+  #watch(): void {
+    this.#member.watch((reason) => {
+      if ('error' in reason) this.#end.reject(reason.error)
+      else this.#end.resolve(reason.isExpelled ? 'expelled' : 'rebalancing')
+    })
+  }
+
   /** Where newly owned partitions are read from: the committed position, else `startFrom`. */
-  async #begin(partitions: readonly { topic: string; partition: number }[]): Promise<void> {
+  async #begin(partitions: readonly TopicPartition[]): Promise<void> {
     const committed = new Map((await this.#member.committed(partitions)).map((p) => [keyOf(p), p]))
     for (const position of committed.values()) this.#own(position, position.offset)
     const without = partitions.filter((partition) => !committed.has(keyOf(partition)))
@@ -201,131 +203,10 @@ export class Consumer {
     this.#owned.set(keyOf(position), new OwnedPartition(position, committed))
   }
 
-  #startFrom({ topic, partition }: { topic: string; partition: number }): 'earliest' | 'latest' {
+  #startFrom({ topic, partition }: TopicPartition): 'earliest' | 'latest' {
     const { first } = this.#past
     const isNew = first !== undefined && partition >= (first.get(topic) ?? 0)
     return isNew ? 'earliest' : this.#settings.startFrom(topic)
-  }
-
-  #leaders(): Set<number> {
-    const leaders = new Set<number>()
-    for (const { topic, partition } of this.#owned.values()) {
-      const leader = this.#cluster.leaderOf(topic, partition)
-      if (leader === undefined) this.#end.resolve('leaders moved')
-      else leaders.add(leader)
-    }
-    return leaders
-  }
-
-  /** Fetches from one node and hands over, one after the other: what is fetched and not handed over is one response. */
-  async #read(node: number, stopped: AbortSignal): Promise<void> {
-    for (let turn = 0; !stopped.aborted; turn++) {
-      const mine = this.#ledBy(node, turn)
-      await this.#handOver(mine, stopped)
-      if (stopped.aborted || mine.length === 0) return
-      const limits = { maxWaitMs: fetchWaitMs, maxBytes: this.#settings.maxFetchBytes, maxPartitionBytes }
-      const positions = mine.map(({ topic, partition, fetchOffset }) => ({ topic, partition, offset: fetchOffset }))
-      const answer = await this.#fetch(node, fetchRequest(positions, limits))
-      if (stopped.aborted || answer === undefined) return
-      if (answer.errorCode !== 0) throw brokerError(errorType(answer.errorCode), 'fetching')
-      const requested = new Map(positions.map((position) => [keyOf(position), position.offset]))
-      for (const fetched of answer.partitions) await this.#receive(fetched, requested.get(keyOf(fetched)) ?? -1)
-    }
-  }
-
-  /** A node that went away may have a successor: only one that stays away for 30 s ends the reading. */
-  async #fetch<T>(node: number, request: WireProtocol<T>): Promise<T | undefined> {
-    try {
-      const answer = await this.#cluster.send(node, request, fetchAnswerMs)
-      this.#failingSince.delete(node)
-      return answer
-    } catch (error) {
-      const since = this.#failingSince.get(node) ?? Date.now()
-      this.#failingSince.set(node, since)
-      const failure = toGatewayError(error, 'fetching')
-      if (!(failure instanceof RetryableError && failure.isOutage) || Date.now() - since > nodePatienceMs) throw failure
-      this.#end.resolve('leaders moved')
-      return undefined
-    }
-  }
-
-  /** In turn, so that a partition that always has something does not starve the others. */
-  #ledBy(node: number, turn: number): OwnedPartition[] {
-    const all = [...this.#owned.values()].filter(({ topic, partition }) => {
-      const leader = this.#cluster.leaderOf(topic, partition)
-      if (leader === undefined || !this.#nodes.has(leader)) this.#end.resolve('leaders moved')
-      return leader === node
-    })
-    const first = turn % Math.max(1, all.length)
-    return [...all.slice(first), ...all.slice(0, first)]
-  }
-
-  async #receive(fetched: FetchedPartition, requested: number): Promise<void> {
-    const partition = this.#owned.get(keyOf(fetched))
-    if (partition === undefined) return
-    const type = fetched.errorCode === 0 ? 'NONE' : errorType(fetched.errorCode)
-    if (type === 'NONE') await this.#decode(partition, fetched, requested)
-    else if (type === 'OFFSET_OUT_OF_RANGE') await this.#reposition(partition)
-    else if (movedLeaders.has(type)) this.#end.resolve('leaders moved')
-    else throw brokerError(type, `topic ${fetched.topic}, partition ${fetched.partition}`)
-  }
-
-  async #decode(partition: OwnedPartition, fetched: FetchedPartition, requested: number): Promise<void> {
-    try {
-      await partition.receive(fetched, requested)
-    } catch (error) {
-      throw toGatewayError(error, `${keyOf(partition)} at offset ${partition.fetchOffset}`)
-    }
-  }
-
-  /** The log no longer has our position: messages were deleted unread, or the topic was made anew. */
-  async #reposition(partition: OwnedPartition): Promise<void> {
-    const startFrom = this.#settings.startFrom(partition.topic)
-    const [earliest] = await listOffsets(this.#cluster, [partition], 'earliest')
-    const [latest] = await listOffsets(this.#cluster, [partition], 'latest')
-    const to = (startFrom === 'earliest' ? earliest : latest)?.offset ?? 0
-    this.#context.count('kafka_positions_lost')
-    this.#context.log.error(
-      'The position is no longer in the log; messages may have been deleted before they were read.',
-      {
-        group: this.#settings.group,
-        topic: partition.topic,
-        partition: partition.partition,
-        position: partition.fetchOffset,
-        earliest: earliest?.offset,
-        latest: latest?.offset,
-        goesOnAt: to,
-      },
-    )
-    partition.moveTo(to)
-  }
-
-  async #handOver(partitions: readonly OwnedPartition[], stopped: AbortSignal): Promise<void> {
-    do {
-      if (this.#budget.isFull) {
-        await this.#budget.whenRoom()
-        for (const partition of partitions) partition.touch()
-      }
-      if (stopped.aborted) return
-      const batch = this.#take(partitions)
-      if (batch.length > 0) this.#inFlight.handOver(batch)
-    } while (this.#budget.isFull || partitions.some(({ hasWaiting }) => hasWaiting))
-  }
-
-  #take(partitions: readonly OwnedPartition[]): KafkaDelivery[] {
-    const batch: KafkaDelivery[] = []
-    for (const partition of partitions) {
-      const { connection, format } = this.#context
-      const place = { connection, format, topic: partition.topic, partition: partition.partition }
-      while (partition.hasWaiting && batch.length < handOverCount && !this.#budget.isFull) {
-        const next = partition.shift()
-        if (next === undefined) break
-        const envelope = decode(next.record as Parameters<typeof decode>[0], place)
-        this.#budget.take(envelope.sizeBytes)
-        batch.push(new KafkaDelivery(envelope, partition.topic, next.confirm, this.#inFlight))
-      }
-    }
-    return batch
   }
 
   #commitSoon(): void {
@@ -368,16 +249,14 @@ export class Consumer {
     })
   }
 
-  /** New topics of a pattern, new partitions of a topic: the group deals anew. */
+  /** New topics of a pattern, new partitions of a topic, whoever looked them up first: the group deals anew. */
   async #discover(): Promise<void> {
-    const before = this.#partitionCount()
-    const known = this.#topics
-    const topics = await findTopics(this.#cluster, this.#settings.patterns, this.#signal).catch(() => known)
-    if (topics.join() !== known.join() || this.#partitionCount() !== before) this.#end.resolve('topics changed')
+    const topics = await findTopics(this.#cluster, this.#settings.patterns, this.#signal).catch(() => undefined)
+    if (topics !== undefined && this.#countsOf(topics) !== this.#dealt) this.#end.resolve('topics changed')
   }
 
-  #partitionCount(): number {
-    return this.#topics.reduce((sum, topic) => sum + this.#partitionsOf(topic), 0)
+  #countsOf(topics: readonly string[]): string {
+    return topics.map((topic) => `${topic} ${this.#partitionsOf(topic)}`).join()
   }
 
   #partitionsOf(topic: string): number {
@@ -394,8 +273,4 @@ function newEnding(): PromiseWithResolvers<Ending> {
 
 function isRebalancing(error: unknown): boolean {
   return (error as { type?: unknown }).type === 'REBALANCE_IN_PROGRESS'
-}
-
-function keyOf({ topic, partition }: { topic: string; partition: number }): string {
-  return `${topic}/${partition}`
 }

@@ -70,13 +70,32 @@ export function brokerError(type: string, about: string, detail?: string): Retry
   return new RetryableError(codes[type] ?? 'PEER_FAILED', text)
 }
 
+/**
+ * As `brokerError`, for what a broker says about one topic or partition to be written to. The broker is there, so it is
+ * no outage: others go on, also where this one takes nothing for now.
+ */
+export function destinationError(type: string, about: string, detail?: string): RetryableError | PermanentError {
+  const error = brokerError(type, about, detail)
+  const isOutage = error instanceof RetryableError && error.isOutage
+  const isUnavailable = isOutage || (movedLeaders.has(type) && error.code !== 'NOT_FOUND')
+  return isUnavailable ? new RetryableError('DESTINATION_UNAVAILABLE', error.message) : error
+}
+
 /** Anything kafkajs or a socket throws as an error of the gateway; `about` names what was attempted. */
 export function toGatewayError(error: unknown, about: string): GatewayError {
   if (error instanceof RetryableError || error instanceof PermanentError) return error
   const { name, type, code } = error as { name?: unknown; type?: unknown; code?: unknown }
   if (typeof type === 'string') return brokerError(type, about)
-  const known = codes[String(name)] ?? (typeof code === 'string' ? 'PEER_UNREACHABLE' : 'PEER_FAILED')
+  const known = codes[String(name)] ?? (isOfTheWay(code) ? 'PEER_UNREACHABLE' : 'PEER_FAILED')
   return new RetryableError(known, `${about}: ${messageOf(error)}`, { cause: error })
+}
+
+const ofTheWay =
+  /^E(CONN|PIPE$|TIMEDOUT$|HOST|NET|ADDRNOTAVAIL$|AI_|NOTFOUND$|PROTO$)|^ERR_(TLS|SSL)_|^(CERT|CRL|UNABLE_TO)_|SELF_SIGNED/
+
+/** True for a code of the system, of name look-up or of TLS. Node's other codes (`ERR_…`, `Z_…`) tell of a fault in here. */
+function isOfTheWay(code: unknown): boolean {
+  return typeof code === 'string' && ofTheWay.test(code)
 }
 
 /** The protocol's name of an error thrown by kafkajs, or its class's name. */

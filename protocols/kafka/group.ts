@@ -9,11 +9,8 @@ import { assign } from './assignment.ts'
 import type { Cluster } from './connection.ts'
 import { toGatewayError, typeOf } from './errors.ts'
 import { type DriverBroker, MemberAssignment, MemberMetadata } from './guard.ts'
+import type { TopicPartition } from './topic-partition.ts'
 
-export interface TopicPartition {
-  readonly topic: string
-  readonly partition: number
-}
 export interface Position extends TopicPartition {
   readonly offset: number
 }
@@ -69,7 +66,7 @@ export class GroupMember {
 
   /** Joins, or joins again; resolves with the partitions that are ours. */
   async join(topics: readonly string[], signal: AbortSignal): Promise<Membership> {
-    clearInterval(this.#heartbeat)
+    this.#stopBeating()
     const before = this.#generation
     for (let attempt = 0; attempt < joinAttempts; attempt++) {
       signal.throwIfAborted()
@@ -85,7 +82,10 @@ export class GroupMember {
     throw new RetryableError('PEER_FAILED', `group ${this.#groupId} does not come to rest`)
   }
 
-  /** Calls `left` when the group rebalances (`false`) or has dropped us (`true`), or with the error of a lost coordinator. */
+  /**
+   * Beats until the group is joined again or left. Calls `left` when the group rebalances (`false`) or has dropped us
+   * (`true`), or with the error of a lost coordinator.
+   */
   watch(left: (reason: { isExpelled: boolean } | { error: unknown }) => void): void {
     let lastAnswer = Date.now()
     let isBeating = false
@@ -98,6 +98,7 @@ export class GroupMember {
         )
         lastAnswer = Date.now()
       } catch (error) {
+        if (this.#heartbeat !== timer) return // of a membership that is over
         const type = typeOf(error)
         if (rebalancing.has(type) || expelled.has(type)) left({ isExpelled: expelled.has(type) })
         else if (Date.now() - lastAnswer > sessionMs) left({ error: toGatewayError(error, `group ${this.#groupId}`) })
@@ -105,8 +106,14 @@ export class GroupMember {
         isBeating = false
       }
     }
+    this.#stopBeating()
+    const timer = setInterval(() => void beat(), heartbeatMs)
+    this.#heartbeat = timer
+  }
+
+  #stopBeating(): void {
     clearInterval(this.#heartbeat)
-    this.#heartbeat = setInterval(() => void beat(), heartbeatMs)
+    this.#heartbeat = undefined
   }
 
   /** True when the error says that the group must be joined again before anything else is accepted. */
@@ -137,7 +144,7 @@ export class GroupMember {
 
   /** Stops the heartbeats and tells the group, within two seconds. Never throws. */
   async leave(): Promise<void> {
-    clearInterval(this.#heartbeat)
+    this.#stopBeating()
     if (this.#memberId === '' || this.#coordinator === undefined) return
     const memberId = this.#memberId
     this.#memberId = ''

@@ -1,14 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cluster } from './connection.ts'
 import { brokerError, movedLeaders, toGatewayError, typeOf } from './errors.ts'
-import type { Position, TopicPartition } from './group.ts'
+import type { Position } from './group.ts'
+import type { TopicPartition } from './topic-partition.ts'
 
 const timestamps = { earliest: -2, latest: -1 } as const
 const readCommitted = 1
 
 /** Until a partition whose leader moves is asked for again. Milliseconds. */
 export const leaderPauseMs = 250
-/** Well below the session's time: nobody beats for us meanwhile. Milliseconds. */
+/** How long a partition may have no leader that knows of it. Milliseconds. */
 const leaderPatienceMs = 5_000
 
 /** Where partitions begin or end now. A topic that was just made may have no leader that knows of it for a moment. */

@@ -29,12 +29,17 @@ export function partitionOfKey(key: Uint8Array, count: number): number {
   return (murmur2(key) & 0x7fffffff) % count
 }
 
+/** Names may come from templates. */
+const maxTopics = 10_000
+
 /** Chooses for records without a key: one partition for all of a batch, the next for the next batch. */
 export class Sticky {
+  /** A topic that is forgotten begins at random again. */
   readonly #next = new Map<string, number>()
 
   /** The partition to use for one topic in one batch; `usable` are partitions that have a leader. */
   choose(topic: string, usable: readonly number[]): number | undefined {
+    if (this.#next.size >= maxTopics) this.#next.clear()
     const turn = this.#next.get(topic) ?? Math.floor(Math.random() * usable.length)
     this.#next.set(topic, (turn + 1) % Math.max(1, usable.length))
     return usable[turn % usable.length]

@@ -5,18 +5,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Outcome } from '../../src/adapter/contract.ts'
 import { delivered } from '../../src/adapter/contract.ts'
-import { messageOf, PermanentError, RetryableError } from '../../src/errors.ts'
+import { type GatewayError, messageOf, PermanentError, RetryableError } from '../../src/errors.ts'
 import type { Compression } from './compression.ts'
 import type { Cluster } from './connection.ts'
-import { brokerError, errorType, toGatewayError, typeOf } from './errors.ts'
+import { destinationError, errorType, toGatewayError, typeOf } from './errors.ts'
 import { encodeBatch, type OutRecord, sizeOfRecord } from './record-batch.ts'
 import { type ProduceResult, produceRequest } from './requests.ts'
-
-export interface Routed {
-  readonly topic: string
-  readonly partition: number
-  readonly record: OutRecord
-}
+import { type Batch, type Queue, type Routed, Sending } from './sending.ts'
+import { keyOf } from './topic-partition.ts'
 
 /** `message.max.bytes` is 1,048,588 by default and applies to the batch of a partition. */
 const maxBatchBytes = 1_000_000
@@ -24,6 +20,17 @@ const recordOverheadBytes = 20
 const maxRequestBytes = 16 * 1024 * 1024
 const firstPauseMs = 50
 const longestPauseMs = 1000
+/** The broker gives up on slow replicas before we give up on the broker: else one partition would look like a lost node. */
+const brokersShare = 0.8
+/**
+ * How long a partition that takes nothing is tried for its leader to move, while nothing of it is in doubt. Other
+ * partitions wait with it.
+ */
+const stuckMs = 1500
+/** Names may come from templates; past this many, all that is known of partitions is forgotten. */
+const maxUnavailable = 10_000
+/** Past this many partitions a new producer id is taken: under the old one no sequence may ever be forgotten. */
+const maxSequences = 100_000
 /** How long an unreachable cluster is waited for while it is unknown whether a batch has arrived. */
 const uncertainGraceMs = 10_000
 
@@ -46,7 +53,6 @@ const transient: ReadonlySet<string> = new Set([
   'UNKNOWN_TOPIC_OR_PARTITION',
   'NETWORK_EXCEPTION',
   'REQUEST_TIMED_OUT',
-  'NOT_ENOUGH_REPLICAS',
   'NOT_ENOUGH_REPLICAS_AFTER_APPEND',
   'KAFKA_STORAGE_ERROR',
   'FENCED_LEADER_EPOCH',
@@ -61,27 +67,9 @@ const perhapsOneRecord: ReadonlySet<string> = new Set([
   'CORRUPT_MESSAGE',
 ])
 
-interface Batch {
-  readonly count: number
-  readonly bytes: Buffer
-}
 interface Sent {
   readonly queue: Queue
   readonly batch: Batch
-}
-
-/** What waits for one partition during one `send`. */
-interface Queue {
-  readonly topic: string
-  readonly partition: number
-  /** Indexes of the records, in order. */
-  waiting: number[]
-  /** Most records in the next batch: halved to find the one at fault. */
-  take: number
-  /** The batch under way or to be sent again as it is. */
-  batch: Batch | undefined
-  /** True while the batch may have been written although no answer came. */
-  isUncertain: boolean
 }
 
 export class Producer {
@@ -90,6 +78,8 @@ export class Producer {
   #producerId = -1n
   #epoch = 0
   #sequences = new Map<string, number>()
+  /** Partitions that were given up and have taken nothing since: they are tried once a `send`, without patience. */
+  readonly #unavailable = new Set<string>()
 
   constructor(cluster: Cluster, compression: Compression) {
     this.#cluster = cluster
@@ -117,57 +107,58 @@ export class Producer {
     this.#sequences = new Map()
   }
 
-  /** Outcome i belongs to record i. One `send` at a time. https://github.com/tulios/kafkajs/issues/353 */
+  /**
+   * Outcome i belongs to record i. One `send` at a time. https://github.com/tulios/kafkajs/issues/353
+   * A partition that fails pauses; the others go on meanwhile, and only when they are done are the failed ones tried again.
+   */
   async send(records: readonly Routed[], signal: AbortSignal): Promise<Outcome[]> {
+    if (this.#sequences.size > maxSequences) this.#producerId = -1n
     const sending = new Sending(records, Date.now() + this.#cluster.requestTimeoutMs)
-    let pauseMs = firstPauseMs
-    while (sending.queues.length > 0) {
-      const isSmooth = await this.#round(sending)
-      if (isSmooth) {
-        pauseMs = firstPauseMs
-        continue
+    for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(longestPauseMs, pauseMs * 2)) {
+      for (let queues = sending.goingOn(); queues.length > 0; queues = sending.goingOn()) {
+        await this.#round(queues, sending)
       }
-      if (await this.#cannotGoOn(sending, signal)) break
+      if (sending.queues.length === 0 || (await this.#cannotGoOn(sending, signal))) break
       await sleep(pauseMs)
-      pauseMs = Math.min(longestPauseMs, pauseMs * 2)
+      for (const queue of sending.queues) queue.failure = undefined
     }
     if (sending.isSequenceBroken) this.#producerId = -1n
     return sending.outcomes
   }
 
-  /** One batch of each partition. False when something is to be tried again after a pause. */
-  async #round(sending: Sending): Promise<boolean> {
+  /** One batch of each partition. */
+  async #round(queues: readonly Queue[], sending: Sending): Promise<void> {
     try {
       if (this.#producerId < 0n) await this.renew()
     } catch (error) {
-      sending.lastError = toGatewayError(error, 'fetching a producer id')
-      return false
+      const failure = toGatewayError(error, 'fetching a producer id')
+      for (const queue of queues) queue.failure = failure
+      return
     }
-    const byLeader = Map.groupBy(sending.queues, ({ topic, partition }) => this.#cluster.leaderOf(topic, partition))
-    const isSmooth = await Promise.all([...byLeader].map(([node, queues]) => this.#sendTo(node, queues, sending)))
+    const byLeader = Map.groupBy(queues, (queue) => this.#leaderOf(queue))
+    await Promise.all([...byLeader].map(([node, led]) => this.#sendTo(node, led, sending)))
     if (sending.needsNewProducer) this.#beginAnew(sending)
-    sending.queues = sending.queues.filter(({ waiting }) => waiting.length > 0)
-    return isSmooth.every(Boolean)
   }
 
-  async #sendTo(node: number | undefined, queues: readonly Queue[], sending: Sending): Promise<boolean> {
+  async #sendTo(node: number | undefined, queues: readonly Queue[], sending: Sending): Promise<void> {
     if (node === undefined) {
-      sending.lastError = brokerError('LEADER_NOT_AVAILABLE', `topic ${queues[0]?.topic}`)
-      return false
+      for (const queue of queues) queue.failure = destinationError('LEADER_NOT_AVAILABLE', placeOf(queue))
+      return
     }
     const chosen = await this.#fill(queues, sending)
+    if (chosen.length === 0) return
     const batches = chosen.map(({ queue, batch }) => ({ ...queue, batch: batch.bytes }))
-    const request = produceRequest(batches, sending.msLeft)
+    const request = produceRequest(batches, Math.ceil(sending.msLeft * brokersShare))
     let results: ProduceResult[]
     try {
       results = await this.#cluster.send(node, request, sending.msLeft)
     } catch (error) {
-      for (const { queue } of chosen) queue.isUncertain = true
-      sending.lastError = toGatewayError(error, 'sending')
-      return false
+      const failure = toGatewayError(error, 'sending')
+      for (const { queue } of chosen) keepInDoubt(queue, failure)
+      return
     }
     const byPartition = new Map(results.map((result) => [keyOf(result), result]))
-    return chosen.map((sent) => this.#judge(sent, byPartition.get(keyOf(sent.queue)), sending)).every(Boolean)
+    for (const sent of chosen) this.#judge(sent, byPartition.get(keyOf(sent.queue)), sending)
   }
 
   /** Makes the next batch of each queue, as many as one request may hold. */
@@ -176,65 +167,59 @@ export class Producer {
     let bytes = 0
     for (const queue of queues) {
       if (bytes >= maxRequestBytes) break
-      queue.batch ??= await this.#nextBatch(queue, sending)
-      bytes += queue.batch.bytes.length
-      chosen.push({ queue, batch: queue.batch })
+      const batch = queue.batch ?? (await this.#nextBatch(queue, sending))
+      if (batch === undefined) continue
+      queue.batch = batch
+      bytes += batch.bytes.length
+      chosen.push({ queue, batch })
     }
     return chosen
   }
 
-  async #nextBatch(queue: Queue, sending: Sending): Promise<Batch> {
+  /** undefined where the records cannot be written as a batch: fewer are tried next, and one alone is rejected. */
+  async #nextBatch(queue: Queue, sending: Sending): Promise<Batch | undefined> {
     const records: OutRecord[] = []
-    const sizes: number[] = []
-    let total = 0
-    for (const index of queue.waiting) {
-      const { record } = sending.records[index] as Routed
-      const size = sizeOfRecord(record)
-      total += size + recordOverheadBytes
-      if (records.length >= queue.take || (records.length > 0 && total > maxBatchBytes)) break
-      records.push(record)
-      sizes.push(size)
+    try {
+      const sizes = gather(queue, sending, records)
+      const first = this.#sequences.get(keyOf(queue)) ?? 0
+      const sequence = { producerId: this.#producerId, epoch: this.#epoch, first }
+      return { count: records.length, bytes: await encodeBatch(records, sequence, this.#compression, sizes) }
+    } catch (cause) {
+      const text = `topic ${queue.topic}: it cannot be written as a record: ${messageOf(cause)}`
+      sending.narrow(queue, Math.max(1, records.length), new PermanentError('MESSAGE_REFUSED', text, { cause }))
+      return undefined
     }
-    const first = this.#sequences.get(keyOf(queue)) ?? 0
-    const sequence = { producerId: this.#producerId, epoch: this.#epoch, first }
-    return { count: records.length, bytes: await encodeBatch(records, sequence, this.#compression, sizes) }
   }
 
-  /** True when the queue can go on at once. */
-  #judge({ queue, batch }: Sent, result: ProduceResult | undefined, sending: Sending): boolean {
-    if (result === undefined) return keepInDoubt(queue)
+  #judge({ queue, batch }: Sent, result: ProduceResult | undefined, sending: Sending): void {
+    if (result === undefined)
+      return keepInDoubt(queue, new RetryableError('PEER_FAILED', `${placeOf(queue)}: no answer`))
     const type = result.errorCode === 0 ? 'NONE' : errorType(result.errorCode)
     if (type === 'NONE' || type === 'DUPLICATE_SEQUENCE_NUMBER') {
       this.#advance(queue, batch.count)
-      sending.finish(queue, batch.count, delivered)
-      return true
+      return sending.finish(queue, batch.count, delivered)
     }
-    const error = brokerError(
-      type,
-      `topic ${queue.topic}, partition ${queue.partition}`,
-      result.errorMessage ?? undefined,
-    )
-    sending.lastError = error
-    if (transient.has(type)) return type === 'NOT_ENOUGH_REPLICAS' ? false : keepInDoubt(queue)
+    const error = destinationError(type, placeOf(queue), result.errorMessage ?? undefined)
+    queue.failure = error
+    if (type === 'NOT_ENOUGH_REPLICAS') return // said before anything is written
+    if (transient.has(type)) return keepInDoubt(queue, error)
     if (!needNewProducer.has(type) && !perhapsOneRecord.has(type)) {
       if (error.code === 'PEER_FAILED') queue.isUncertain = true // e.g. UNKNOWN_SERVER_ERROR: anything may have happened
-      sending.give(queue, error)
-      return true
+      return sending.give(queue, error)
     }
     // A batch in doubt may have its sequence numbers in the log: other records must not be sent under the same.
     if (needNewProducer.has(type) || queue.isUncertain) {
-      queue.isUncertain = false
       sending.needsNewProducer = true
-      return false
+      return
     }
-    queue.batch = undefined
-    narrow(queue, batch.count, result, error, sending)
-    return true
+    queue.failure = undefined
+    sending.narrow(queue, batch.count, error, result.recordErrors)
   }
 
   #advance(queue: Queue, count: number): void {
-    const next = (this.#sequences.get(keyOf(queue)) ?? 0) + count
-    this.#sequences.set(keyOf(queue), next % 0x8000_0000)
+    const key = keyOf(queue)
+    this.#sequences.set(key, ((this.#sequences.get(key) ?? 0) + count) % 0x8000_0000)
+    this.#unavailable.delete(key)
     queue.take *= 2
   }
 
@@ -242,18 +227,19 @@ export class Producer {
   #beginAnew(sending: Sending): void {
     sending.needsNewProducer = false
     this.#producerId = -1n
-    for (const queue of sending.queues) queue.batch = undefined
+    for (const queue of sending.queues) {
+      queue.batch = undefined
+      queue.isUncertain = false
+    }
   }
 
-  /** After a failed round: looks up the leaders again. True when the rest has got its outcomes. */
+  /** All that is left has failed: gives up what is hopeless and looks up the leaders again. True when nothing is left. */
   async #cannotGoOn(sending: Sending, signal: AbortSignal): Promise<boolean> {
     if (signal.aborted || sending.msLeft <= 0) {
-      const late = new RetryableError('PEER_TIMEOUT', `not confirmed in time: ${messageOf(sending.lastError)}`)
-      sending.giveAll(
-        sending.lastError instanceof RetryableError && sending.lastError.isOutage ? sending.lastError : late,
-      )
+      sending.giveAll()
       return true
     }
+    const leaders = sending.queues.map((queue) => this.#leaderOf(queue))
     try {
       const topics = [...new Set(sending.queues.map(({ topic }) => topic))]
       await this.#cluster.refresh(topics)
@@ -263,119 +249,59 @@ export class Producer {
       sending.giveAll(toGatewayError(error, 'looking up leaders'))
       return true
     }
-    for (const queue of sending.queues) {
+    sending.queues.forEach((queue, i) => {
+      queue.stuckSince ??= Date.now()
       const isGone = this.#cluster.topic(queue.topic)?.partitions.length === 0
+      const hasMoved = this.#leaderOf(queue) !== leaders[i]
       if (isGone) sending.give(queue, new RetryableError('NOT_FOUND', `topic ${queue.topic} does not exist`))
-    }
+      else if (!hasMoved && this.#isHopeless(queue)) this.#giveUp(queue, sending)
+    })
     sending.queues = sending.queues.filter(({ waiting }) => waiting.length > 0)
     return sending.queues.length === 0
   }
+
+  #leaderOf({ topic, partition }: Queue): number | undefined {
+    return this.#cluster.leaderOf(topic, partition)
+  }
+
+  /** True when nothing of a partition is in doubt and it alone keeps the others waiting. */
+  #isHopeless(queue: Queue): boolean {
+    if (queue.isUncertain || queue.failure?.code !== 'DESTINATION_UNAVAILABLE') return false
+    return this.#unavailable.has(keyOf(queue)) || Date.now() - (queue.stuckSince ?? 0) >= stuckMs
+  }
+
+  #giveUp(queue: Queue, sending: Sending): void {
+    if (this.#unavailable.size >= maxUnavailable) this.#unavailable.clear()
+    this.#unavailable.add(keyOf(queue))
+    sending.give(queue, queue.failure)
+  }
 }
 
-function keyOf({ topic, partition }: { topic: string; partition: number }): string {
-  return `${topic}/${partition}`
+function placeOf({ topic, partition }: Queue): string {
+  return `topic ${topic}, partition ${partition}`
 }
 
 /** The same batch is to be sent again under the same sequence number, whatever became of it. */
-function keepInDoubt(queue: Queue): false {
+function keepInDoubt(queue: Queue, failure: GatewayError): void {
   queue.isUncertain = true
-  return false
+  queue.failure = failure
 }
 
-/** Rejects the records at fault where they are known; else halves the batch until one is left. */
-function narrow(
-  queue: Queue,
-  count: number,
-  result: ProduceResult,
-  error: RetryableError | PermanentError,
-  sending: Sending,
-): void {
-  if (result.recordErrors.length > 0) {
-    const at = new Map(result.recordErrors.map(({ index, message }) => [index, message]))
-    for (const [index, message] of at) {
-      const text = `topic ${queue.topic}: ${message ?? messageOf(error)}`
-      sending.reject(queue.waiting[index], new PermanentError('MESSAGE_REFUSED', text))
+/** Adds the records of the next batch to `records`; gives their sizes. */
+function gather({ waiting, take }: Queue, sending: Sending, records: OutRecord[]): number[] {
+  const sizes: number[] = []
+  let total = 0
+  for (const index of waiting) {
+    if (records.length >= take) break
+    const { record } = sending.records[index] as Routed
+    records.push(record)
+    const size = sizeOfRecord(record)
+    total += size + recordOverheadBytes
+    if (records.length > 1 && total > maxBatchBytes) {
+      records.pop()
+      break
     }
-    queue.waiting = queue.waiting.filter((_, index) => !at.has(index))
-  } else if (count > 1) {
-    queue.take = Math.ceil(count / 2)
-  } else {
-    const refusal = error instanceof PermanentError ? error : new PermanentError('MESSAGE_REFUSED', error.message)
-    sending.finish(queue, 1, { kind: 'rejected', error: refusal })
-    queue.take = Number.MAX_SAFE_INTEGER
+    sizes.push(size)
   }
-}
-
-/** The state of one `send`. */
-class Sending {
-  readonly records: readonly Routed[]
-  readonly outcomes: Outcome[]
-  readonly startedAt = Date.now()
-  readonly #deadline: number
-  queues: Queue[]
-  lastError: unknown = undefined
-  /** True when a batch was given up of which nobody knows whether it was written. */
-  isSequenceBroken = false
-  /** True when the broker has lost track of our sequence numbers: what is unanswered is made again under a new id. */
-  needsNewProducer = false
-
-  constructor(records: readonly Routed[], deadline: number) {
-    this.records = records
-    this.#deadline = deadline
-    this.outcomes = new Array<Outcome>(records.length)
-    this.queues = queuesOf(records)
-  }
-
-  get msLeft(): number {
-    return Math.max(0, this.#deadline - Date.now())
-  }
-
-  get isUncertain(): boolean {
-    return this.queues.some((queue) => queue.isUncertain)
-  }
-
-  /** Settles the first `count` of a queue. */
-  finish(queue: Queue, count: number, outcome: Outcome): void {
-    for (let i = 0; i < count; i++) this.outcomes[queue.waiting[i] as number] = outcome
-    queue.waiting = queue.waiting.slice(count)
-    queue.batch = undefined
-    queue.isUncertain = false
-  }
-
-  reject(index: number | undefined, error: PermanentError): void {
-    if (index !== undefined) this.outcomes[index] = { kind: 'rejected', error }
-  }
-
-  /** Gives up a queue: what waits in it gets the error. */
-  give(queue: Queue, error: unknown): void {
-    if (queue.isUncertain) this.isSequenceBroken = true
-    this.finish(queue, queue.waiting.length, outcomeOf(error))
-  }
-
-  giveAll(error: unknown): void {
-    for (const queue of this.queues) this.give(queue, error)
-    this.queues = []
-  }
-}
-
-function outcomeOf(error: unknown): Outcome {
-  if (error instanceof PermanentError && error.code !== 'CONFIG_INVALID') return { kind: 'rejected', error }
-  if (error instanceof RetryableError) return { kind: 'retryable', error }
-  return { kind: 'retryable', error: new RetryableError('PEER_FAILED', messageOf(error), { cause: error }) }
-}
-
-function queuesOf(records: readonly Routed[]): Queue[] {
-  const queues = new Map<string, Map<number, Queue>>()
-  records.forEach(({ topic, partition }, index) => {
-    const ofTopic = queues.get(topic) ?? new Map<number, Queue>()
-    queues.set(topic, ofTopic)
-    const queue = ofTopic.get(partition)
-    if (queue) queue.waiting.push(index)
-    else ofTopic.set(partition, newQueue(topic, partition, index))
-  })
-  return [...queues.values()].flatMap((ofTopic) => [...ofTopic.values()])
-}
-
-function newQueue(topic: string, partition: number, index: number): Queue {
-  return { topic, partition, waiting: [index], take: Number.MAX_SAFE_INTEGER, batch: undefined, isUncertain: false }
+  return sizes
 }

@@ -29,8 +29,10 @@ export interface Metadata {
   readonly topics: readonly TopicMetadata[]
 }
 
-/** Never creates a topic. `undefined` asks for all topics. */
-/** `mayCreate`: a topic that is not there is made, where the broker's `auto.create.topics.enable` allows it. */
+/**
+ * `undefined` asks for all topics. With `mayCreate` a topic that is not there is made, where the broker's
+ * `auto.create.topics.enable` allows it.
+ */
 export function metadataRequest(topics: readonly string[] | undefined, mayCreate = false): WireProtocol<Metadata> {
   const body = new Writer(256)
   if (topics === undefined) body.int32(-1)

@@ -5,10 +5,11 @@ import { type GatewayError, messageOf, PermanentError, RetryableError } from '..
 import { encode } from './codec.ts'
 import type { KafkaConnection, KafkaTarget } from './config.ts'
 import { Cluster } from './connection.ts'
-import { brokerError, errorType, toGatewayError } from './errors.ts'
+import { destinationError, errorType, toGatewayError } from './errors.ts'
 import { partitionOfKey, Sticky } from './partitioner.ts'
-import { Producer, type Routed } from './producer.ts'
+import { Producer } from './producer.ts'
 import type { TopicMetadata } from './requests.ts'
+import type { Routed } from './sending.ts'
 
 type KafkaOutbound = Outbound<KafkaTarget>
 interface Generation {
@@ -22,6 +23,7 @@ const creationLooks = 4
 const creationMs = 100
 const slackMs = 2000
 const unknownTopic = 3
+const maxAbsent = 10_000
 
 /** One idempotent producer; confirmed by every replica in sync; one send under way. */
 export class KafkaSink implements Sink<KafkaTarget> {
@@ -104,6 +106,8 @@ export class KafkaSink implements Sink<KafkaTarget> {
 
   /** Learns who leads the topics of a batch; gives the errors of those that cannot be used. */
   async #lookUp(cluster: Cluster, batch: readonly KafkaOutbound[]): Promise<ReadonlyMap<string, GatewayError>> {
+    cluster.limitTopics()
+    if (this.#absentUntil.size > maxAbsent) this.#absentUntil.clear()
     const topics = new Set<string>()
     for (const { target } of batch) topics.add(target.topic)
     const unknown = [...topics].filter((topic) => !isUsable(cluster.topic(topic)))
@@ -179,7 +183,7 @@ class Router {
 function topicError(topic: string, metadata: TopicMetadata | undefined): GatewayError {
   const code = metadata?.errorCode ?? unknownTopic
   if (code === unknownTopic) return new RetryableError('NOT_FOUND', `topic ${topic} does not exist`)
-  return brokerError(errorType(code), `topic ${topic}`)
+  return destinationError(errorType(code), `topic ${topic}`)
 }
 
 function retryable(error: GatewayError): Outcome {

@@ -1,6 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { Budget } from '../../src/adapter/budget.ts'
 import type { Context, Delivery, Source } from '../../src/adapter/contract.ts'
+import { withDeadline } from '../../src/adapter/deadline.ts'
 import { RetryableError } from '../../src/errors.ts'
 import { type KafkaConnection, type KafkaFrom, topicsOf } from './config.ts'
 import { Cluster } from './connection.ts'
@@ -75,7 +75,7 @@ export class KafkaSource implements Source {
     const reading = this.#reading
     this.#reading = undefined
     reading?.consumer.abandon()
-    if (reading) await Promise.race([reading.ended.catch(() => {}), sleep(closeMs, undefined, { ref: false })])
+    if (reading) await withDeadline(reading.ended, closeMs, 'the end of the reading').catch(() => {})
     this.#cluster?.close()
     this.#cluster = undefined
   }

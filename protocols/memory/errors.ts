@@ -1,4 +1,4 @@
-import { type GatewayError, PermanentError, RetryableError } from '../../src/errors.ts'
+import { PermanentError, RetryableError } from '../../src/errors.ts'
 
 /** Why a bus turns something away. */
 export type BusFault = 'down' | 'lost' | 'busy' | 'refused'
@@ -6,8 +6,8 @@ export type BusFault = 'down' | 'lost' | 'busy' | 'refused'
 /** The bus's word as an error of the gateway. */
 export function toGatewayError(fault: 'refused', bus: string): PermanentError
 export function toGatewayError(fault: Exclude<BusFault, 'refused'>, bus: string): RetryableError
-export function toGatewayError(fault: BusFault, bus: string): GatewayError
-export function toGatewayError(fault: BusFault, bus: string): GatewayError {
+export function toGatewayError(fault: BusFault, bus: string): RetryableError | PermanentError
+export function toGatewayError(fault: BusFault, bus: string): RetryableError | PermanentError {
   switch (fault) {
     case 'down':
       return new RetryableError('PEER_UNREACHABLE', `the bus ${bus} is down`)

@@ -1,7 +1,15 @@
-import type { Context, Outbound, Outcome, Sink } from '../../src/adapter/contract.ts'
-import { delivered } from '../../src/adapter/contract.ts'
+import {
+  type Context,
+  delivered,
+  type Outbound,
+  type Outcome,
+  outcomeOf,
+  retryable,
+  type Sink,
+  unsendable,
+} from '../../src/adapter/contract.ts'
 import { withDeadline } from '../../src/adapter/deadline.ts'
-import { type GatewayError, PermanentError, RetryableError } from '../../src/errors.ts'
+import { type GatewayError, RetryableError } from '../../src/errors.ts'
 import { encode } from './codec.ts'
 import type { MemoryConnectionConfig, MemoryTargetConfig } from './config.ts'
 import { type MemoryBus, memoryBus } from './connection.ts'
@@ -52,16 +60,9 @@ export class MemorySink implements Sink<MemoryTargetConfig> {
     try {
       const published = this.#bus.publish(outbound.target.topic, encode(outbound))
       const answer = await withDeadline(published, this.#confirmTimeoutMs, `a confirmation of the bus ${name}`)
-      if (answer === 'confirmed') return delivered
-      throw toGatewayError(answer, name)
+      return answer === 'confirmed' ? delivered : outcomeOf(toGatewayError(answer, name))
     } catch (error) {
-      if (error instanceof PermanentError) return { kind: 'rejected', error }
-      if (error instanceof RetryableError) return retryable(error)
-      throw error
+      return error instanceof RetryableError ? retryable(error) : unsendable(error)
     }
   }
-}
-
-function retryable(error: RetryableError): Outcome {
-  return { kind: 'retryable', error }
 }

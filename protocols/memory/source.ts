@@ -64,9 +64,9 @@ class Consumption {
   readonly #budget: Budget
   readonly #unsettled = new Set<MemoryMessage>()
   readonly #finished = Promise.withResolvers<void>()
+  readonly #over = new AbortController()
   readonly #letGo: () => void
   #deliver: ((batch: readonly Delivery[]) => void) | undefined
-  #isOver = false
   #isStopping = false
 
   constructor(settings: Settings) {
@@ -98,10 +98,14 @@ class Consumption {
     }
   }
 
+  get #isOver(): boolean {
+    return this.#over.signal.aborted
+  }
+
   /** Gives back what is unsettled; `run` rejects unless all was done. */
   end(): void {
     if (this.#isOver) return
-    this.#isOver = true
+    this.#over.abort()
     this.#letGo()
     this.#at.subscription.giveBack([...this.#unsettled])
     this.#finished.reject(toGatewayError('lost', this.#at.bus.name))
@@ -123,7 +127,7 @@ class Consumption {
   async #readOnceThereIsRoom(): Promise<void> {
     if (this.#isWaitingForRoom) return
     this.#isWaitingForRoom = true
-    await this.#budget.whenRoom()
+    await this.#budget.whenRoom(this.#over.signal)
     this.#isWaitingForRoom = false
     this.#read()
   }

@@ -1,7 +1,7 @@
 /** Settings of MQTT: a connection to an external broker (`url`) or the embedded broker (`listen`), `from` and `to`. */
 import { z } from 'zod'
 import type { SettingsProblem } from '../../src/adapter/protocol.ts'
-import { clientTls, duration, secret } from '../../src/adapter/schema.ts'
+import { clientTls, duration, legalPort, secret } from '../../src/adapter/schema.ts'
 import { type EmbeddedConnection, embeddedShape, isLoopback, listenAddresses } from './broker/config.ts'
 import { patternProblem, topicProblem } from './topic.ts'
 
@@ -22,6 +22,7 @@ const clientShape = {
     .regex(/^(mqtts?|wss?):\/\/[^/\s]+/, {
       error: 'expected mqtt://, mqtts://, ws:// or wss:// with a host, e.g. mqtt://localhost:1883',
     })
+    .superRefine(legalPort())
     .optional()
     .meta({ description: 'Address of an external broker.', examples: ['mqtt://localhost:1883'] }),
   clientId: z.string().min(1).optional().meta({

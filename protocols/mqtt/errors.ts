@@ -1,6 +1,6 @@
 /** What a broker or the network says, in the gateway's words. */
 
-import { delivered, type Outcome } from '../../src/adapter/contract.ts'
+import { delivered, type Outcome, rejected, retryable } from '../../src/adapter/contract.ts'
 import { type ErrorCode, type GatewayError, messageOf, PermanentError, RetryableError } from '../../src/errors.ts'
 
 /** MQTT 3.1.1 return codes of CONNACK (1 to 5) and MQTT 5 reason codes (128 and up). */
@@ -64,16 +64,13 @@ export function lossError(reason: unknown, url: string): RetryableError {
 }
 
 /** What a reason code of PUBACK, PUBREC or PUBCOMP means for the message. MQTT 5, 3.4.2.1 */
-export function outcomeOf(reasonCode: number, topic: string): Outcome {
+export function outcomeOfReason(reasonCode: number, topic: string): Outcome {
   if (reasonCode < 128) return delivered // 0x10, no matching subscribers, is a success: nobody listens
   const text = `the broker answered ${hex(reasonCode)} (${reasons[reasonCode] ?? 'unknown'}) to a message for ${topic}`
   const permanent = refusals[reasonCode]
   if (permanent !== undefined) return rejected(new PermanentError(permanent, text))
   return retryable(new RetryableError(reasonCode === 0x97 ? 'TARGET_BUSY' : 'PEER_FAILED', text))
 }
-
-export const retryable = (error: RetryableError): Outcome => ({ kind: 'retryable', error })
-export const rejected = (error: PermanentError): Outcome => ({ kind: 'rejected', error })
 
 /** What a failed SUBACK says, naming the filter. */
 export function subscribeError(filter: string, reasonCode: number): GatewayError {

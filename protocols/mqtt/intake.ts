@@ -44,6 +44,7 @@ export class Intake {
   readonly #acks = new AckWriter()
   readonly #order = new OrderedPrefix<Receipt>((receipt) => this.#acknowledge(receipt))
   readonly #end = Promise.withResolvers<void>()
+  readonly #over = new AbortController()
   #link: Link | undefined
   #deliver: ((batch: readonly Delivery[]) => void) | undefined
   #arrived: IPublishPacket[] = []
@@ -58,11 +59,6 @@ export class Intake {
   constructor(session: Session, context: Context) {
     this.#session = session
     this.#context = context
-  }
-
-  /** Messages in flight of this connection. */
-  get inFlight(): number {
-    return this.#inFlight
   }
 
   /** The hook for `LinkOptions.take`. */
@@ -100,6 +96,7 @@ export class Intake {
     if (this.#isOver) return
     this.#writeAcks() // what is settled already, where the connection still stands
     this.#isOver = true
+    this.#over.abort()
     this.#arrived = []
     this.#end.promise.catch(() => {}) // nobody may be consuming
     this.#end.reject(error)
@@ -160,7 +157,7 @@ export class Intake {
     if (this.#isWaiting) return
     this.#isWaiting = true
     link.pause()
-    await this.#session.budget.whenRoom()
+    await this.#session.budget.whenRoom(this.#over.signal)
     this.#isWaiting = false
     this.#handOver()
   }

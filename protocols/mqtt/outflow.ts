@@ -5,23 +5,28 @@
  * leave in the order of `send`, also across two sends under way at once.
  */
 import type { Packet } from 'mqtt'
-import { delivered, type Outbound, type Outcome } from '../../src/adapter/contract.ts'
-import { messageOf, PermanentError, RetryableError } from '../../src/errors.ts'
+import { delivered, type Outbound, type Outcome, retryable, unsendable } from '../../src/adapter/contract.ts'
+import { PermanentError, RetryableError } from '../../src/errors.ts'
 import { encode } from './codec.ts'
 import type { MqttTarget } from './config.ts'
 import type { Link, PeerLimits } from './connection.ts'
-import { outcomeOf, rejected, retryable } from './errors.ts'
+import { outcomeOfReason } from './errors.ts'
+import type { Pace } from './pace.ts'
 import { topicProblem } from './topic.ts'
 import { AckWriter, ackHeader, PublishWriter } from './wire.ts'
 
-/** After this time what is not confirmed is reported as unknown. */
-const sendMs = 30_000
+/** A broker that confirms nothing at all in this time is given up. */
+const stallMs = 30_000
+/** The longest a send takes while the broker goes on confirming: a little less than the gateway's own deadline. */
+const sendMs = 55_000
 
 /** One `send` under way. */
 interface Flight {
   readonly outcomes: (Outcome | undefined)[]
   readonly batch: readonly Outbound<MqttTarget>[]
+  readonly departedAt: number
   open: number
+  timer: NodeJS.Timeout | undefined
   readonly land: (outcomes: readonly Outcome[]) => void
 }
 
@@ -32,6 +37,7 @@ interface Slot {
 }
 
 export class Outflow {
+  readonly #pace: Pace
   readonly #flights = new Set<Flight>()
   readonly #unconfirmed = new Map<number, Slot>()
   readonly #acks = new AckWriter()
@@ -46,7 +52,11 @@ export class Outflow {
   #isPumpDue = false
   #over: RetryableError | undefined
   #lastTopic = ''
-  #heardAt = performance.now()
+  #heardAt = 0
+
+  constructor(pace: Pace) {
+    this.#pace = pace
+  }
 
   start(link: Link, maxInFlight: number): void {
     this.#link = link
@@ -85,41 +95,56 @@ export class Outflow {
     signal: AbortSignal,
     resolve: (outcomes: readonly Outcome[]) => void,
   ): void {
-    const flight: Flight = { batch, outcomes: batch.map(() => undefined), open: batch.length, land }
-    const timer = setTimeout(() => this.#expire(flight), sendMs)
     const abort = () => this.#endFlight(flight, new RetryableError('PEER_TIMEOUT', 'sending was given up'))
-    function land(outcomes: readonly Outcome[]): void {
-      clearTimeout(timer)
+    const land = (outcomes: readonly Outcome[]) => {
+      clearTimeout(flight.timer)
       signal.removeEventListener('abort', abort)
       resolve(outcomes)
     }
+    const outcomes = batch.map(() => undefined)
+    const departedAt = performance.now()
+    const flight: Flight = { batch, outcomes, departedAt, open: batch.length, timer: undefined, land }
     signal.addEventListener('abort', abort, { once: true })
     this.#flights.add(flight)
     this.#queue.push(flight)
+    this.#watch(flight)
     if (signal.aborted) abort()
     else this.#pumpSoon()
   }
 
-  /** A broker that confirms nothing at all in that time is given up; a slow one keeps its connection. */
+  /** While the broker confirms, of this send or of those before it, there is time until `sendMs`. */
+  #watch(flight: Flight): void {
+    const { departedAt } = flight
+    const dueAt = Math.min(departedAt + sendMs, Math.max(departedAt, this.#heardAt) + stallMs)
+    const leftMs = dueAt - performance.now()
+    if (leftMs > 0) flight.timer = setTimeout(() => this.#watch(flight), leftMs)
+    else this.#expire(flight)
+  }
+
+  /** What is unconfirmed is unknown, and goes out again on another connection: this one could only confirm it too late. */
   #expire(flight: Flight): void {
-    const error = new RetryableError('PEER_TIMEOUT', `the broker did not confirm within ${sendMs} ms`)
-    const isStalled = performance.now() - this.#heardAt >= sendMs
+    const ms = Math.round(performance.now() - flight.departedAt)
+    const error = new RetryableError('PEER_TIMEOUT', `the broker did not confirm within ${ms} ms`)
+    this.#pace.ended(flight.batch.length - flight.open, ms)
     this.#endFlight(flight, error)
-    if (isStalled) this.#link?.fail(error)
+    this.#link?.fail(error)
   }
 
   #endFlight(flight: Flight, error: RetryableError): void {
     const outcome = retryable(error)
-    for (const [i, known] of flight.outcomes.entries()) if (known === undefined) this.#settle(flight, i, outcome)
+    flight.open = 0
+    this.#flights.delete(flight)
+    flight.land(flight.outcomes.map((known) => known ?? outcome))
   }
 
-  /** Idempotent: a confirmation after the deadline finds its outcome written. */
+  /** Idempotent, and a confirmation after the end of its flight changes nothing. */
   #settle(flight: Flight, index: number, outcome: Outcome): void {
-    if (flight.outcomes[index] !== undefined) return
+    if (flight.open === 0 || flight.outcomes[index] !== undefined) return
     flight.outcomes[index] = outcome
     flight.open -= 1
     if (flight.open > 0) return
     this.#flights.delete(flight)
+    this.#pace.ended(flight.batch.length, performance.now() - flight.departedAt)
     flight.land(flight.outcomes as Outcome[])
   }
 
@@ -129,7 +154,7 @@ export class Outflow {
     this.#unconfirmed.delete(packetId)
     this.#heardAt = performance.now()
     const { flight, index } = slot
-    this.#settle(flight, index, reasonCode < 128 ? delivered : outcomeOf(reasonCode, topicOf(slot)))
+    this.#settle(flight, index, reasonCode < 128 ? delivered : outcomeOfReason(reasonCode, topicOf(slot)))
     if (this.#queue.length > 0) this.#pumpSoon()
   }
 
@@ -190,7 +215,7 @@ export class Outflow {
       const { payload, properties } = encode(outbound, link.version)
       this.#writer.add({ topic, payload, qos, retain, properties }, packetId)
     } catch (error) {
-      this.#settle(slot.flight, slot.index, rejected(asPermanent(error)))
+      this.#settle(slot.flight, slot.index, unsendable(error))
       return
     }
     if (qos === 0) sent.push(slot)
@@ -229,15 +254,11 @@ export class Outflow {
 
   #handedOver(sent: readonly Slot[], error: Error | null | undefined): void {
     if (error) return // the connection is lost and tells its own reason
+    this.#heardAt = performance.now()
     for (const { flight, index } of sent) this.#settle(flight, index, delivered)
   }
 }
 
 function topicOf({ flight, index }: Slot): string {
   return flight.batch[index]?.target.topic ?? ''
-}
-
-function asPermanent(error: unknown): PermanentError {
-  if (error instanceof PermanentError) return error
-  return new PermanentError('INTERNAL', `the message could not be encoded: ${messageOf(error)}`, { cause: error })
 }

@@ -1,15 +1,15 @@
 /** Publishes to an external broker: a client of its own with a clean session, and a window of its own. */
-import type { Context, Outbound, Outcome, Sink } from '../../src/adapter/contract.ts'
+import { type Context, type Outbound, type Outcome, retryable, type Sink } from '../../src/adapter/contract.ts'
 import { type GatewayError, RetryableError } from '../../src/errors.ts'
 import type { ClientSettings, MqttTarget } from './config.ts'
 import { type Link, openLink } from './connection.ts'
-import { retryable } from './errors.ts'
 import { Outflow } from './outflow.ts'
+import { Pace } from './pace.ts'
 
 export class MqttSink implements Sink<MqttTarget> {
   readonly keepsOrder = true
   readonly maxConcurrentSends = 4
-  readonly maxBatch = 250
+  readonly #pace = new Pace() // for as long as the sink lives: it is the broker's, whatever its connection
   readonly #settings: ClientSettings
   readonly #clientId: string
   #link: Link | undefined
@@ -20,9 +20,13 @@ export class MqttSink implements Sink<MqttTarget> {
     this.#clientId = `${settings.clientId ?? `${context.gatewayId}-${context.connection}`}-out`
   }
 
+  get maxBatch(): number {
+    return this.#pace.batch
+  }
+
   async open(signal: AbortSignal): Promise<void> {
     await this.close()
-    const outflow = new Outflow()
+    const outflow = new Outflow(this.#pace)
     const link = await openLink(
       {
         settings: this.#settings,

@@ -1,3 +1,5 @@
+import { Waiting } from './waiting.ts'
+
 /**
  * Counts what is taken in and not yet settled, in messages and bytes. A source has one of its own whose parent is the
  * process's; it stops reading while `isFull`, and reads on after `whenRoom`.
@@ -6,9 +8,9 @@ export class Budget {
   readonly #maxCount: number
   readonly #maxBytes: number
   readonly #parent: Budget | undefined
+  readonly #waiting = new Waiting()
   #count = 0
   #bytes = 0
-  #waiting: (() => void)[] = []
 
   constructor(limits: { maxCount: number; maxBytes: number; parent?: Budget | undefined }) {
     this.#maxCount = limits.maxCount
@@ -25,12 +27,7 @@ export class Budget {
   }
 
   get isFull(): boolean {
-    return this.#count >= this.#maxCount || this.#bytes >= this.#maxBytes || (this.#parent?.isFull ?? false)
-  }
-
-  /** How many more messages the count allows; bytes are known only after receipt. */
-  get room(): number {
-    return this.isFull ? 0 : Math.min(this.#maxCount - this.#count, this.#parent?.room ?? Number.POSITIVE_INFINITY)
+    return this.#isFullItself || (this.#parent?.isFull ?? false)
   }
 
   take(bytes: number): void {
@@ -44,27 +41,25 @@ export class Budget {
     this.#count -= 1
     this.#bytes -= bytes
     this.#parent?.give(bytes)
-    if (this.#waiting.length > 0 && this.#hasSlack) this.#wake()
+    if (this.#waiting.size > 0 && this.#hasSlack) this.#waiting.wake()
   }
 
-  /** Resolves when there is room again; at once when there is. */
-  async whenRoom(): Promise<void> {
-    while (this.isFull) {
-      if (this.#count >= this.#maxCount || this.#bytes >= this.#maxBytes) {
-        await new Promise<void>((resolve) => this.#waiting.push(resolve))
-      } else {
-        await this.#parent?.whenRoom()
-      }
+  /**
+   * Resolves when there is room again, at once when there is; or when `signal` aborts, room or not. Whoever may stop
+   * reading before there is room gives a signal, or the budget keeps them as long as it is full.
+   */
+  async whenRoom(signal?: AbortSignal): Promise<void> {
+    while (this.isFull && !signal?.aborted) {
+      if (this.#isFullItself) await this.#waiting.next(signal)
+      else await this.#parent?.whenRoom(signal)
     }
+  }
+
+  get #isFullItself(): boolean {
+    return this.#count >= this.#maxCount || this.#bytes >= this.#maxBytes
   }
 
   get #hasSlack(): boolean {
     return this.#count <= this.#maxCount * 0.75 && this.#bytes <= this.#maxBytes * 0.75
-  }
-
-  #wake(): void {
-    const waiting = this.#waiting
-    this.#waiting = []
-    for (const resolve of waiting) resolve()
   }
 }

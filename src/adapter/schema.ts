@@ -22,13 +22,36 @@ function quantity(pattern: RegExp, per: Readonly<Record<string, number>>, name: 
 /** Text that must not be shown: `meta.secret` keeps it out of every dump. */
 export const secret = () => z.string().meta({ secret: true, description: 'A secret; use ${env:…} or ${file:…}.' })
 
+/**
+ * What is wrong with the port of `host:port`, or of a URL with one; undefined where it is right, or there is none. A port
+ * to listen on may be 0: the system chooses.
+ */
+export function portProblem(address: unknown, least: 0 | 1 = 1): string | undefined {
+  // behind the last @: what stands before it may be a password, and is not shown
+  const authority = String(address)
+    .replace(/^.*(:\/\/|@)/s, '')
+    .replace(/[/?#].*$/s, '')
+  const port = /:(\d+)$/.exec(authority)?.[1]
+  if (port === undefined || (Number(port) >= least && Number(port) <= 65_535)) return undefined
+  return `port ${port} is not ${least}-65535`
+}
+
+/** Refuses a text whose port cannot be; what else may be wrong with it is for others to say. */
+export const legalPort = (least?: 0 | 1) => (text: string, context: z.RefinementCtx) => {
+  const message = portProblem(text, least)
+  if (message !== undefined) context.addIssue({ code: 'custom', message })
+}
+
+/** The name of a file that is read when the connection opens; that it is there is checked with the configuration. */
+const file = (description: string) => z.string().optional().meta({ description, file: true })
+
 /** TLS settings of a client connection: file names, read when the connection opens. */
 export const clientTls = () =>
   z
     .strictObject({
-      ca: z.string().optional().meta({ description: 'File with the certificate authority to trust (PEM).' }),
-      cert: z.string().optional().meta({ description: 'File with the client certificate (PEM).' }),
-      key: z.string().optional().meta({ description: 'File with the client key (PEM).' }),
+      ca: file('File with the certificate authority to trust (PEM).'),
+      cert: file('File with the client certificate (PEM).'),
+      key: file('File with the client key (PEM).'),
       serverName: z.string().optional().meta({ description: 'Name to expect in the certificate of the server.' }),
     })
     .meta({ description: 'TLS; an empty object trusts the system authorities.' })

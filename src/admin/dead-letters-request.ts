@@ -1,6 +1,7 @@
 /** What the API and the command line are asked for, checked: the same rules and the same words in both. */
 import { z } from 'zod'
 import { duration } from '../adapter/schema.ts'
+import { expectationOf } from '../config/schema-problems.ts'
 import type { LetterQuery } from '../delivery/dead-letters/walk.ts'
 import type { Page, Piece, Requeue } from '../delivery/dead-letters/workbench.ts'
 import { PermanentError } from '../errors.ts'
@@ -108,7 +109,7 @@ function meant(filters: z.output<typeof exported>, all: boolean | undefined): Le
 }
 
 export function parse<T extends z.ZodType>(schema: T, input: unknown): z.output<T> {
-  const result = schema.safeParse(input)
+  const result = schema.safeParse(input, { error: expectationOf })
   if (result.success) return result.data
   const [issue] = result.error.issues
   const path = issue?.path.join('.') ?? ''

@@ -3,10 +3,11 @@ import type { AddressInfo } from 'node:net'
 import express, { type Express } from 'express'
 import type { Registry } from 'prom-client'
 import type { Workbench } from '../delivery/dead-letters/workbench.ts'
-import { messageOf, PermanentError } from '../errors.ts'
+import { type ErrorCode, messageOf, PermanentError } from '../errors.ts'
 import type { GatewayStatus } from '../telemetry/status.ts'
 import { deadLetterPages } from './dead-letters.ts'
 import { onlyOwnHost, onlyWithToken } from './guard.ts'
+import type { Identity } from './identity.ts'
 import { connectionsView, readinessView, routesView } from './views.ts'
 
 // An `import` of node:http reads all its exports, and so loads undici: 50 ms and several MiB nobody needs here.
@@ -17,6 +18,8 @@ export interface AdminOptions {
   readonly port: number
   /** Wanted as `Authorization: Bearer …` for everything but the probes; undefined: not asked for. */
   readonly token: string | undefined
+  /** Told to those who show the token: so a command finds out whether it asks the gateway it means. */
+  readonly identity: Identity
 }
 
 /** Made when somebody scrapes for the first time: a gateway nobody scrapes does without the library. */
@@ -33,7 +36,7 @@ export class AdminServer {
     this.#server.requestTimeout = 10_000
   }
 
-  /** Resolves with the URL it listens on. Rejects with PermanentError PORT_IN_USE. */
+  /** Resolves with the URL it listens on. Rejects with PermanentError, CONFIG_INVALID where this machine has no such address. */
   async listen(): Promise<string> {
     const { host, port } = this.#options
     const { promise, resolve, reject } = Promise.withResolvers<void>()
@@ -41,13 +44,7 @@ export class AdminServer {
     try {
       await promise
     } catch (cause) {
-      throw new PermanentError(
-        'PORT_IN_USE',
-        `the admin server cannot listen on ${host}:${port}: ${messageOf(cause)}`,
-        {
-          cause,
-        },
-      )
+      throw listenError(cause, `${host}:${port}`)
     }
     const { port: actualPort } = this.#server.address() as AddressInfo
     return `http://${host.includes(':') ? `[${host}]` : host}:${actualPort}`
@@ -58,6 +55,20 @@ export class AdminServer {
     this.#server.closeAllConnections()
     await closed
   }
+}
+
+function listenError(cause: unknown, address: string): PermanentError {
+  const { code = '' } = cause as NodeJS.ErrnoException
+  const why = code === 'EADDRINUSE' ? 'another process has this port' : messageOf(cause)
+  const message = `the admin server cannot listen on ${address}: ${why}; to change it: gateway.admin.listen or TRIVIUM_ADMIN_LISTEN`
+  return new PermanentError(listenCodes[code] ?? 'PEER_UNREACHABLE', message, { cause })
+}
+
+const listenCodes: Readonly<Record<string, ErrorCode>> = {
+  EADDRINUSE: 'PORT_IN_USE',
+  EACCES: 'ACCESS_DENIED',
+  EADDRNOTAVAIL: 'CONFIG_INVALID',
+  ENOTFOUND: 'CONFIG_INVALID',
 }
 
 interface Parts {
@@ -79,6 +90,9 @@ function adminApp(options: AdminOptions, { status, metrics, workbench }: Parts):
   app.get('/metrics', async (_request, response) => {
     const registry = await metrics()
     response.type(registry.contentType).send(await registry.metrics())
+  })
+  app.get('/api/v1/gateway', (_request, response) => {
+    response.json({ ...options.identity, version: status().version })
   })
   app.get('/api/v1/routes', (_request, response) => void response.json(routesView(status())))
   app.get('/api/v1/connections', (_request, response) => void response.json(connectionsView(status())))

@@ -1,5 +1,5 @@
 /** What the admin server answers, as plain data. */
-import type { RouteStats } from '../telemetry/stats.ts'
+import type { RouteStats, TargetStats } from '../telemetry/stats.ts'
 import { type GatewayStatus, linksDown, notReady, type Waiting } from '../telemetry/status.ts'
 
 export function readinessView(status: GatewayStatus) {
@@ -11,7 +11,14 @@ export function readinessView(status: GatewayStatus) {
     /** Targets that are away while their messages wait in the store. */
     away: linksDown(status).filter((link) => !waiting.some((one) => isSameLink(one, link))),
     stored: stored.map((route) => ({ route: route.name, messages: route.waiting })),
+    /** Destinations that take nothing for now, such as a topic that is missing, of targets that are up. */
+    blocked: status.routes.flatMap((route) => route.targets.flatMap((target) => blockedOf(route, target))),
   }
+}
+
+function blockedOf({ name: route }: RouteStats, { connection, blocked }: TargetStats) {
+  const codes = new Set([...blocked.values()].map(({ code }) => code))
+  return [...codes].map((code) => ({ route, connection, code }))
 }
 
 const isSameLink = (a: Waiting, b: Waiting): boolean => a.connection === b.connection && a.role === b.role
@@ -51,12 +58,16 @@ function routeView(route: RouteStats) {
     ...{ inFlight, waiting },
     deadLetterReasons: Object.fromEntries(route.deadLettered),
     missingFields: route.missingFields(),
-    targets: route.targets.map((target) => ({
+    targets: route.targets.map((target, index) => ({
+      target: index, // as in the label of metrics
       connection: target.connection,
       protocol: target.protocol,
       delivered: target.delivered,
       retried: target.attemptsRetry,
       failed: target.attemptsFail,
+      blocked: [...target.blocked].map(([address, { code, message, since }]) => ({
+        ...{ address, code, message, since: new Date(since).toISOString() },
+      })),
     })),
   }
 }

@@ -1,22 +1,40 @@
 import { protocols } from '../../protocols/index.ts'
+import type { Diagnostic } from '../config/diagnostic.ts'
 import { loadConfigFile } from '../config/load.ts'
 import { renderDiagnostics } from '../config/render.ts'
 import type { GatewayConfig } from '../config/types.ts'
+import { GatewayError } from '../errors.ts'
 import { exitCodes } from './exit-codes.ts'
 
 /** The file a command reads when none is named. */
 export const configFileOf = (named: string | undefined): string => named ?? process.env.TRIVIUM_CONFIG ?? 'trivium.yaml'
 
-/** A loaded configuration, or the exit code after everything that is wrong was printed. */
-export function readConfig(named: string | undefined): GatewayConfig | number {
-  const file = configFileOf(named)
-  const loaded = loadConfigFile(file, { env: process.env, protocols })
-  if (loaded === undefined) {
-    console.error(`trivium: no such file: ${file}\nName one, or set TRIVIUM_CONFIG; "trivium help" shows examples.`)
+/** What is in the file, right or wrong; or the exit code after it was told why it cannot be read. */
+export function openConfig(file: string) {
+  try {
+    return loadConfigFile(file, { env: process.env, protocols })
+  } catch (error) {
+    if (!(error instanceof GatewayError)) throw error
+    console.error(`trivium: ${error.message}\nName one, or set TRIVIUM_CONFIG; "trivium help" shows examples.`)
     return exitCodes.noInput
   }
-  if (loaded.diagnostics.length > 0) {
-    console.error(renderDiagnostics(loaded.diagnostics, loaded.text, { color: process.stderr.isTTY }))
+}
+
+/**
+ * A loaded configuration, or the exit code after everything that is wrong was printed. Its warnings go to `onWarning`: a
+ * command that only looks something up in it does not repeat them.
+ */
+export function readConfig(
+  named: string | undefined,
+  onWarning: (warning: Diagnostic) => void = () => {},
+): GatewayConfig | number {
+  const loaded = openConfig(configFileOf(named))
+  if (typeof loaded === 'number') return loaded
+  const { config, diagnostics, text } = loaded
+  if (config === undefined) {
+    console.error(renderDiagnostics(diagnostics, text, { color: process.stderr.isTTY }))
+    return exitCodes.config
   }
-  return loaded.config ?? exitCodes.config
+  for (const warning of diagnostics) onWarning(warning)
+  return config
 }

@@ -110,7 +110,7 @@ function exportCommand(): Command {
 function placed(command: Command): Command {
   return command
     .option('-c, --config <file>', 'configuration file; default $TRIVIUM_CONFIG, else trivium.yaml')
-    .option('--url <url>', 'admin server of a running gateway; its token: $TRIVIUM_ADMIN_TOKEN')
+    .option('--url <url>', 'ask the gateway there, without any configuration; its token: $TRIVIUM_ADMIN_TOKEN')
 }
 
 /** Which letters. */

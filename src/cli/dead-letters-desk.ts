@@ -7,6 +7,10 @@ import type { PieceDone } from '../delivery/dead-letters/workbench.ts'
 export interface Desk {
   /** False where no gateway runs: what is requeued waits for the next start. */
   readonly isRunning: boolean
+  /** `gateway.id` of whose dead letters they are. */
+  readonly gateway: string
+  /** Names of the routes as they are now. */
+  routes(): Promise<readonly string[]>
   list(request: ListRequest): Promise<Listed>
   get(id: number): Promise<LetterRecord | undefined>
   requeue(request: RequeueRequest): Promise<PieceDone>

@@ -1,6 +1,5 @@
-import { once } from 'node:events'
-import { createWriteStream, renameSync, rmSync } from 'node:fs'
-import type { Writable } from 'node:stream'
+import { createWriteStream, existsSync, renameSync, rmSync } from 'node:fs'
+import { pipeline } from 'node:stream/promises'
 import { messageOf } from '../errors.ts'
 import { DeskError } from './dead-letters-desk.ts'
 import { exitCodes } from './exit-codes.ts'
@@ -14,32 +13,44 @@ export async function writeExport(
   file: string | undefined,
   onLine: () => void,
 ): Promise<number> {
-  if (file === undefined || file === '-') return writeLines(lines, process.stdout, onLine)
+  let count = 0
+  async function* text() {
+    for await (const line of lines) {
+      count += 1
+      onLine()
+      yield `${line}\n`
+    }
+  }
+  if (file === undefined || file === '-') await pipeline(text, process.stdout, { end: false })
+  else await writeFile(text, file)
+  return count
+}
+
+async function writeFile(text: () => AsyncIterable<string>, file: string): Promise<void> {
   const part = `${file}.part`
-  rmSync(part, { force: true }) // its rights would stay
-  const stream = createWriteStream(part, { mode: 0o600, flags: 'wx' })
-  const failed = once(stream, 'error').then(([error]) => {
-    throw new DeskError(exitCodes.disk, `${part} cannot be written: ${messageOf(error)}`)
-  })
   try {
-    const count = await Promise.race([failed, writeLines(lines, stream, onLine)])
-    stream.end()
-    await Promise.race([failed, once(stream, 'close')])
+    rmSync(part, { force: true }) // its rights would stay
+    await pipeline(text, createWriteStream(part, { mode: 0o600, flags: 'wx' }))
     renameSync(part, file)
-    return count
   } catch (error) {
-    stream.destroy()
-    rmSync(part, { force: true })
-    throw error
+    if (existsSync(part)) rmSync(part, { force: true })
+    throw (error as NodeJS.ErrnoException).syscall === undefined ? error : writeError(error, file)
   }
 }
 
-async function writeLines(lines: AsyncIterable<string>, stream: Writable, onLine: () => void): Promise<number> {
-  let count = 0
-  for await (const line of lines) {
-    if (!stream.write(`${line}\n`)) await once(stream, 'drain')
-    count += 1
-    onLine()
-  }
-  return count
+/** A path that cannot be is the user's own, all else the disk's. */
+function writeError(error: unknown, file: string): DeskError {
+  const why = pathProblems[(error as NodeJS.ErrnoException).code ?? '']
+  return new DeskError(
+    why === undefined ? exitCodes.disk : exitCodes.noInput,
+    `${file} cannot be written: ${why ?? messageOf(error)}`,
+  )
+}
+
+const pathProblems: Readonly<Record<string, string>> = {
+  ENOENT: 'no such directory',
+  ENOTDIR: 'a part of its path is no directory',
+  EISDIR: 'it is a directory',
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
 }

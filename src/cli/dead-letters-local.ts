@@ -30,6 +30,8 @@ import { exitCodes } from './exit-codes.ts'
 /** The store itself, while no gateway runs. What is requeued waits for the next start. */
 export class LocalDesk implements Desk {
   readonly isRunning = false
+  readonly gateway: string
+  readonly #config: GatewayConfig
   readonly #store: Store
   readonly #bench: Workbench
   readonly #origin = `cli ${userName()}`
@@ -52,8 +54,14 @@ export class LocalDesk implements Desk {
       log,
       onFatal: endNow,
     })
+    this.gateway = config.gateway.id
+    this.#config = config
     this.#store = store
     this.#bench = new Workbench({ deadLetters: store.deadLetters, place: placeBy(routesOf(config, store)), log })
+  }
+
+  async routes(): Promise<readonly string[]> {
+    return this.#config.routes.map(({ name }) => name)
   }
 
   list(request: ListRequest): Promise<Listed> {

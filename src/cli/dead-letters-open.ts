@@ -1,8 +1,10 @@
 import type { GatewayConfig } from '../config/types.ts'
-import { readConfig } from './config-file.ts'
+import { adminAddressOf, strangerText, tokenSource } from './admin-address.ts'
+import { configFileOf, readConfig } from './config-file.ts'
 import { type Desk, DeskError } from './dead-letters-desk.ts'
 import { RemoteDesk } from './dead-letters-remote.ts'
 import { exitCodes } from './exit-codes.ts'
+import { quoted } from './words.ts'
 
 export interface PlaceOptions {
   readonly config?: string
@@ -10,24 +12,35 @@ export interface PlaceOptions {
 }
 
 /**
- * The running gateway where there is one, else the store in the data directory. Resolves with an exit code where the
- * configuration cannot be read, which is printed.
+ * The running gateway of the configuration where there is one, else the store in the data directory. Resolves with an exit
+ * code where the configuration cannot be read, which is printed; rejects where another gateway has its address.
  */
-export async function openDesk({ url, config: file }: PlaceOptions): Promise<Desk | number> {
+export async function openDesk({ url, config: named }: PlaceOptions): Promise<Desk | number> {
   if (url !== undefined) return remoteDesk(url)
-  const config = readConfig(file)
+  const config = readConfig(named)
   if (typeof config === 'number') return config
-  const address = addressOf(config)
-  const remote = address === undefined ? undefined : new RemoteDesk(address, config.gateway.admin?.token)
-  if (await remote?.isThere()) return remote as RemoteDesk
-  return localDesk(config, address)
+  const address = adminAddressOf(config)
+  const file = configFileOf(named)
+  const token = { token: config.gateway.admin?.token, tokenFrom: tokenSource(file) }
+  const remote = address === undefined ? undefined : await RemoteDesk.open({ url: address, ...token })
+  if (address === undefined || remote === undefined) return localDesk(config, address)
+  const problem = strangerText(remote.identity, address, config, file)
+  if (problem !== undefined) throw new DeskError(exitCodes.unavailable, problem)
+  return remote
+}
+
+/** The same place, as the user would have to write it once more. */
+export function placeText({ url, config }: PlaceOptions): string {
+  if (url !== undefined) return ` --url ${quoted(url)}`
+  return config === undefined ? '' : ` -c ${quoted(config)}`
 }
 
 async function remoteDesk(url: string): Promise<Desk> {
   if (!URL.canParse(url) || !/^https?:/.test(url))
     throw new DeskError(exitCodes.usage, `--url ${url}: expected http://host:port`)
-  const desk = new RemoteDesk(url, process.env.TRIVIUM_ADMIN_TOKEN || undefined)
-  if (await desk.isThere()) return desk
+  const token = process.env.TRIVIUM_ADMIN_TOKEN || undefined
+  const desk = await RemoteDesk.open({ url, token, tokenFrom: 'TRIVIUM_ADMIN_TOKEN' })
+  if (desk !== undefined) return desk
   throw new DeskError(exitCodes.unavailable, `nothing listens at ${url}`)
 }
 
@@ -42,11 +55,4 @@ async function localDesk(config: GatewayConfig, address: string | undefined): Pr
     const help = `${away}, so it cannot be asked; turn gateway.admin on, name it with --url, or stop it first`
     throw new DeskError(error.exitCode, `${error.message}; ${help}`)
   }
-}
-
-/** Where the gateway of this configuration listens; undefined: nowhere. */
-function addressOf({ gateway: { admin } }: GatewayConfig): string | undefined {
-  if (admin === undefined) return undefined
-  const host = admin.host === '0.0.0.0' ? '127.0.0.1' : admin.host === '::' ? '::1' : admin.host
-  return `http://${host.includes(':') ? `[${host}]` : host}:${admin.port}`
 }

@@ -3,9 +3,11 @@ import { isUtf8 } from 'node:buffer'
 import { readFileSync } from 'node:fs'
 import type { Changes } from '../admin/dead-letters-edit.ts'
 import type { Filter } from '../admin/dead-letters-request.ts'
+import { unreadableText } from '../config/unreadable.ts'
 import { DeskError } from './dead-letters-desk.ts'
 import type { PlaceOptions } from './dead-letters-open.ts'
 import { exitCodes } from './exit-codes.ts'
+import { quoted } from './words.ts'
 
 export interface FilterOptions extends PlaceOptions {
   readonly route?: string
@@ -59,7 +61,7 @@ export function changesOf(options: EditOptions): Changes | undefined {
     ...(contentType === undefined ? {} : { contentType: contentType || null }),
     ...(key === undefined ? {} : { key: key || null }),
     ...(type === undefined ? {} : { eventType: type || null }),
-    ...(options.priority === undefined ? {} : { priority: numberOf('--priority', options.priority, 0) }),
+    ...(options.priority === undefined ? {} : { priority: numberOf('--priority', options.priority, 0, 255) }),
     ...(ttl === undefined ? {} : { ttl: ttl === 'none' ? null : numberOf('--ttl', ttl, 0) }),
     ...(setHeader.length === 0 ? {} : { setHeaders: Object.fromEntries(setHeader.map(headerOf)) }),
     ...(removeHeader.length === 0 ? {} : { removeHeaders: [...removeHeader] }),
@@ -71,8 +73,8 @@ function payloadOf(file: string): Changes {
   let bytes: Buffer
   try {
     bytes = readFileSync(file)
-  } catch {
-    throw new DeskError(exitCodes.noInput, `no such file: ${file}`)
+  } catch (error) {
+    throw new DeskError(exitCodes.noInput, unreadableText(file, error))
   }
   return isUtf8(bytes) ? { payloadText: bytes.toString('utf8') } : { payloadBase64: bytes.toString('base64') }
 }
@@ -92,11 +94,20 @@ export function idOf(text: string): number {
   throw usage(`${text}: expected the number of a dead letter, as "trivium dead-letters list" shows it`)
 }
 
-export function numberOf(option: string, text: string | undefined, least = 1): number | undefined {
+export function numberOf(option: string, text: string | undefined, least = 1, most?: number): number | undefined {
   if (text === undefined) return undefined
   const value = Number(text)
-  if (Number.isSafeInteger(value) && value >= least) return value
-  throw usage(`${option} ${text}: expected a number, ${least} or more`)
+  if (Number.isSafeInteger(value) && value >= least && value <= (most ?? value)) return value
+  throw usage(`${option} ${text}: expected a number, ${least} ${most === undefined ? 'or more' : `to ${most}`}`)
+}
+
+/** What the API or the store says of a field, said of the option the user gave: `olderThan: …` is `--older-than 1x: …`. */
+export function aboutOption(text: string, options: Readonly<Record<string, unknown>>): string {
+  const [begin = '', name = ''] = /^(\w+): /.exec(text) ?? []
+  const value = options[name]
+  if (typeof value !== 'string') return text
+  const option = name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+  return `--${option} ${quoted(value)}: ${text.slice(begin.length)}`
 }
 
 export const usage = (problem: string) => new DeskError(exitCodes.usage, problem)

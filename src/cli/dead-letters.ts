@@ -6,8 +6,10 @@ import type { Skipped } from '../delivery/dead-letters/workbench.ts'
 import { type Desk, DeskError, type Listed } from './dead-letters-desk.ts'
 import { editMessage } from './dead-letters-editor.ts'
 import { writeExport } from './dead-letters-export.ts'
-import { openDesk, type PlaceOptions } from './dead-letters-open.ts'
+import { nothingText } from './dead-letters-nothing.ts'
+import { openDesk, type PlaceOptions, placeText } from './dead-letters-open.ts'
 import {
+  aboutOption,
   changesOf,
   type EditOptions,
   type FilterOptions,
@@ -23,6 +25,7 @@ import {
 import { Progress } from './dead-letters-progress.ts'
 import { letterText, plain, tableOf } from './dead-letters-text.ts'
 import { exitCodes } from './exit-codes.ts'
+import { counted } from './words.ts'
 
 /** Skipped letters that are told one by one. */
 const toldSkipped = 20
@@ -31,11 +34,13 @@ export function list(options: ListOptions): Promise<number> {
   return atDesk(options, async (desk) => {
     const limit = numberOf('--limit', options.limit) ?? pageSize
     const { deadLetters, total, next } = await pageOf(desk, options, limit)
-    if (options.json) console.log(jsonLine({ deadLetters, total, next }))
-    else if (deadLetters.length > 0)
-      console.log(tableOf(deadLetters, process.stdout.isTTY ? process.stdout.columns : undefined))
-    if (!options.json) console.error(footer(deadLetters.length, options.where === undefined ? total : undefined, next))
-    return deadLetters.length > 0 ? exitCodes.ok : exitCodes.found
+    const isFound = deadLetters.length > 0
+    if (options.json) console.log(jsonLine({ gateway: desk.gateway, deadLetters, total, next }))
+    else if (isFound) console.log(tableOf(deadLetters, process.stdout.isTTY ? process.stdout.columns : undefined))
+    else console.error(plain(await nothingText(desk, options)))
+    if (isFound && !options.json)
+      console.error(footer(desk, deadLetters.length, options.where === undefined ? total : undefined, next))
+    return isFound ? exitCodes.ok : exitCodes.found
   })
 }
 
@@ -83,7 +88,8 @@ export function edit(idText: string, options: EditOptions): Promise<number> {
     }
     const id = idOf(idText)
     if ((await desk.edit(id, changes)) === undefined) throw absent(id)
-    console.error(`dead letter ${id} is changed; to send it: trivium dead-letters requeue ${id}`)
+    const again = `trivium dead-letters requeue ${id}${placeText(options)}`
+    console.error(`dead letter ${id} of gateway ${desk.gateway} is changed; to send it: ${again}`)
     return exitCodes.ok
   })
 }
@@ -95,9 +101,9 @@ export function exportAll(ids: readonly string[], options: FilterOptions & { out
     const progress = new Progress('exported', total)
     const count = await writeExport(desk.export(filter), options.out, () => progress.advance(1))
     progress.clear()
-    console.error(
-      count === 0 ? 'no dead letters' : `exported ${count}${options.out === undefined ? '' : ` to ${options.out}`}`,
-    )
+    const to = options.out === undefined ? '' : ` to ${options.out}`
+    const done = `exported ${count} of gateway ${desk.gateway}${to}`
+    console.error(count === 0 ? plain(await nothingText(desk, options)) : done)
     return count === 0 ? exitCodes.found : exitCodes.ok
   })
 }
@@ -143,27 +149,29 @@ async function work({ desk, verb, ids, options }: Work, doPiece: DoPiece): Promi
     throw error
   }
   progress.clear()
-  tell({ verb, done, skipped, isRunning: desk.isRunning, isStopped: stop.isAsked && after !== undefined, options })
+  await tell({ desk, verb, done, skipped, isStopped: stop.isAsked && after !== undefined, options })
   if (stop.isAsked) return 130
   return done === 0 || skipped.length > 0 ? exitCodes.found : exitCodes.ok
 }
 
 interface Told {
+  readonly desk: Desk
   readonly verb: string
   readonly done: number
   readonly skipped: readonly Skipped[]
-  readonly isRunning: boolean
   readonly isStopped: boolean
   readonly options: WorkOptions
 }
 
-function tell({ verb, done, skipped, isRunning, isStopped, options: { json, dryRun = false } }: Told): void {
-  if (json) return console.log(jsonLine({ [verb]: done, skipped, dryRun }))
+async function tell({ desk, verb, done, skipped, isStopped, options }: Told): Promise<void> {
+  const { json, dryRun = false } = options
+  const { gateway, isRunning } = desk
+  if (json) return console.log(jsonLine({ gateway, [verb]: done, skipped, dryRun }))
   for (const { id, why } of skipped.slice(0, toldSkipped)) console.error(`  ${id} is left: ${plain(why)}`)
   if (skipped.length > toldSkipped) console.error(`  and ${skipped.length - toldSkipped} more are left`)
-  const left = skipped.length === 0 ? '' : `, left ${skipped.length}`
-  if (done === 0 && skipped.length === 0) console.error('no dead letters')
-  else console.log(dryRun ? `would have ${verb} ${done}${left}; nothing was changed` : `${verb} ${done}${left}`)
+  const what = `${verb} ${done} of gateway ${gateway}${skipped.length === 0 ? '' : `, left ${skipped.length}`}`
+  if (done === 0 && skipped.length === 0) console.error(plain(await nothingText(desk, options)))
+  else console.log(dryRun ? `would have ${what}; nothing was changed` : what)
   if (verb === 'requeued' && done > 0 && !dryRun && !isRunning)
     console.error('they wait for the next start of the gateway')
   if (isStopped) console.error('stopped; the same command goes on from here')
@@ -187,17 +195,17 @@ async function atDesk(options: PlaceOptions, job: (desk: Desk) => Promise<number
     return await job(desk)
   } catch (error) {
     if (!(error instanceof DeskError)) throw error
-    console.error(`trivium: ${plain(error.message)}`)
+    const isUsage = error.exitCode === exitCodes.usage
+    console.error(`trivium: ${plain(isUsage ? aboutOption(error.message, { ...options }) : error.message)}`)
     return error.exitCode
   } finally {
     await desk?.close()
   }
 }
 
-function footer(shown: number, total: number | undefined, next: number | undefined): string {
-  if (shown === 0) return 'no dead letters'
-  const of = total === undefined ? '' : ` of ${total}`
-  return `${shown}${of} dead letter(s)${next === undefined ? '' : `; more with --after ${next}`}`
+function footer({ gateway }: Desk, shown: number, total: number | undefined, next: number | undefined): string {
+  const count = total === undefined ? counted(shown, 'dead letter') : `${shown} of ${counted(total, 'dead letter')}`
+  return `${count} of gateway ${gateway}${next === undefined ? '' : `; more with --after ${next}`}`
 }
 
 async function letterAt(desk: Desk, idText: string): Promise<LetterRecord> {

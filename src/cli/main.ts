@@ -12,11 +12,16 @@ export async function main(argv: readonly string[]): Promise<void> {
   process.stdout.on('error', endQuietly)
   const program = buildProgram()
   try {
-    await program.parseAsync(argv.length === 0 ? ['run'] : [...argv], { from: 'user' })
+    await program.parseAsync(meant(argv), { from: 'user' })
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error
     process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage
   }
+}
+
+/** Nothing, or nothing but a configuration, means `run`. */
+function meant(argv: readonly string[]): string[] {
+  return /\.ya?ml$/.test(argv[0] ?? '.yaml') ? ['run', ...argv] : [...argv]
 }
 
 function buildProgram(): Command {
@@ -38,9 +43,10 @@ function buildProgram(): Command {
     ...[healthCommand, schemaCommand, versionCommand],
   ]
   for (const command of commands.map((make) => make())) {
-    program.addCommand(command.exitOverride().showHelpAfterError('(see trivium help)'))
+    program.addCommand(command.exitOverride().showHelpAfterError(`(see trivium help ${command.name()})`))
   }
-  return program
+  const names = program.commands.map((command) => command.name()).join(', ')
+  return program.showHelpAfterError(`(commands: ${names}; see trivium help)`)
 }
 
 function runCommand(): Command {
@@ -65,7 +71,7 @@ function runCommand(): Command {
 
 function validateCommand(): Command {
   return new Command('validate')
-    .description('Check configuration files without connecting to anything; reports every error of a file at once.')
+    .description('Check configuration files without connecting to anything; reports what is wrong with each at once.')
     .argument('[config...]', 'configuration files; default $TRIVIUM_CONFIG, else trivium.yaml')
     .option('--json', 'print the findings as JSON')
     .option('--deny-warnings', 'end with 1 when there are warnings')

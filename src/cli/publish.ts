@@ -6,12 +6,14 @@ import { Budget } from '../adapter/budget.ts'
 import type { Context, Outbound, Outcome, Sink } from '../adapter/contract.ts'
 import type { AnyProtocol } from '../adapter/protocol.ts'
 import type { ConnectionConfig } from '../config/types.ts'
+import { unreadableText } from '../config/unreadable.ts'
 import { Envelope, type Format, formats } from '../envelope/envelope.ts'
 import { uuidv7 } from '../envelope/uuid.ts'
 import { messageOf } from '../errors.ts'
 import { createLog } from '../telemetry/log.ts'
 import { readConfig } from './config-file.ts'
 import { exitCodes } from './exit-codes.ts'
+import { counted } from './words.ts'
 
 const absentAttempts = 4
 const absentWaitMs = 500
@@ -46,7 +48,7 @@ export async function publish(message: Message, options: PublishOptions): Promis
   const protocol = protocols.find(({ name }) => name === connection.protocol)
   if (protocol?.sink === undefined) return fail(exitCodes.usage, `${connection.protocol} cannot be published to`)
   const payload = await payloadOf(message.body)
-  if (payload === undefined) return fail(exitCodes.noInput, `no such file: ${message.body?.slice(1)}`)
+  if (typeof payload === 'string') return fail(exitCodes.noInput, payload)
   const { destination } = message
   const target = protocol.sink.targetOf(destination, options.key)
   const outbound = Array.from({ length: Number(options.count) }, () =>
@@ -61,19 +63,25 @@ async function send(
   batch: readonly Outbound[],
   destination: string,
 ): Promise<number> {
-  const sink: Sink = create(outside?.(connection.settings) ?? connection.settings, contextOf(connection))
+  const settings = outside?.(connection.settings) ?? connection.settings
+  const sink: Sink = create(settings, contextOf(connection))
   const { signal } = new AbortController()
   try {
     await sink.open(signal)
-    for (let start = 0; start < batch.length; start += sink.maxBatch) {
-      const outcomes = await sendPatiently(sink, batch.slice(start, start + sink.maxBatch), signal)
+    for (let start = 0, end = 0; start < batch.length; start = end) {
+      end = start + sink.maxBatch // may be another after the send
+      const outcomes = await sendPatiently(sink, batch.slice(start, end), signal)
       const problem = outcomes.find((outcome) => outcome.kind !== 'delivered')
       if (problem !== undefined) return reportOutcome(problem, destination)
     }
-    console.error(`${batch.length} message(s) confirmed by ${connection.name}/${address(batch[0]?.target)}`)
+    console.error(`${counted(batch.length, 'message')} confirmed by ${connection.name}/${address(batch[0]?.target)}`)
     return exitCodes.ok
   } catch (error) {
-    return fail(exitCodes.unavailable, messageOf(error))
+    const isOurs = settings !== connection.settings // the gateway is the broker
+    return fail(
+      exitCodes.unavailable,
+      `${messageOf(error)}${isOurs ? '; is the gateway running? it is the broker here' : ''}`,
+    )
   } finally {
     await sink.close()
   }
@@ -124,14 +132,14 @@ function usageProblem({ header, format, count }: PublishOptions): string | undef
   return /^[1-9]\d{0,6}$/.test(count) ? undefined : `--count ${count}: a number from 1 to 9999999`
 }
 
-/** Undefined where it is a file that cannot be read. */
-async function payloadOf(body: string | undefined): Promise<Uint8Array | undefined> {
+/** Its bytes, or why the file that it names cannot be read. */
+async function payloadOf(body: string | undefined): Promise<Uint8Array | string> {
   if (body === undefined || body === '-') return buffer(process.stdin)
   if (!body.startsWith('@')) return Buffer.from(body)
   try {
     return readFileSync(body.slice(1))
-  } catch {
-    return undefined
+  } catch (error) {
+    return unreadableText(body.slice(1), error)
   }
 }
 

@@ -2,6 +2,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { protocols } from '../../protocols/index.ts'
 import type { Log } from '../adapter/contract.ts'
+import { identityOf } from '../admin/identity.ts'
 import type { AdminServer, Metrics } from '../admin/server.ts'
 import type { GatewayConfig } from '../config/types.ts'
 import { type ErrorCode, GatewayError, messageOf } from '../errors.ts'
@@ -11,6 +12,7 @@ import type { GatewayStatus } from '../telemetry/status.ts'
 import { version } from '../version.ts'
 import { readConfig } from './config-file.ts'
 import { exitCodes } from './exit-codes.ts'
+import { counted } from './words.ts'
 
 export interface RunOptions {
   readonly logLevel: LogLevel
@@ -19,9 +21,11 @@ export interface RunOptions {
 
 /** Runs the gateway until a signal or a failure that no waiting can mend. Resolves with the exit code. */
 export async function run(file: string | undefined, options: RunOptions): Promise<number> {
-  const config = readConfig(file)
-  if (typeof config === 'number') return config
   const log = createLog({ level: options.logLevel, format: options.logFormat })
+  const config = readConfig(file, ({ code, message, file: at, line }) =>
+    log.warn(message, { code, at: `${at}:${line}` }),
+  )
+  if (typeof config === 'number') return config
   failStop(log)
   try {
     return await runGateway(new Gateway(config, protocols, log), config, log)
@@ -40,17 +44,19 @@ async function runGateway(gateway: Gateway, config: GatewayConfig, log: Log): Pr
     const failure = await Promise.race([stopSignal(log), gateway.fatal])
     if (failure instanceof GatewayError && failure.code === 'STORE_FAILED') process.exit(reportFailure(failure, log))
     await gateway.stop()
+    sayStopped(gateway, log)
     return failure === undefined ? exitCodes.ok : reportFailure(failure, log)
   } finally {
     await admin?.close()
   }
 }
 
-async function adminOf(gateway: Gateway, { gateway: { admin } }: GatewayConfig): Promise<AdminServer | undefined> {
-  if (!admin) return undefined
+async function adminOf(gateway: Gateway, { gateway: settings }: GatewayConfig): Promise<AdminServer | undefined> {
+  if (!settings.admin) return undefined
   const { AdminServer } = await import('../admin/server.ts')
   const status = () => gateway.status()
-  return new AdminServer(admin, status, metricsOf(status), gateway.workbench)
+  const options = { ...settings.admin, identity: identityOf(settings) }
+  return new AdminServer(options, status, metricsOf(status), gateway.workbench)
 }
 
 /** Reading sources and configuration fills the young generation to its limit, and it would stay so: it is given back at once. */
@@ -70,8 +76,14 @@ function metricsOf(status: () => GatewayStatus): Metrics {
 
 function greet(config: GatewayConfig, admin: string | undefined, log: Log): void {
   const { id, notes } = config.gateway
-  log.info(`trivium ${version} runs ${config.routes.length} route(s) as ${id}`, admin === undefined ? {} : { admin })
+  const routes = counted(config.routes.length, 'route')
+  log.info(`trivium ${version} starts ${routes} as ${id}`, admin === undefined ? {} : { admin })
   for (const note of notes) log.info(note)
+}
+
+function sayStopped(gateway: Gateway, log: Log): void {
+  const { waiting } = gateway.status().store
+  log.info(`stopped; waiting in the store: ${waiting === 0 ? 'nothing' : counted(waiting, 'message')}`, { waiting })
 }
 
 /** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once. */
@@ -95,6 +107,8 @@ function reportFailure(failure: unknown, log: Log): number {
 }
 
 const exitCodeOf: Partial<Record<ErrorCode, number>> = {
+  CONFIG_INVALID: exitCodes.config,
+  FILE_MISSING: exitCodes.config,
   INTERNAL: exitCodes.internal,
   STORE_IN_USE: exitCodes.inUse,
   STORE_FAILED: exitCodes.disk,

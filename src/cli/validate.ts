@@ -1,8 +1,7 @@
-import { protocols } from '../../protocols/index.ts'
-import { loadConfigFile } from '../config/load.ts'
 import { renderDiagnostics } from '../config/render.ts'
-import { configFileOf } from './config-file.ts'
+import { configFileOf, openConfig } from './config-file.ts'
 import { exitCodes } from './exit-codes.ts'
+import { counted } from './words.ts'
 
 /** Checks each file; resolves with the gravest exit code. */
 export async function validate(
@@ -14,16 +13,14 @@ export async function validate(
 }
 
 function validateFile(file: string, options: { json?: boolean; denyWarnings?: boolean }): number {
-  const loaded = loadConfigFile(file, { env: process.env, protocols })
-  if (loaded === undefined) {
-    console.error(`trivium: no such file: ${file}`)
-    return exitCodes.noInput
-  }
+  const loaded = openConfig(file)
+  if (typeof loaded === 'number') return loaded
   const { diagnostics, config, text } = loaded
   if (options.json) console.log(JSON.stringify({ file, diagnostics }))
   else if (diagnostics.length > 0) console.log(renderDiagnostics(diagnostics, text, { color: process.stdout.isTTY }))
   if (config === undefined) return exitCodes.config
+  const { routes, connections } = config
   if (!options.json)
-    console.log(`${file}: ${config.routes.length} route(s), ${config.connections.size} connection(s), valid`)
+    console.log(`${file}: ${counted(routes.length, 'route')}, ${counted(connections.size, 'connection')}, valid`)
   return options.denyWarnings && diagnostics.length > 0 ? exitCodes.found : exitCodes.ok
 }

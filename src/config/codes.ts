@@ -27,7 +27,7 @@ export const diagnosticCodes = {
   TRV2013: 'Routes that read from one source give it different formats.',
   TRV2014: 'Settings of a route contradict each other.',
   TRV3001: 'An expression is wrong.',
-  TRV3002: 'An address pattern (topic filter) is wrong.',
+  TRV3002: 'A capture in an address pattern is wrong; other mistakes in one are TRV2005.',
   TRV3003: 'A template in a target is wrong.',
   TRV3004: 'A sender could choose the whole destination: the template has no literal prefix and `allow` is missing.',
   TRV3005: 'A destination can never be legal for its protocol.',

@@ -1,6 +1,6 @@
 import type { z } from 'zod'
 import type { Scene } from './scene.ts'
-import { gatewaySection, listenAddress, listenRule } from './schema.ts'
+import { gatewaySection, listenAddress } from './schema.ts'
 import type { GatewaySettings } from './types.ts'
 
 type Env = Readonly<Record<string, string | undefined>>
@@ -28,8 +28,10 @@ export function readGateway(scene: Scene, env: Env): GatewaySettings | undefined
 /** `off`, or an address and port; undefined when neither the file nor the variable is right. */
 function listenOf(scene: Scene, section: z.infer<typeof gatewaySection> | undefined, env: Env): string | undefined {
   const fromEnv = env.TRIVIUM_ADMIN_LISTEN
-  if (fromEnv && !listenAddress().safeParse(fromEnv).success) {
-    scene.report.addWithoutPlace('TRV2005', `TRIVIUM_ADMIN_LISTEN: ${listenRule}`, {}, 'environment')
+  const problem = fromEnv ? listenAddress().safeParse(fromEnv).error : undefined
+  if (problem !== undefined) {
+    const [issue] = problem.issues
+    scene.report.addWithoutPlace('TRV2005', `TRIVIUM_ADMIN_LISTEN: ${issue?.message}`, {}, 'environment')
     return undefined
   }
   if (fromEnv) return fromEnv

@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import type { AnyProtocol } from '../adapter/protocol.ts'
+import { PermanentError } from '../errors.ts'
 import { readConnections } from './connections.ts'
 import { checkCycles } from './cycles.ts'
 import type { Diagnostic } from './diagnostic.ts'
 import { ConfigDocument } from './document.ts'
+import { checkFiles } from './files.ts'
 import { readGateway } from './gateway-settings.ts'
 import { reportUnknownKeys } from './parts.ts'
 import { Report } from './report.ts'
@@ -15,12 +17,13 @@ import { checkSecrets } from './secrets.ts'
 import { checkSharedSources } from './shared-sources.ts'
 import { readStore } from './store-settings.ts'
 import type { GatewayConfig } from './types.ts'
+import { unreadableText } from './unreadable.ts'
 
 export interface LoadOptions {
   /** Shown in diagnostics; relative `${file:…}` paths start in its directory. */
   readonly file: string
   readonly env: Readonly<Record<string, string | undefined>>
-  /** Reads what `${file:…}` names; default: the file system. Throws when it cannot. */
+  /** Reads what `${file:…}` names, and the files that settings name; default: the file system. Throws when it cannot. */
   readonly readFile?: (path: string) => string
   readonly protocols: readonly AnyProtocol[]
 }
@@ -47,6 +50,7 @@ export function loadConfig(text: string, options: LoadOptions): Loaded {
   const gateway = readGateway(scene, options.env)
   const store = readStore(scene)
   const connections = readConnections(scene)
+  checkFiles(scene, connections, options.readFile ?? readFileSync)
   const drafts = readRoutes(scene, connections)
   checkSharedSources(scene, connections, drafts)
   const readable = drafts.filter((draft) => checkRules(scene, draft))
@@ -63,20 +67,17 @@ export function loadConfig(text: string, options: LoadOptions): Loaded {
   }
 }
 
-/** The same from a file; the text comes back for `renderDiagnostics`. undefined when the file cannot be read. */
-export function loadConfigFile(
-  path: string,
-  options: Omit<LoadOptions, 'file'>,
-): (Loaded & { readonly text: string }) | undefined {
+/** The same from a file; the text comes back for `renderDiagnostics`. Throws PermanentError FILE_MISSING. */
+export function loadConfigFile(path: string, options: Omit<LoadOptions, 'file'>): Loaded & { readonly text: string } {
   const text = readConfigFile(path)
-  return text === undefined ? undefined : { ...loadConfig(text, { ...options, file: path }), text }
+  return { ...loadConfig(text, { ...options, file: path }), text }
 }
 
-function readConfigFile(path: string): string | undefined {
+function readConfigFile(path: string): string {
   try {
     return readFileSync(path, 'utf8').replace(/^\uFEFF/, '')
-  } catch {
-    return undefined
+  } catch (cause) {
+    throw new PermanentError('FILE_MISSING', unreadableText(path, cause), { cause })
   }
 }
 

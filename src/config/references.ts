@@ -1,4 +1,5 @@
 import type { DiagnosticCode } from './codes.ts'
+import { whyUnreadable } from './unreadable.ts'
 
 /** Where `${env:NAME}` and `${file:/path}` get their values. */
 export interface ReferenceSources {
@@ -84,16 +85,8 @@ function resolveFile(path: string, { readFile }: ReferenceSources): Found {
     // a secret written by an editor or by echo ends in a line break that nobody means
     return readFile(path).replace(/\r?\n$/, '')
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
-    const reason = readFailures[code] ?? code
-    return { code: 'TRV1007', message: `file \`${path}\` cannot be read: ${reason}` }
+    return { code: 'TRV1007', message: `file \`${path}\` cannot be read: ${whyUnreadable(error)}` }
   }
-}
-
-const readFailures: Readonly<Record<string, string>> = {
-  ENOENT: 'there is no such file',
-  EACCES: 'permission denied',
-  EISDIR: 'it is a directory',
 }
 
 /** True when what ends at `offset` is part of the `user:password@` of a URL. */

@@ -104,12 +104,13 @@ export class Report {
       const message = `missing key \`${key}\` in ${describePlace(full, root)}`
       return this.add(code, message, { path: full, on: 'key' }, { help })
     }
+    const help = /^expected a list, found (text|a .*number)$/.test(expected) ? 'write it in brackets: ["…"]' : undefined
     const colon = code === 'TRV2004' ? '' : ':'
     this.add(
       code,
       `${describeValue(full, root)}${colon} ${expected}`,
       { path: full, on: problem.on },
-      { suggestion, allowed },
+      { suggestion, allowed, help },
     )
   }
 

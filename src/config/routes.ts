@@ -164,13 +164,18 @@ function asTargets({ report, root }: Scene, path: Path, to: unknown): readonly u
   return []
 }
 
-function checkNames({ report }: Scene, drafts: readonly RouteDraft[]): void {
-  const seen = new Set<unknown>()
+function checkNames({ report, document }: Scene, drafts: readonly RouteDraft[]): void {
+  const seen = new Map<string, Path>()
   for (const { raw, path } of drafts) {
     if (typeof raw.name !== 'string') continue
-    const place = { path: [...path, 'name'], on: 'value' } as const
-    if (seen.has(raw.name)) report.add('TRV2008', `a route named \`${raw.name}\` is there already`, place)
-    seen.add(raw.name)
+    const place = [...path, 'name']
+    const first = seen.get(raw.name)
+    if (first === undefined) seen.set(raw.name, place)
+    else {
+      const { line } = document.positionOf(document.spanOf(first, 'value').offset)
+      const message = `a route named \`${raw.name}\` is there already, in line ${line}`
+      report.add('TRV2008', message, { path: place, on: 'value' })
+    }
   }
 }
 

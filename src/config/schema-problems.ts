@@ -35,6 +35,8 @@ export function expectationOf(issue: z.core.$ZodRawIssue): string {
       return sizeRule(issue.origin as string, 'at most', issue.maximum as number, issue.inclusive !== false)
     case 'not_multiple_of':
       return `expected a multiple of ${issue.divisor}`
+    case 'unrecognized_keys':
+      return `no such field: ${(issue.keys as readonly string[]).join(', ')}`
     case 'invalid_union':
       return issue.options ? `expected ${list(issue.options as readonly unknown[])}` : 'is none of the possible forms'
     default:

@@ -64,13 +64,18 @@ export function keysOf(schema: Schema): string[] {
   return [...new Set(keys)]
 }
 
-/** True when any layer of the schema carries `secret: true`. */
-export function isSecret(schema: Schema): boolean {
-  if ((schema as z.ZodType).meta?.()?.secret === true) return true
+export const isSecret = (schema: Schema): boolean => isMarked(schema, 'secret')
+
+/** True for the name of a file that a connection will read. */
+export const isFile = (schema: Schema): boolean => isMarked(schema, 'file')
+
+/** True when any layer of the schema carries the mark in its `meta`. */
+function isMarked(schema: Schema, mark: string): boolean {
+  if ((schema as z.ZodType).meta?.()?.[mark] === true) return true
   const { def } = (schema as z.core.$ZodTypes)._zod
-  if ('innerType' in def) return isSecret(def.innerType as Schema)
-  if (def.type === 'pipe') return isSecret(def.in) || isSecret(def.out)
-  if (def.type === 'union') return def.options.some(isSecret)
+  if ('innerType' in def) return isMarked(def.innerType as Schema, mark)
+  if (def.type === 'pipe') return isMarked(def.in, mark) || isMarked(def.out, mark)
+  if (def.type === 'union') return def.options.some((option) => isMarked(option, mark))
   return false
 }
 

@@ -3,7 +3,7 @@
  * declared by the protocol it names, and added to them when a file is checked.
  */
 import { z } from 'zod'
-import { duration, size } from '../adapter/schema.ts'
+import { duration, legalPort, size } from '../adapter/schema.ts'
 import { formats } from '../envelope/envelope.ts'
 import { filterOperators } from './types.ts'
 
@@ -17,8 +17,9 @@ export function isName(text: string): boolean {
 }
 
 const listenPattern = /^((\[[0-9A-Fa-f:.]+\]|[^\s:[\]]+):\d{1,5}|off)$/
-export const listenRule = 'expected an address and a port such as 127.0.0.1:7070, or off'
-export const listenAddress = () => z.string({ error: listenRule }).regex(listenPattern, { error: listenRule })
+const listenRule = 'expected an address and a port such as 127.0.0.1:7070, or off'
+export const listenAddress = () =>
+  z.string({ error: listenRule }).regex(listenPattern, { error: listenRule }).superRefine(legalPort(0))
 
 const format = () =>
   z.enum(formats).optional().meta({ description: 'How messages travel here; see the page about formats.' })

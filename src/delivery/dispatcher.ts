@@ -164,7 +164,8 @@ export class Dispatcher {
 
   #gather(): Parcel[] {
     const parcels: Parcel[] = []
-    while (parcels.length < this.#sink.maxBatch) {
+    const { maxBatch } = this.#sink
+    while (parcels.length < maxBatch) {
       const parcel = this.#urgent.shift() ?? this.#ready.shift()
       if (parcel === undefined) break
       if (this.#mustWait(parcel)) continue

@@ -1,6 +1,7 @@
 import { Environment } from '@marcbachmann/cel-js'
 import { fieldNames, fieldTypes } from './fields.ts'
 import { nameHint, tokenHint } from './hints.ts'
+import { didYouMean } from './nearest.ts'
 import { RuleError } from './rule-error.ts'
 import { presenceMacro, rewriteWords } from './words.ts'
 
@@ -22,6 +23,7 @@ export interface Syntax {
 }
 
 const environment = makeEnvironment()
+const functionNames = new Set(environment.getDefinitions().functions.map(({ name }) => name))
 
 function makeEnvironment(): Environment {
   const made = new Environment({
@@ -100,7 +102,14 @@ function ruleErrorOf(error: unknown, { text, captures, place }: Written): RuleEr
   if (code === 'unknown_variable') {
     return new RuleError(`unknown name '${shown}'`, { ...at, hint: nameHint(shown, captures) })
   }
+  const call = /^found no matching overload for '((?:.*\.)?(\w+)\(.*\))'$/.exec(summary)
+  if (call !== null) return callError(call[1] ?? '', call[2] ?? '', at)
   return new RuleError(plainly(summary, code, shown), { ...at, hint: tokenHint(shown) })
+}
+
+function callError(call: string, name: string, at: { offset: number; length: number }): RuleError {
+  if (functionNames.has(name)) return new RuleError(`'${name}' does not take such values: ${call}`, at)
+  return new RuleError(`no such function: ${name}`, { ...at, hint: didYouMean(name, functionNames) })
 }
 
 /** The library's complaint in our words. */
@@ -109,7 +118,6 @@ function plainly(summary: string, code: string, shown: string): string {
   if (/^(Unexpected token|Expected)\b/.test(summary) && shown === '') return 'the expression ends too early'
   if (/^Unexpected (token|character)\b/.test(summary)) return `unexpected '${shown}'`
   return summary
-    .replace('found no matching overload for', 'no such function:')
     .replace('no such overload', 'no such operation')
     .replace(/^[A-Z](?=[a-z])/, (first) => first.toLowerCase())
 }

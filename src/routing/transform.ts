@@ -139,6 +139,8 @@ const settable = [
   'headers.retryCount',
 ]
 
+const settableText = `what can be: ${textFields.join(', ')}, key, payload, payload.…, headers.…`
+
 function writerFor(path: string): Write {
   const names = path.split('.')
   const bad = names.find((name) => name === '' || forbiddenNames.has(name))
@@ -147,7 +149,7 @@ function writerFor(path: string): Write {
   if (path === 'key') return (draft, value) => draft.set('key', value instanceof Uint8Array ? value : text(value))
   if (names[0] === 'headers' && names.length > 1) return headerWriter(path.slice('headers.'.length))
   if (names[0] === 'payload') return payloadWriter(names.slice(1))
-  throw pathError(path, `'${path}' cannot be set`, didYouMean(path, settable))
+  throw pathError(path, `'${path}' cannot be set`, didYouMean(path, settable) ?? settableText)
 }
 
 const pathError = (path: string, message: string, hint?: string) =>

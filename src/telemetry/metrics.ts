@@ -221,6 +221,14 @@ function describeRoutes(series: Series): void {
       ])
     }),
   )
+  series.gauge(
+    'trivium_target_blocked',
+    'Destinations of a target that take nothing for now while it is up, such as a missing topic; at most 20 are counted.',
+    ['route', 'endpoint'],
+    overRoutes(function* (route) {
+      yield* summed(route, (target) => [[{ route: route.name, endpoint: target.connection }, target.blocked.size]])
+    }),
+  )
   series.counter(
     'trivium_delivery_attempts_total',
     'Sends by outcome.',

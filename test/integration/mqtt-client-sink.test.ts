@@ -121,6 +121,19 @@ describe('the MQTT sink on a scripted broker', () => {
     expect(outcome).toMatchObject({ kind, error: { code: name } })
   })
 
+  it('is given little at first, full batches once it has confirmed quickly, and as much after a reconnection', async () => {
+    const { broker, sink } = await open()
+    broker.onPublish = (body, socket) => socket.write(puback(body, 0))
+    const sizes: number[] = []
+    for (let sends = 0; sends < 5; sends += 1) {
+      sizes.push(sink.maxBatch)
+      const batch = Array.from({ length: sink.maxBatch }, () => outbound('t', 'x'))
+      expect(new Set(codes(await sink.send(batch, never)))).toEqual(new Set(['delivered']))
+    }
+    await sink.open(never)
+    expect([...sizes, sink.maxBatch]).toEqual([16, 32, 64, 128, 250, 250])
+  })
+
   it('never has more unconfirmed than the broker takes', async () => {
     const { broker, sink } = await open([0, 0, 3, 33, 0, 4])
     const sent = sink.send(

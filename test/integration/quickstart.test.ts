@@ -39,7 +39,7 @@ test('the log tells in two lines what to try, and it works', async () => {
     isOver = true
   })
   const first = await trivium([command, connection, topic, body], options)
-  expect(first).toMatchObject({ code: 0, stderr: expect.stringContaining('1 message(s) confirmed by devices/') })
+  expect(first).toMatchObject({ code: 0, stderr: expect.stringContaining('1 message confirmed by devices/') })
   while (!isOver) await trivium([command, connection, topic, body], options)
   const seen = await alert
   expect(JSON.parse(seen[1] ?? '')).toEqual({ temperature: 31.5, device: '7', fahrenheit: 88.7 })

@@ -88,7 +88,7 @@ describe('the commands, one after the other', () => {
       process.stdout.write(`not run: ${command}: ${reason}\n`)
       const [, script = 'test'] = /^npm (?:run )?(\S+)/.exec(command) ?? []
       if (command.startsWith('npm ')) expect(JSON.parse(packageJson).scripts).toHaveProperty(script)
-      else expect(command).toMatch(/^docker (compose (up|logs)|build|run) /)
+      else expect(command).toMatch(/^docker (compose (up|exec|logs)|build|run) /)
       return
     }
     if (command === 'npm start') await stopAll()

@@ -1,12 +1,14 @@
 /** Settings of an mqtt connection that listens: the embedded broker. The shape is a part of the connection's schema. */
 import { z } from 'zod'
-import { duration, secret, size } from '../../../src/adapter/schema.ts'
+import { duration, portProblem, secret, size } from '../../../src/adapter/schema.ts'
 import type { Format } from '../../../src/envelope/envelope.ts'
 import { filterProblem } from './filter.ts'
 
 const listenUrl = () =>
   z.string().refine((text) => parseListenUrl(text) !== undefined, {
-    error: 'expected mqtt://, mqtts://, ws:// or wss:// with host and port, e.g. mqtt://127.0.0.1:1883',
+    error: ({ input }) =>
+      portProblem(input, 0) ??
+      'expected mqtt://, mqtts://, ws:// or wss:// with host and port, e.g. mqtt://127.0.0.1:1883',
   })
 
 const filter = () =>

@@ -33,6 +33,8 @@ export class Intake {
   readonly #matchers: readonly ((topic: string) => boolean)[]
   #waiting: Arrival[] = []
   #consumer: Consumer | undefined
+  /** Aborts when the consumer leaves. */
+  #attached = new AbortController()
   #isScheduled = false
   #isWaitingForRoom = false
 
@@ -51,13 +53,17 @@ export class Intake {
 
   /** From now on all goes to `consumer`; a former one gets no more. */
   attach(consumer: Consumer): void {
+    this.#attached.abort()
+    this.#attached = new AbortController()
     this.#consumer = consumer
     this.#isWaitingForRoom = false
     this.#schedule()
   }
 
   detach(consumer: Consumer): void {
-    if (this.#consumer === consumer) this.#consumer = undefined
+    if (this.#consumer !== consumer) return
+    this.#attached.abort()
+    this.#consumer = undefined
   }
 
   /** Ends the waiting: nothing of it was taken. */
@@ -96,7 +102,7 @@ export class Intake {
 
   #waitForRoom(consumer: Consumer): void {
     this.#isWaitingForRoom = true
-    void consumer.budget.whenRoom().then(() => {
+    void consumer.budget.whenRoom(this.#attached.signal).then(() => {
       if (this.#consumer !== consumer) return
       this.#isWaitingForRoom = false
       this.#flush()

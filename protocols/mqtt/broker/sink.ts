@@ -1,10 +1,19 @@
-import { type Context, delivered, type Outbound, type Outcome, type Sink } from '../../../src/adapter/contract.ts'
+import {
+  type Context,
+  delivered,
+  type Outbound,
+  type Outcome,
+  retryable,
+  type Sink,
+  unsendable,
+} from '../../../src/adapter/contract.ts'
 import { withDeadline } from '../../../src/adapter/deadline.ts'
 import { type GatewayError, messageOf, PermanentError, RetryableError } from '../../../src/errors.ts'
 import { encode } from '../codec.ts'
 import type { MqttTarget } from '../config.ts'
 import type { EmbeddedBroker } from './broker.ts'
 import { type EmbeddedConnection, limitsOf } from './config.ts'
+import type { PublishPacket } from './driver.ts'
 import { topicProblem } from './filter.ts'
 import { type House, houseOf, type Lease } from './house.ts'
 
@@ -53,23 +62,32 @@ class BrokerSink implements Sink<MqttTarget> {
   }
 
   async #publish(broker: EmbeddedBroker | undefined, outbound: Outbound<MqttTarget>): Promise<Outcome> {
+    if (broker === undefined) return retryable(new RetryableError('PEER_LOST', 'the embedded broker is not open'))
     try {
-      if (broker === undefined) throw new RetryableError('PEER_LOST', 'the embedded broker is not open')
-      await withDeadline(broker.publish(this.#packetOf(outbound)), sendWithinMs, 'publishing to the embedded broker')
-      return delivered
+      return await handOver(broker, this.#packetOf(outbound))
     } catch (error) {
-      if (error instanceof PermanentError) return { kind: 'rejected', error }
-      if (error instanceof RetryableError) return { kind: 'retryable', error }
-      const lost = new RetryableError('PEER_LOST', `the embedded broker failed: ${messageOf(error)}`, { cause: error })
-      return { kind: 'retryable', error: lost }
+      return unsendable(error)
     }
   }
 
-  #packetOf(outbound: Outbound<MqttTarget>) {
+  #packetOf(outbound: Outbound<MqttTarget>): PublishPacket {
     const { topic, qos, retain } = outbound.target
     const problem = topic.startsWith('$') ? 'topics with $ are closed' : topicProblem(topic, this.#maxTopicLevels)
     if (problem !== undefined) throw new PermanentError('DESTINATION_INVALID', `${topic}: ${problem}`)
     const { payload } = encode(outbound, 4)
-    return { cmd: 'publish', topic, payload, qos, retain, dup: false } as const
+    return { cmd: 'publish', topic, payload, qos, retain, dup: false }
+  }
+}
+
+/** Never rejects: what goes wrong from here on is the broker's fault, not the message's. */
+async function handOver(broker: EmbeddedBroker, packet: PublishPacket): Promise<Outcome> {
+  try {
+    await withDeadline(broker.publish(packet), sendWithinMs, 'publishing to the embedded broker')
+    return delivered
+  } catch (error) {
+    if (error instanceof RetryableError) return retryable(error)
+    return retryable(
+      new RetryableError('PEER_LOST', `the embedded broker failed: ${messageOf(error)}`, { cause: error }),
+    )
   }
 }

@@ -6,9 +6,9 @@ const wide = { maxCount: 1_000, maxBytes: 1_000_000 }
 test('a budget is full at its count', () => {
   const budget = new Budget({ ...wide, maxCount: 2 })
   budget.take(1)
-  expect([budget.isFull, budget.room]).toEqual([false, 1])
+  expect(budget.isFull).toBe(false)
   budget.take(1)
-  expect([budget.isFull, budget.room]).toEqual([true, 0])
+  expect(budget.isFull).toBe(true)
 })
 
 test('a budget is full at its bytes, which one message may exceed', () => {
@@ -16,7 +16,7 @@ test('a budget is full at its bytes, which one message may exceed', () => {
   budget.take(99)
   expect(budget.isFull).toBe(false)
   budget.take(5_000)
-  expect([budget.isFull, budget.room, budget.bytes]).toEqual([true, 0, 5_099])
+  expect([budget.isFull, budget.bytes]).toEqual([true, 5_099])
 })
 
 test('taking from a child takes from its parent, and giving gives back to both', () => {
@@ -33,10 +33,10 @@ test('a child is full when its parent is, whoever filled it', () => {
   const parent = new Budget({ ...wide, maxCount: 3 })
   const [one, other] = [new Budget({ ...wide, parent }), new Budget({ ...wide, parent })]
   one.take(1)
-  expect(other.room).toBe(2)
   one.take(1)
+  expect(other.isFull).toBe(false)
   one.take(1)
-  expect([other.isFull, other.room]).toEqual([true, 0])
+  expect(other.isFull).toBe(true)
 })
 
 test('whenRoom resolves at once while there is room', async () => {
@@ -80,6 +80,23 @@ test('a budget that is filled again before the waiting run lets them wait on', a
   budget.give(1)
   expect(await waiting.isDone()).toBe(true)
 })
+
+test.each(['its own', "its parent's"])(
+  'a wait for %s room ends with its signal, and the others wait on',
+  async (whose) => {
+    const parent = new Budget({ ...wide, maxCount: 1 })
+    const budget = whose === 'its own' ? parent : new Budget({ ...wide, parent })
+    parent.take(1)
+    const stop = new AbortController()
+    const [leaving, staying] = [watch(budget.whenRoom(stop.signal)), watch(budget.whenRoom())]
+    expect(await leaving.isDone()).toBe(false)
+    stop.abort()
+    expect([await leaving.isDone(), await staying.isDone()]).toEqual([true, false])
+    await expect(budget.whenRoom(stop.signal)).resolves.toBeUndefined()
+    parent.give(1)
+    expect(await staying.isDone()).toBe(true)
+  },
+)
 
 /** Whether a promise has settled, asked after everything that was ready has run. */
 function watch(promise: Promise<unknown>) {

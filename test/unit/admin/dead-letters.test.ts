@@ -38,7 +38,7 @@ beforeEach(async () => {
   const place = placeBy((name) => (name === 'orders' ? { ...orders, match: 'all' } : undefined))
   const bench = new Workbench({ deadLetters: store.deadLetters, place, log: recorded.log })
   const unused = () => ({}) as GatewayStatus
-  const options = { host: '127.0.0.1', port: 0, token }
+  const options = { host: '127.0.0.1', port: 0, token, identity: { id: 'test', dataDir: directory } }
   server = new AdminServer(options, unused, () => Promise.reject(new Error('no metrics here')), bench)
   base = `${await server.listen()}/api/v1/dead-letters`
 })

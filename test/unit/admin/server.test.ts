@@ -23,11 +23,12 @@ const status: GatewayStatus = {
 const registry = createMetrics(() => status)
 const metrics = async () => registry
 
+const local = { host: '127.0.0.1', port: 0, token: undefined, identity: { id: 'test', dataDir: '/srv/data' } }
 const servers: AdminServer[] = []
 afterEach(() => Promise.all(servers.splice(0).map((server) => server.close())))
 
 async function listening(token?: string): Promise<string> {
-  const server = new AdminServer({ host: '127.0.0.1', port: 0, token }, () => status, metrics)
+  const server = new AdminServer({ ...local, token }, () => status, metrics)
   servers.push(server)
   return server.listen()
 }
@@ -46,7 +47,7 @@ test('readyz names the connection that is away, and why', async () => {
   expect(await away.json()).toEqual({
     status: 'not ready',
     waitingFor: [{ connection: 'devices', role: 'source', reason: 'connect ECONNREFUSED' }],
-    ...{ away: [], stored: [] },
+    ...{ away: [], stored: [], blocked: [] },
   })
   link.state = 'up'
   expect((await fetch(`${url}/readyz`)).status).toBe(200)
@@ -60,17 +61,47 @@ test('readyz stays ready while a target is away whose messages wait in the store
   kept.waiting = 3
   const routes = [kept]
   const shown: GatewayStatus = { ...status, links: [link, sink], routes }
-  const server = new AdminServer({ host: '127.0.0.1', port: 0, token: undefined }, () => shown, metrics)
+  const server = new AdminServer(local, () => shown, metrics)
   servers.push(server)
   const url = await server.listen()
   const response = await fetch(`${url}/readyz`)
   expect(response.status).toBe(200)
   expect(await response.json()).toEqual({
-    ...{ status: 'ready', waitingFor: [], stored: [{ route: 'kept', messages: 3 }] },
+    ...{ status: 'ready', waitingFor: [], stored: [{ route: 'kept', messages: 3 }], blocked: [] },
     away: [{ connection: 'events', role: 'sink', reason: 'connect ECONNREFUSED' }],
   })
   routes[0] = route
   expect((await fetch(`${url}/readyz`)).status).toBe(503)
+})
+
+test('a destination that takes nothing for now is named by readyz, the routes and the metrics', async () => {
+  const target = new TargetStats('events', 'kafka')
+  const since = Date.UTC(2026, 10, 26)
+  for (const topic of ['a', 'b'])
+    target.blocked.set(`kafka://events/${topic}`, {
+      code: 'NOT_FOUND',
+      message: `topic ${topic} does not exist`,
+      since,
+    })
+  const shown: GatewayStatus = { ...status, links: [], routes: [new RouteStats('hot', [target], true)] }
+  const server = new AdminServer(
+    local,
+    () => shown,
+    async () => createMetrics(() => shown),
+  )
+  servers.push(server)
+  const url = await server.listen()
+  const ask = async (path: string) => (await fetch(url + path)).text()
+  expect(JSON.parse(await ask('/readyz'))).toMatchObject({
+    status: 'ready',
+    blocked: [{ route: 'hot', connection: 'events', code: 'NOT_FOUND' }],
+  })
+  const { routes } = JSON.parse(await ask('/api/v1/routes'))
+  expect(routes[0].targets[0].blocked[0]).toEqual({
+    ...{ address: 'kafka://events/a', code: 'NOT_FOUND', message: 'topic a does not exist' },
+    since: '2026-11-26T00:00:00.000Z',
+  })
+  expect(await ask('/metrics')).toContain('trivium_target_blocked{route="hot",endpoint="events"} 2')
 })
 
 test('metrics show counters, the sum over targets of one endpoint, and durations', async () => {
@@ -110,7 +141,10 @@ test('the pages under /api/v1 show counts', async () => {
   const url = await listening()
   const routes = (await (await fetch(`${url}/api/v1/routes`)).json()) as { routes: unknown[] }
   expect(routes.routes).toEqual([
-    expect.objectContaining({ name: 'hot', matched: 5, deadLetterReasons: { expired: 1 } }),
+    expect.objectContaining({
+      ...{ name: 'hot', matched: 5, deadLetterReasons: { expired: 1 } },
+      targets: [0, 1].map((target) => expect.objectContaining({ target, connection: 'events' })),
+    }),
   ])
   const connections = await (await fetch(`${url}/api/v1/connections`)).json()
   expect(connections).toMatchObject({ connections: [{ name: 'devices', role: 'source', state: 'up', received: 7 }] })
@@ -118,7 +152,7 @@ test('the pages under /api/v1 show counts', async () => {
 
 test('a token guards everything but the probes', async () => {
   const url = await listening('s3cret')
-  for (const page of ['/metrics', '/api/v1/routes', '/api/v1/connections', '/nonsense']) {
+  for (const page of ['/metrics', '/api/v1/gateway', '/api/v1/routes', '/api/v1/connections', '/nonsense']) {
     expect((await fetch(url + page)).status).toBe(401)
     expect((await fetch(url + page, { headers: { authorization: 'Bearer wrong' } })).status).toBe(401)
   }
@@ -138,9 +172,25 @@ test('a foreign name for the loopback address is refused', async () => {
 test('a port in use is named', async () => {
   const url = await listening()
   const port = Number(new URL(url).port)
-  const second = new AdminServer({ host: '127.0.0.1', port, token: undefined }, () => status, metrics)
+  const second = new AdminServer({ ...local, port }, () => status, metrics)
   await expect(second.listen()).rejects.toMatchObject({
     code: 'PORT_IN_USE',
-    message: expect.stringContaining(String(port)),
+    message: `the admin server cannot listen on 127.0.0.1:${port}: another process has this port; to change it: gateway.admin.listen or TRIVIUM_ADMIN_LISTEN`,
   })
+})
+
+test.each([
+  ['192.0.2.1', 'EADDRNOTAVAIL'],
+  ['no-such-host.invalid', 'no-such-host.invalid'],
+])('an address this machine has not is no port in use: %s', async (host, text) => {
+  const server = new AdminServer({ ...local, host }, () => status, metrics)
+  const code = expect.stringMatching(/^(CONFIG_INVALID|PEER_UNREACHABLE)$/) // without a network no name is known to be wrong
+  await expect(server.listen()).rejects.toMatchObject({ code, message: expect.stringContaining(text) })
+})
+
+test('which gateway it is, by its name and its data directory, is told to those who show the token', async () => {
+  const url = await listening('s3cret')
+  expect((await fetch(`${url}/api/v1/gateway`)).status).toBe(401)
+  const answer = await fetch(`${url}/api/v1/gateway`, { headers: { authorization: 'Bearer s3cret' } })
+  expect(await answer.json()).toEqual({ id: 'test', dataDir: '/srv/data', version: '0.0.0' })
 })

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync, realpathSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from '@jest/globals'
 import { connectAsync } from 'mqtt'
@@ -19,7 +20,7 @@ async function gatewayWith(letters: readonly DeadLetter[], env: Record<string, s
   const [broker, admin] = [await freePort(), await freePort()]
   const folder = folderWith({
     'trivium.yaml': `
-gateway: { dataDir: ./data, admin: { listen: "127.0.0.1:${admin}", token: "\${env:SITE_TOKEN}" } }
+gateway: { id: plant, dataDir: ./data, admin: { listen: "127.0.0.1:${admin}", token: "\${env:SITE_TOKEN}" } }
 connections: { devices: { protocol: mqtt, listen: "mqtt://127.0.0.1:${broker}" } }
 routes:
   - name: orders
@@ -69,11 +70,11 @@ test('looked at, mended and sent again while the gateway runs; every action has 
   expect((await command(['show', '2'])).stdout).toContain('two')
   expect(await command(['edit', '2', '--payload', 'mended'])).toMatchObject({ code: 0 })
   const { code, stdout, stderr } = await command(['requeue', '--reason', 'max-attempts'])
-  expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: 'requeued 2\n', stderr: '' })
+  expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: 'requeued 2 of gateway plant\n', stderr: '' })
   await eventually(() => got.length === 2, { withinMs: 30_000, what: 'both messages' })
   expect(got).toEqual(['accepted/berlin one', 'accepted/berlin mended'])
   expect((await command(['export'])).stdout).toContain('"payloadText":"three"')
-  expect(await command(['discard', '--all'])).toMatchObject({ code: 0, stdout: 'discarded 1\n' })
+  expect(await command(['discard', '--all'])).toMatchObject({ code: 0, stdout: 'discarded 1 of gateway plant\n' })
   expect(await command(['list'])).toMatchObject({ code: 1 })
   const audits = gateway.stderr.split('\n').filter((line) => line.includes('"audit"'))
   expect(audits.map((line) => JSON.parse(line)).map(({ audit, origin, ids }) => [audit, origin, ids])).toEqual([
@@ -87,13 +88,51 @@ test('looked at, mended and sent again while the gateway runs; every action has 
 test('what is wrong is told as without a gateway, and without the token nothing is', async () => {
   const { command, url } = await gatewayWith([withPayload('one', { requeues: 3 })])
   const skipped = await command(['requeue', '--all'])
-  expect(skipped).toMatchObject({ code: 1, stdout: 'requeued 0, left 1\n' })
+  expect(skipped).toMatchObject({ code: 1, stdout: 'requeued 0 of gateway plant, left 1\n' })
   expect(await command(['show', '7'])).toMatchObject({ code: 1 })
   const badWhere = await command(['list', '--where', 'payload.x ='])
-  expect(badWhere).toMatchObject({ code: 64, stderr: expect.stringContaining('where: ') })
+  expect(badWhere).toMatchObject({ code: 64, stderr: expect.stringContaining("--where 'payload.x =': ") })
   const foreign = await command(['list', '--url', url])
   expect(foreign).toMatchObject({ code: 69, stdout: '', stderr: expect.stringContaining('TRIVIUM_ADMIN_TOKEN') })
   expect(await command(['list', '--url', url], { env: { TRIVIUM_ADMIN_TOKEN: token } })).toMatchObject({ code: 0 })
+})
+
+test('a gateway of another configuration at the same address is left alone, unless it is named with --url', async () => {
+  const { command, url, path } = await gatewayWith([withPayload('one'), withPayload('two')])
+  const yaml = readFileSync(join(path, 'trivium.yaml'), 'utf8')
+  writeFileSync(join(path, 'renamed.yaml'), yaml.replace('id: plant', 'id: other'))
+  writeFileSync(join(path, 'moved.yaml'), yaml.replace('./data', './elsewhere'))
+  for (const file of ['renamed.yaml', 'moved.yaml']) {
+    for (const args of [['discard', '--all'], ['discard', '--all', '--dry-run'], ['list'], ['show', '1']]) {
+      const { code, stdout, stderr } = await command([...args, '-c', file])
+      expect({ code, stdout }).toEqual({ code: 69, stdout: '' })
+      expect(stderr).toContain(
+        `at ${url} is gateway plant with data in ${realpathSync(path)}/data, but ${file} is about `,
+      )
+      expect(stderr).toContain(`--url ${url}`)
+    }
+    const health = await trivium(['health', '-c', file], { cwd: path, env: { SITE_TOKEN: token } })
+    expect(health).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('is gateway plant') })
+  }
+  const other = await trivium(['health'], { cwd: path, env: { SITE_TOKEN: 'another' } })
+  expect(other).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('refuses the token of gateway.admin.token of'),
+  })
+  expect(await trivium(['health'], { cwd: path, env: { SITE_TOKEN: token } })).toMatchObject({
+    code: 0,
+    stdout: 'ready\n',
+  })
+  expect(await command(['list'])).toMatchObject({ code: 0, stderr: '2 of 2 dead letters of gateway plant\n' })
+  const named = ['discard', '--all', '-c', 'moved.yaml', '--url', url]
+  const env = { TRIVIUM_ADMIN_TOKEN: token }
+  expect(await command(named, { env })).toMatchObject({ code: 0, stdout: 'discarded 2 of gateway plant\n' })
+})
+
+test('a misspelt route is told as without a gateway', async () => {
+  const { command } = await gatewayWith([withPayload('one')])
+  const { code, stderr } = await command(['requeue', '--route', 'order'])
+  expect({ code, stderr }).toEqual({ code: 1, stderr: "gateway plant has no route order; did you mean 'orders'?\n" })
 })
 
 test('a command that is killed in the middle is simply given again: each message once', async () => {
@@ -127,5 +166,5 @@ test('a gateway that dies before it can tell what it did: the rest is sent by th
   expect(broken.stderr).toContain('requeued 500 before that; the same command goes on from there')
   expect((await gateway.ended).signal).toBe('SIGKILL')
   const rest = await command(['requeue', '--all', '--delay', '1h'])
-  expect(rest).toMatchObject({ code: 0, stdout: 'requeued 200\n' })
+  expect(rest).toMatchObject({ code: 0, stdout: 'requeued 200 of gateway plant\n' })
 })

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from '@jest/globals'
 import { freePort } from '../../support/ports.ts'
@@ -39,6 +40,7 @@ describe('64: what was typed is wrong', () => {
     [['validat'], 'Did you mean validate?'],
     [['run', '--nonsense'], "unknown option '--nonsense'"],
     [['run', '--log-level', 'loud'], 'Allowed choices are error, warn, info, debug'],
+    [['start'], '(commands: run, validate, publish, dead-letters, health, schema, version; see trivium help)'],
     [['publish', 'devices'], "missing required argument 'destination'"],
     [['version', 'extra'], 'too many arguments'],
     [['health', '--url', 'nonsense'], '--url nonsense: expected http://host:port'],
@@ -58,6 +60,16 @@ describe('66: no such file', () => {
       expect(stderr).toContain('no such file: /no/such.yaml')
     },
   )
+
+  test.each([['run'], ['validate'], ['health', '-c']])('trivium %s: a directory is no file', async (...args) => {
+    const { code, stderr } = await trivium([...args, tmpdir()])
+    expect(code).toBe(66)
+    expect(stderr).toContain(`${tmpdir()} cannot be read: it is a directory`)
+  })
+
+  test('a configuration alone means run', async () => {
+    expect(await trivium(['none.yaml'])).toMatchObject({ code: 66, stderr: expect.stringContaining('none.yaml') })
+  })
 
   test('of the variable too, and trivium.yaml is what is looked for without any', async () => {
     const path = folderOf({})
@@ -92,6 +104,24 @@ routes:
     },
   )
 
+  test.each([
+    [
+      'a port of the admin server that cannot be',
+      'gateway: { admin: { listen: "127.0.0.1:99999" } }',
+      'port 99999 is not 0-65535',
+    ],
+    ['a certificate that is not there', '', '`ca` in `tls` of connection `far` (amqp): file `none.pem` cannot be read'],
+  ])('run and validate alike: %s', async (_name, gateway, message) => {
+    const far = 'far: { protocol: amqp, url: "amqps://localhost:5671", tls: { ca: none.pem } }'
+    const yaml = `${gateway}\nconnections: { ${gateway === '' ? far : 'far: { protocol: memory }'} }\nroutes: []\n`
+    const cwd = folderOf({ 'trivium.yaml': yaml })
+    for (const command of ['run', 'validate']) {
+      const { code, stdout, stderr } = await trivium([command], { cwd })
+      expect(code).toBe(78)
+      expect(stdout + stderr).toContain(message)
+    }
+  })
+
   test('several files: the gravest code, and all are checked; as JSON one line each', async () => {
     const path = folderOf({ 'good.yaml': listening(1883), 'broken.yaml': broken })
     const { code, stdout } = await trivium(['validate', '--json', 'broken.yaml', 'good.yaml'], { cwd: path })
@@ -113,6 +143,8 @@ routes:
     ])
     expect([allowed.code, denied.code]).toEqual([0, 1])
     expect(denied.stdout).toContain('TRV4003')
+    const asked = await trivium(['dead-letters', 'list', '-c', 'doubtful.yaml'], { cwd: path, env: quiet })
+    expect(asked.stderr).toMatch(/^trivium: there is no store in .*\n$/)
   })
 })
 
@@ -131,7 +163,8 @@ describe('69: something is not available', () => {
     const path = folderOf({ 'trivium.yaml': listening(await freePort()) })
     const { code, stderr } = await trivium(['run'], { cwd: path, env: { TRIVIUM_ADMIN_LISTEN: `127.0.0.1:${port}` } })
     expect(code).toBe(69)
-    expect(stderr).toContain(`the admin server cannot listen on 127.0.0.1:${port}`)
+    expect(stderr).toContain(`the admin server cannot listen on 127.0.0.1:${port}: another process has this port`)
+    expect(stderr).not.toContain('starts 1 route')
   })
 
   test.each([
@@ -145,6 +178,14 @@ describe('69: something is not available', () => {
     expect(code).toBe(69)
     expect(stderr).toContain(`127.0.0.1:${port}`)
     expect(stderr).not.toMatch(/^\s+at /m)
+    expect(stderr).not.toContain('is the gateway running?')
+  })
+
+  test('publish to the embedded broker, and no gateway runs', async () => {
+    const path = folderOf({ 'trivium.yaml': listening(await freePort()) })
+    const { code, stderr } = await trivium(['publish', 'devices', 'somewhere', 'x'], { cwd: path })
+    expect(code).toBe(69)
+    expect(stderr).toMatch(/ECONNREFUSED.*; is the gateway running\? it is the broker here\n$/)
   })
 })
 
@@ -157,5 +198,6 @@ describe('0: a signal', () => {
     const { code, stderr } = await gateway.stop(signal)
     expect(code).toBe(0)
     expect(stderr).toContain(`${signal}: stopping`)
+    expect(stderr).toContain('stopped; waiting in the store: nothing')
   })
 })

@@ -1,6 +1,8 @@
 import { once } from 'node:events'
+import { realpathSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { expect, test } from '@jest/globals'
 import { freePort } from '../../support/ports.ts'
 import { registerCleanups } from './cleanups.ts'
@@ -27,9 +29,22 @@ async function adminServer(answer: (request: IncomingMessage, response: ServerRe
 test('0 when it is ready; --live asks whether it is alive', async () => {
   const { port, asked } = await adminServer((_request, response) => response.end('{}'))
   const url = `http://127.0.0.1:${port}`
-  expect(await trivium(['health', '--url', url])).toMatchObject({ code: 0, stdout: '', stderr: '' })
-  expect(await trivium(['health', '--live', '--url', url])).toMatchObject({ code: 0 })
+  expect(await trivium(['health', '--url', url])).toMatchObject({ code: 0, stdout: 'ready\n', stderr: '' })
+  expect(await trivium(['health', '--live', '--url', url])).toMatchObject({ code: 0, stdout: 'alive\n' })
   expect(asked).toEqual(['/readyz', '/livez'])
+})
+
+test('ready, it tells what is away, what is blocked and how much waits', async () => {
+  const away = [{ connection: 'events', role: 'sink', reason: 'connect ECONNREFUSED' }]
+  const stored = [
+    { route: 'a', messages: 499 },
+    { route: 'b', messages: 1 },
+  ]
+  const blocked = [{ route: 'a', connection: 'orders', code: 'NOT_FOUND' }]
+  const { port } = await adminServer((_request, response) => response.end(JSON.stringify({ away, stored, blocked })))
+  const { code, stdout } = await trivium(['health', '--url', `http://127.0.0.1:${port}`])
+  const told = 'ready; away: events; blocked: orders (NOT_FOUND); 500 messages in the store\n'
+  expect({ code, stdout }).toEqual({ code: 0, stdout: told })
 })
 
 test('1 when it is not ready, with what it waits for', async () => {
@@ -49,7 +64,8 @@ test('1 when nobody listens, and 1 when nobody answers in time', async () => {
 })
 
 test('without --url it asks where the environment says, else where the configuration does', async () => {
-  const { port, asked } = await adminServer((_request, response) => response.end('{}'))
+  const identity: Record<string, string> = { id: 'trivium' }
+  const { port, asked } = await adminServer((_request, response) => response.end(JSON.stringify(identity)))
   const env = { TRIVIUM_ADMIN_LISTEN: `0.0.0.0:${port}` }
   expect(await trivium(['health'], { env })).toMatchObject({ code: 0 })
   const folder = folderWith({
@@ -57,8 +73,9 @@ test('without --url it asks where the environment says, else where the configura
     'off.yaml': 'gateway: { admin: false }\nconnections: {}\nroutes: []\n',
   })
   afterwards(folder.remove)
+  identity.dataDir = join(realpathSync(folder.path), 'data')
   expect(await trivium(['health', '-c', 'on.yaml'], { cwd: folder.path })).toMatchObject({ code: 0 })
-  expect(asked).toEqual(['/readyz', '/readyz'])
+  expect(asked).toEqual(['/readyz', '/readyz', '/api/v1/gateway?'])
   const off = await trivium(['health', '-c', 'off.yaml'], { cwd: folder.path })
   expect(off).toMatchObject({ code: 64, stderr: expect.stringContaining('the admin server is off') })
 })

@@ -106,6 +106,8 @@ describe('loading', () => {
 
     expect(config).toBeUndefined()
     expect(diagnostics).toMatchObject([{ code: 'TRV2005', file: 'environment', line: 0 }])
+    const port = load(minimal, { env: { TRIVIUM_ADMIN_LISTEN: '127.0.0.1:99999' } })
+    expect(port.diagnostics).toMatchObject([{ message: 'TRIVIUM_ADMIN_LISTEN: port 99999 is not 0-65535' }])
   })
 
   test('follows aliases', () => {
@@ -118,12 +120,13 @@ describe('loading', () => {
     expect(codes(`x0: &x0 [a]\n${lines.join('\n')}\n`)).toContain('TRV1009')
   })
 
-  test('reads a file, and says nothing of one that is not there', () => {
+  test('reads a file, and says why it cannot', () => {
     const readFile = () => 's3cret'
     const file = (name: string) => loadConfigFile(join(import.meta.dirname, name), { env: {}, readFile, protocols })
 
     expect(file('design-example.yaml')).toMatchObject({ config: {}, text: expect.stringContaining('hot-telemetry') })
-    expect(file('nowhere.yaml')).toBeUndefined()
+    expect(() => file('nowhere.yaml')).toThrow(/^no such file: .*nowhere\.yaml$/)
+    expect(() => file('golden')).toThrow(/golden cannot be read: it is a directory$/)
   })
 })
 

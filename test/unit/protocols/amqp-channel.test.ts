@@ -202,6 +202,21 @@ describe('Publisher', () => {
     expect(await flight.outcomes).toHaveLength(1)
   })
 
+  test('several may wait for different things at once', async () => {
+    const { channel, sender, publish } = publisher(1)
+    publish(0, 9 * 1024 * 1024)
+    const ended: string[] = []
+    void sender.whenWritable().then(() => ended.push('writable'))
+    void sender.whenIdle().then(() => ended.push('idle'))
+    void sender.whenWritable().then(() => ended.push('writable too'))
+    channel.emit('ack', confirm(2))
+    await turn()
+    expect(ended).toEqual(['writable', 'writable too'])
+    channel.emit('ack', confirm(1))
+    await turn()
+    expect(ended).toEqual(['writable', 'writable too', 'idle'])
+  })
+
   test('a wait ends with the channel', async () => {
     const { channel, sender } = publisher(1)
     const waiting = sender.whenIdle()

@@ -1,6 +1,6 @@
 import { describe, expect, it, jest } from '@jest/globals'
 import { clientSettings, type MqttConnection } from '../../../protocols/mqtt/config.ts'
-import { outcomeOf } from '../../../protocols/mqtt/errors.ts'
+import { outcomeOfReason } from '../../../protocols/mqtt/errors.ts'
 import { mqtt } from '../../../protocols/mqtt/index.ts'
 import { Liveness } from '../../../protocols/mqtt/liveness.ts'
 
@@ -90,13 +90,16 @@ it('from and to have QoS 1 and no retain by default', () => {
 })
 
 it('success codes are delivered, others retryable or rejected', () => {
-  expect(outcomeOf(0, 't').kind).toBe('delivered')
-  expect(outcomeOf(0x10, 't').kind).toBe('delivered')
-  expect(outcomeOf(0x97, 't')).toMatchObject({
+  expect(outcomeOfReason(0, 't').kind).toBe('delivered')
+  expect(outcomeOfReason(0x10, 't').kind).toBe('delivered')
+  expect(outcomeOfReason(0x97, 't')).toMatchObject({
     kind: 'retryable',
     error: { code: 'TARGET_BUSY', countsAsAttempt: true },
   })
-  expect(outcomeOf(0x99, 'some/topic')).toMatchObject({ kind: 'rejected', error: { message: /0x99.*some\/topic/ } })
+  expect(outcomeOfReason(0x99, 'some/topic')).toMatchObject({
+    kind: 'rejected',
+    error: { message: /0x99.*some\/topic/ },
+  })
 })
 
 describe('liveness', () => {

@@ -1,0 +1,23 @@
+import { type Identity, identityOf, isSameGateway } from '../admin/identity.ts'
+import type { GatewayConfig } from '../config/types.ts'
+
+/** Where the gateway of this configuration can be asked; undefined: its admin server is off. */
+export function adminAddressOf({ gateway: { admin } }: GatewayConfig): string | undefined {
+  return admin && `http://${reachable(`${admin.host.includes(':') ? `[${admin.host}]` : admin.host}:${admin.port}`)}`
+}
+
+/** An address to ask in place of one that means every address of this machine. */
+export const reachable = (listen: string): string =>
+  listen.replace(/^0\.0\.0\.0:/, '127.0.0.1:').replace(/^\[::\]:/, '[::1]:')
+
+/** Whose token it is that a gateway of this configuration is shown. */
+export const tokenSource = (file: string): string =>
+  process.env.TRIVIUM_ADMIN_TOKEN ? 'TRIVIUM_ADMIN_TOKEN' : `gateway.admin.token of ${file}`
+
+/** What to tell where another gateway than that of the configuration listens at its address; undefined: it is the right one. */
+export function strangerText(found: Identity, url: string, config: GatewayConfig, file: string): string | undefined {
+  const meant = identityOf(config.gateway)
+  if (isSameGateway(found, meant)) return undefined
+  const [there, wanted] = [found, meant].map(({ id, dataDir }) => `gateway ${id} with data in ${dataDir}`)
+  return `at ${url} is ${there}, but ${file} is about ${wanted}; to ask the one that is there: --url ${url}`
+}

@@ -1,0 +1,18 @@
+/** Why a file cannot be read, in words: of what reading it threw. */
+export function whyUnreadable(error: unknown): string {
+  const { code = 'unknown error' } = Object(error) as NodeJS.ErrnoException
+  return reasons[code] ?? code
+}
+
+/** The same as a sentence about the file that was named. */
+export function unreadableText(path: string, error: unknown): string {
+  const why = whyUnreadable(error)
+  return why === reasons.ENOENT ? `no such file: ${path}` : `${path} cannot be read: ${why}`
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  ENOTDIR: 'a part of its path is no directory',
+  EACCES: 'permission denied',
+  EISDIR: 'it is a directory',
+}

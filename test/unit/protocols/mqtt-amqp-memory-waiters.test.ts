@@ -1,0 +1,93 @@
+/** Connections that come and go while the process's budget is full: none of them may stay behind, waiting for room. */
+import { EventEmitter } from 'node:events'
+import { setImmediate as turn } from 'node:timers/promises'
+import { expect, test } from '@jest/globals'
+import type { AmqpConnection } from '../../../protocols/amqp/connection.ts'
+import { Consumption } from '../../../protocols/amqp/consumption.ts'
+import { memory, memoryBus } from '../../../protocols/memory/index.ts'
+import { type Arrival, type Consumer, Intake as DeviceIntake } from '../../../protocols/mqtt/broker/intake.ts'
+import type { Link } from '../../../protocols/mqtt/connection.ts'
+import { createSession, Intake } from '../../../protocols/mqtt/intake.ts'
+import { Budget } from '../../../src/adapter/budget.ts'
+import { RetryableError } from '../../../src/errors.ts'
+import { testContext } from '../../support/context.ts'
+import { WatchedBudget } from '../adapter/watched-budget.ts'
+
+const never = new AbortController().signal
+const gone = new RetryableError('PEER_LOST', 'gone')
+const childOf = (parent: Budget) => new Budget({ maxCount: 10, maxBytes: 1_000_000, parent })
+
+/** One connection of each source with a message to read, lost again. */
+const connections = {
+  mqtt(budget: Budget) {
+    const session = createSession(testContext('plant', { budget }), 10)
+    return async () => {
+      const intake = new Intake(session, testContext('plant', { budget }))
+      const link = { version: 5, sessionPresent: true, write() {}, pause() {}, resume() {} }
+      intake.start(link as unknown as Link)
+      intake.consume(() => {}, never).catch(() => {})
+      intake.take({ cmd: 'publish', topic: 't', payload: 'x', qos: 1, messageId: 1, dup: false, retain: false })
+      await turn()
+      intake.stop(gone)
+    }
+  },
+
+  'the embedded MQTT broker'(budget: Budget) {
+    const intake = new DeviceIntake(['#'])
+    intake.offer({ isAbandoned: () => false } as unknown as Arrival)
+    return async () => {
+      const consumer = { budget: childOf(budget) } as unknown as Consumer
+      intake.attach(consumer)
+      await turn()
+      await turn()
+      intake.detach(consumer)
+    }
+  },
+
+  amqp(budget: Budget) {
+    const own = childOf(budget)
+    return async () => {
+      const channel = Object.assign(new EventEmitter(), { close: async () => {} })
+      const connection = { lost: new Promise(() => {}), openChannel: async () => channel }
+      const consumption = new Consumption({
+        connection: connection as unknown as AmqpConnection,
+        context: testContext('orders', { budget }),
+        queue: 'q',
+        maxInFlight: 10,
+        budget: own,
+        onSettled() {},
+        deliver() {},
+        signal: never,
+      })
+      const run = consumption.run().catch(() => {})
+      await turn()
+      await consumption.close()
+      await run
+    }
+  },
+
+  memory(budget: Budget) {
+    const settings = memory.connection.parse({ bus: 'waiters' })
+    const source = memory.source!.create(
+      settings,
+      [memory.source!.schema.parse({ topic: '#' })],
+      testContext('b', { budget }),
+    )
+    void memoryBus('waiters').publish('t', { payload: Buffer.from('x') })
+    return async () => {
+      await source.open(never)
+      source.consume(() => {}, never).catch(() => {})
+      await turn()
+      await source.close()
+    }
+  },
+}
+
+test.each(Object.entries(connections))('%s: no lost connection waits for room', async (_name, connectionOf) => {
+  const budget = new WatchedBudget()
+  budget.take(1)
+  const comeAndGo = connectionOf(budget)
+  for (let i = 0; i < 50; i += 1) await comeAndGo()
+  await turn()
+  expect({ waiting: budget.waiting, most: budget.most }).toEqual({ waiting: 0, most: 1 })
+})
