@@ -6,11 +6,22 @@ export class Flight {
   readonly #outcomes: (Outcome | undefined)[]
   readonly #done = Promise.withResolvers<readonly Outcome[]>()
   #open: number
+  #isCutShort = false
 
   constructor(size: number) {
     this.#outcomes = new Array(size).fill(undefined)
     this.#open = size
     if (size === 0) this.#done.resolve([])
+  }
+
+  /** How many of its messages have their outcome. */
+  get answered(): number {
+    return this.#outcomes.length - this.#open
+  }
+
+  /** True when not all of its outcomes are answers of the broker. */
+  get isCutShort(): boolean {
+    return this.#isCutShort
   }
 
   get isDone(): boolean {
@@ -32,6 +43,7 @@ export class Flight {
   /** The same end for all that have none yet. */
   fail(error: RetryableError): void {
     if (this.isDone) return
+    this.#isCutShort = true
     const outcome = retryable(error)
     for (let index = 0; index < this.#outcomes.length; index += 1) this.settle(index, outcome)
   }

@@ -19,6 +19,8 @@ export interface Publication extends Publish {
 }
 
 interface PublisherEvents {
+  /** The broker has confirmed or refused something. */
+  heard(): void
   /** The channel has ended: the reason, if the broker gave one, and all that was unconfirmed. */
   closed(cause: unknown, unconfirmed: readonly Publication[]): void
   /** No queue takes the message. */
@@ -140,6 +142,7 @@ export class Publisher {
   }
 
   #confirm(tag: number, isMultiple: boolean, outcome: Outcome): void {
+    this.#events.heard()
     if (!isMultiple) this.#settle(tag, outcome)
     else {
       for (const each of this.#unconfirmed.keys()) {

@@ -8,6 +8,7 @@ import {
   type Sink,
   unsendable,
 } from '../../src/adapter/contract.ts'
+import { Pace } from '../../src/adapter/pace.ts'
 import { type GatewayError, PermanentError, RetryableError } from '../../src/errors.ts'
 import { encode } from './codec.ts'
 import type { AmqpConnectionConfig, AmqpTarget } from './config.ts'
@@ -17,14 +18,13 @@ import { isMissing, lost, refusalOf, sizeLimitOf, toGatewayError } from './error
 import { Flight } from './flight.ts'
 import { type Publication, Publisher } from './publisher.ts'
 
-/** Longest time from `send` to its last outcome, in milliseconds. */
-const sendDeadlineMs = 30_000
+const mostInBatch = 500
 
 /** Publishes over a connection and a confirm channel of its own; one `send` is written after the other. */
 export class AmqpSink implements Sink<AmqpTarget> {
   readonly keepsOrder = true
   readonly maxConcurrentSends = 2
-  readonly maxBatch = 500
+  readonly #pace = new Pace(mostInBatch) // for as long as the sink lives: it is the broker's, whatever its connection
   readonly #settings: AmqpConnectionConfig
   readonly #context: Context
   readonly #destinations = new Destinations()
@@ -44,6 +44,10 @@ export class AmqpSink implements Sink<AmqpTarget> {
     this.#maxBytes = settings.maxMessageSize
   }
 
+  get maxBatch(): number {
+    return this.#pace.batch
+  }
+
   async open(signal: AbortSignal): Promise<void> {
     await this.close()
     const connection = await AmqpConnection.open(this.#settings, this.#context, 'sink', signal)
@@ -60,12 +64,21 @@ export class AmqpSink implements Sink<AmqpTarget> {
     const flight = new Flight(batch.length)
     if (connection === undefined || !connection.isOpen || signal.aborted) flight.fail(lost('not connected'))
     else this.#writing = this.#writing.then(() => this.#write(flight, batch, connection))
-    const timer = setTimeout(() => this.#expire(flight, connection), sendDeadlineMs)
+    const departedAt = performance.now()
+    let timer: NodeJS.Timeout | undefined
+    const watch = () => {
+      const leftMs = this.#pace.leftMs(departedAt)
+      if (leftMs > 0) timer = setTimeout(watch, leftMs)
+      else this.#expire(flight, connection, Math.round(performance.now() - departedAt))
+    }
+    watch()
     const onAbort = () => flight.fail(lost('the send was given up'))
     signal.addEventListener('abort', onAbort, { once: true })
     this.#flights.add(flight)
     try {
-      return await flight.outcomes
+      const outcomes = await flight.outcomes
+      if (!flight.isCutShort) this.#pace.ended(batch.length, performance.now() - departedAt)
+      return outcomes
     } finally {
       this.#flights.delete(flight)
       signal.removeEventListener('abort', onAbort)
@@ -108,6 +121,7 @@ export class AmqpSink implements Sink<AmqpTarget> {
     if (this.#publisher?.isOpen) return this.#publisher
     const channel = await connection.openConfirmChannel()
     const publisher = new Publisher(channel, {
+      heard: () => this.#pace.heard(),
       closed: (cause, unconfirmed) => this.#channelClosed(cause, unconfirmed),
       returned: (publication, replyText) => this.#returned(publication, replyText),
     })
@@ -189,10 +203,11 @@ export class AmqpSink implements Sink<AmqpTarget> {
   }
 
   /** Without an answer in time: the outcome is unknown, and the channel's bookkeeping too. */
-  #expire(flight: Flight, connection: AmqpConnection | undefined): void {
+  #expire(flight: Flight, connection: AmqpConnection | undefined, ms: number): void {
     const isBlocked = connection?.isBlocked ?? false
-    const why = isBlocked ? 'the broker has blocked publishers' : `no confirm within ${sendDeadlineMs} ms`
+    const why = isBlocked ? 'the broker has blocked publishers' : `the broker did not confirm within ${ms} ms`
     const error = new RetryableError('PEER_TIMEOUT', why)
+    if (!isBlocked) this.#pace.ended(flight.answered, ms)
     flight.fail(error)
     if (connection === undefined || connection !== this.#connection) return
     // A blocked broker reads what is in the socket when it wakes: only one message is to be sent again by then.

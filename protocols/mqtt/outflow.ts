@@ -6,19 +6,14 @@
  */
 import type { Packet } from 'mqtt'
 import { delivered, type Outbound, type Outcome, retryable, unsendable } from '../../src/adapter/contract.ts'
+import type { Pace } from '../../src/adapter/pace.ts'
 import { PermanentError, RetryableError } from '../../src/errors.ts'
 import { encode } from './codec.ts'
 import type { MqttTarget } from './config.ts'
 import type { Link, PeerLimits } from './connection.ts'
 import { outcomeOfReason } from './errors.ts'
-import type { Pace } from './pace.ts'
 import { topicProblem } from './topic.ts'
 import { AckWriter, ackHeader, PublishWriter } from './wire.ts'
-
-/** A broker that confirms nothing at all in this time is given up. */
-const stallMs = 30_000
-/** The longest a send takes while the broker goes on confirming: a little less than the gateway's own deadline. */
-const sendMs = 55_000
 
 /** One `send` under way. */
 interface Flight {
@@ -52,7 +47,6 @@ export class Outflow {
   #isPumpDue = false
   #over: RetryableError | undefined
   #lastTopic = ''
-  #heardAt = 0
 
   constructor(pace: Pace) {
     this.#pace = pace
@@ -112,11 +106,9 @@ export class Outflow {
     else this.#pumpSoon()
   }
 
-  /** While the broker confirms, of this send or of those before it, there is time until `sendMs`. */
+  /** While the broker confirms anything, of this send or of those before it, there is more time. */
   #watch(flight: Flight): void {
-    const { departedAt } = flight
-    const dueAt = Math.min(departedAt + sendMs, Math.max(departedAt, this.#heardAt) + stallMs)
-    const leftMs = dueAt - performance.now()
+    const leftMs = this.#pace.leftMs(flight.departedAt)
     if (leftMs > 0) flight.timer = setTimeout(() => this.#watch(flight), leftMs)
     else this.#expire(flight)
   }
@@ -152,7 +144,7 @@ export class Outflow {
     const slot = this.#unconfirmed.get(packetId)
     if (slot === undefined) return
     this.#unconfirmed.delete(packetId)
-    this.#heardAt = performance.now()
+    this.#pace.heard()
     const { flight, index } = slot
     this.#settle(flight, index, reasonCode < 128 ? delivered : outcomeOfReason(reasonCode, topicOf(slot)))
     if (this.#queue.length > 0) this.#pumpSoon()
@@ -164,7 +156,7 @@ export class Outflow {
       this.#confirm(packetId, reasonCode)
       return
     }
-    this.#heardAt = performance.now()
+    this.#pace.heard()
     this.#acks.add(ackHeader.pubrel, packetId)
     this.#pumpSoon()
   }
@@ -254,7 +246,7 @@ export class Outflow {
 
   #handedOver(sent: readonly Slot[], error: Error | null | undefined): void {
     if (error) return // the connection is lost and tells its own reason
-    this.#heardAt = performance.now()
+    this.#pace.heard()
     for (const { flight, index } of sent) this.#settle(flight, index, delivered)
   }
 }

@@ -1,15 +1,17 @@
 /** Publishes to an external broker: a client of its own with a clean session, and a window of its own. */
 import { type Context, type Outbound, type Outcome, retryable, type Sink } from '../../src/adapter/contract.ts'
+import { Pace } from '../../src/adapter/pace.ts'
 import { type GatewayError, RetryableError } from '../../src/errors.ts'
 import type { ClientSettings, MqttTarget } from './config.ts'
 import { type Link, openLink } from './connection.ts'
 import { Outflow } from './outflow.ts'
-import { Pace } from './pace.ts'
+
+const mostInBatch = 250
 
 export class MqttSink implements Sink<MqttTarget> {
   readonly keepsOrder = true
   readonly maxConcurrentSends = 4
-  readonly #pace = new Pace() // for as long as the sink lives: it is the broker's, whatever its connection
+  readonly #pace = new Pace(mostInBatch) // for as long as the sink lives: it is the broker's, whatever its connection
   readonly #settings: ClientSettings
   readonly #clientId: string
   #link: Link | undefined

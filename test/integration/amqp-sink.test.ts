@@ -37,6 +37,18 @@ describe('amqp sink', () => {
     expect(found?.properties).toMatchObject({ messageId: 'm-1', deliveryMode: 2, headers: { site: 'berlin' } })
   })
 
+  test('a sink begins with little, and gives full batches once the broker has confirmed quickly', async () => {
+    const queue = await bench.queue()
+    const sink = await bench.sink()
+    const sizes: number[] = []
+    for (let sends = 0; sends < 6; sends += 1) {
+      sizes.push(sink.maxBatch)
+      const batch = Array.from({ length: sink.maxBatch }, () => outbound(targetOf({ queue })))
+      expect(new Set(kinds(await sink.send(batch, never)))).toEqual(new Set(['delivered']))
+    }
+    expect([...sizes, sink.maxBatch]).toEqual([16, 32, 64, 128, 256, 500, 500])
+  })
+
   test('a missing queue is declared, durable, and declared again when it was deleted', async () => {
     const queue = unique('made')
     const sink = await bench.sink()

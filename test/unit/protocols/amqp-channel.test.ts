@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
-import { describe, expect, test } from '@jest/globals'
+import { describe, expect, jest, test } from '@jest/globals'
 import type { Channel, ConfirmChannel } from 'amqplib'
 import { Acknowledger } from '../../../protocols/amqp/acknowledger.ts'
 import { AmqpTargetConfig } from '../../../protocols/amqp/config.ts'
@@ -93,7 +93,9 @@ describe('Publisher', () => {
     const channel = new FakeChannel()
     const flight = new Flight(count)
     const ends: unknown[] = []
+    const heard = jest.fn()
     const events = {
+      heard,
       closed: (cause: unknown, unconfirmed: readonly { index: number }[]) =>
         void ends.push([cause, unconfirmed.map(({ index }) => index)]),
       returned: (): Outcome => ({ kind: 'rejected', error: new PermanentError('MESSAGE_UNROUTABLE', 'no queue') }),
@@ -112,13 +114,14 @@ describe('Publisher', () => {
         bytes: 0,
       })
     for (let index = 0; index < count; index += 1) publish(index)
-    return { channel, flight, sender, publish, ends }
+    return { channel, flight, sender, publish, ends, heard }
   }
   const confirm = (deliveryTag: number, multiple = false) => ({ deliveryTag, multiple })
 
   test('confirms in any order, single and multiple, reach their messages', async () => {
-    const { channel, flight } = publisher(6)
+    const { channel, flight, heard } = publisher(6)
     channel.emit('ack', confirm(4))
+    expect(heard).toHaveBeenCalledTimes(1)
     channel.emit('nack', confirm(2))
     channel.emit('ack', confirm(3, true))
     expect(flight.isDone).toBe(false)

@@ -3,8 +3,8 @@ import mqttPacket, { type IPublishPacket } from 'mqtt-packet'
 import type { MqttTarget } from '../../../protocols/mqtt/config.ts'
 import type { Link } from '../../../protocols/mqtt/connection.ts'
 import { Outflow } from '../../../protocols/mqtt/outflow.ts'
-import { Pace } from '../../../protocols/mqtt/pace.ts'
 import type { Outbound, Sink } from '../../../src/adapter/contract.ts'
+import { Pace } from '../../../src/adapter/pace.ts'
 import { Dispatcher } from '../../../src/delivery/dispatcher.ts'
 import { Parcel } from '../../../src/delivery/parcel.ts'
 import { Envelope } from '../../../src/envelope/envelope.ts'
@@ -24,7 +24,7 @@ const never = new AbortController().signal
 class SlowBroker {
   readonly taken: string[] = []
   readonly failures: RetryableError[] = []
-  readonly pace = new Pace()
+  readonly pace = new Pace(250)
   readonly outflow = new Outflow(this.pace)
   perSec: number
   #open: number[] = []
@@ -161,24 +161,4 @@ describe('a send whose confirmations do not come', () => {
     expect(outcomes.filter(({ kind }) => kind === 'retryable').length).toBeLessThan(10)
     expect(broker.pace.batch).toBeLessThan(11)
   })
-})
-
-test('a quick broker is at full batches after four of its sends, and no send of another size changes that', () => {
-  const pace = new Pace()
-  for (let sends = 0; sends < 4; sends += 1) pace.ended(pace.batch, 3)
-  expect(pace.batch).toBe(250)
-  for (const [answered, ms] of [
-    [250, 4_999],
-    [250, 9_999],
-    [1, 9_999],
-  ] as const)
-    pace.ended(answered, ms)
-  expect(pace.batch).toBe(250)
-})
-
-test('few messages confirmed quickly do not raise the pace of a slow broker', () => {
-  const pace = new Pace()
-  pace.ended(16, 40_000)
-  for (let sends = 0; sends < 100; sends += 1) pace.ended(1, 5)
-  expect(pace.batch).toBe(4)
 })
