@@ -141,7 +141,7 @@ export class Gateway {
     this.#keeper.stop()
     for (const run of this.#runs) run.stored.stop()
     for (const forwarder of this.#forwarders) forwarder.stop()
-    for (const { dispatcher } of this.#outbound.values()) dispatcher.settle()
+    for (const { dispatcher } of this.#outbound.values()) dispatcher.windDown()
     await this.#settleStored(untilMs)
     if (!isDrained) {
       const text = 'not everything in flight was delivered in time; it goes back to its sources'

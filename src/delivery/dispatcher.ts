@@ -46,7 +46,7 @@ export class Dispatcher {
   #lastSend = 0
   #lastFinishedSend = 0
   #isOpen = false
-  #isSettling = false
+  #isWindingDown = false
   #isStopped = false
   #isScheduled = false
   #abort = new AbortController()
@@ -112,8 +112,8 @@ export class Dispatcher {
   }
 
   /** The gateway is about to stop: what is on disk and not under way stays there; what is under way is waited for. */
-  settle(): void {
-    this.#isSettling = true
+  windDown(): void {
+    this.#isWindingDown = true
     this.#parkAll(this.#lanes.giveUpWhere(isParkable))
   }
 
@@ -295,7 +295,7 @@ export class Dispatcher {
       ? undefined
       : (error.retryAfterMs ?? fullJitterMs(parcel.failures, parcel.owner.retry))
     parcel.owner.retried(parcel, error, delayMs)
-    if (this.#isSettling && isParkable(parcel)) return this.#giveBack(parcel)
+    if (this.#isWindingDown && isParkable(parcel)) return this.#giveBack(parcel)
     const isTrial = this.#lanes.of(parcel)?.scout === parcel
     const lane = this.#lanes.hold(parcel, error.isOutage ? 'outage' : 'backoff', this.#lastSend)
     lane.waiting.push(parcel)

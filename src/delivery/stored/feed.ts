@@ -1,11 +1,12 @@
 import { failpoint } from '../../failpoint.ts'
-import { idOf, maxRank, type Outbox, rankOf, type StoredMessage, sequenceOf } from '../../store/contract.ts'
+import { type Outbox, type StoredMessage, sequenceOf } from '../../store/contract.ts'
 import { fullDiskMs } from '../backoff.ts'
 import type { Dispatcher } from '../dispatcher.ts'
 import { Queue } from '../queue.ts'
+import { Cursors } from './cursors.ts'
 import { Pace } from './pace.ts'
 import type { Room } from './residence.ts'
-import { type Beginnings, Shelf } from './shelf.ts'
+import { Shelf } from './shelf.ts'
 import type { Starts } from './starts.ts'
 import type { StoredParcel } from './stored-parcel.ts'
 import { Trial } from './trial.ts'
@@ -36,15 +37,6 @@ interface Held {
   readonly heldMs: number
 }
 
-/** How far one rank is handed out, and how far it reaches; ids. */
-interface Cursor {
-  readonly rank: number
-  after: number
-  end: number
-  /** Its end when it last went back: a pass is over when it is there again. */
-  passEnd: number
-}
-
 /**
  * One target's messages in the store, in order. While nothing waits on disk before it, a new message is handed on straight
  * from memory and never read back; else it waits its turn: `after` < `end`.
@@ -58,8 +50,7 @@ export class Feed {
   readonly #owner: FeedOwner
   readonly #trial: Trial
   readonly #flushed: () => Promise<void>
-  /** Highest rank first. */
-  #cursors: Cursor[]
+  #cursors: Cursors
   /** What is on its way or held, by sequence: small numbers cost a set much less than ids. */
   readonly #inMemory = new Set<number>()
   /** Stored, their sources not yet told. */
@@ -97,20 +88,18 @@ export class Feed {
     this.#owner = parts.owner
     this.#trial = new Trial(parts.starts, () => this.#schedule())
     this.#flushed = parts.flushed
-    this.#cursors = this.#fromStart()
+    this.#cursors = new Cursors(this.#outbox.ends(this.#route))
     this.#dispatcher.onOpen(() => this.#onOpen())
   }
 
   /** True when messages wait on disk for their turn. */
   get isBehind(): boolean {
-    return this.#rewinds > 0 || this.#cursors.some(isUnread)
+    return this.#rewinds > 0 || this.#cursors.isBehind
   }
 
   /** More to read back than it will have handed on in a moment: its sources need not wait for that. */
   get #isFarBehind(): boolean {
-    if (this.#rewinds > 0 || !this.isBehind) return this.#rewinds > 0
-    const unread = this.#cursors.filter(isUnread).reduce((sum, { after, end }) => sum + end - after, 0)
-    return unread > this.#pace.perWindow
+    return this.#rewinds > 0 || (this.#cursors.isBehind && this.#cursors.unread > this.#pace.perWindow)
   }
 
   /** True while a message that is stored now is likely to be on its way soon. */
@@ -178,7 +167,7 @@ export class Feed {
 
   /** True when the feed has gone back to before it, or is about to. */
   #mayReadAgain(id: number): boolean {
-    return this.#rewinds > 0 || id > this.#cursorOf(rankOf(id)).after
+    return this.#rewinds > 0 || !this.#cursors.hasPassed(id)
   }
 
   /** It waits for its time. */
@@ -220,10 +209,7 @@ export class Feed {
   /** The store has more than this feed was told of. */
   refresh(): void {
     this.#loseHold()
-    for (const end of this.#outbox.ends(this.#route)) {
-      const cursor = this.#cursorOf(rankOf(end))
-      cursor.end = Math.max(cursor.end, end)
-    }
+    for (const end of this.#outbox.ends(this.#route)) this.#cursors.reach(end)
     this.#schedule()
   }
 
@@ -236,17 +222,14 @@ export class Feed {
   }
 
   #take(parcel: StoredParcel, message: Offered): void {
-    const cursor = this.#cursorOf(rankOf(parcel.id))
-    cursor.end = Math.max(cursor.end, parcel.id)
-    cursor.after = parcel.id
+    this.#cursors.pass(parcel.id)
     this.handOut(parcel)
     message.taken()
   }
 
   #leaveOnDisk(parcel: StoredParcel, message: Offered): void {
     this.#inMemory.delete(sequenceOf(parcel.id))
-    const cursor = this.#cursorOf(rankOf(parcel.id))
-    cursor.end = Math.max(cursor.end, parcel.id)
+    this.#cursors.reach(parcel.id)
     message.taken()
     if (this.#room.hasSlack) this.#schedule() // with nothing on its way, nobody else would
   }
@@ -285,7 +268,7 @@ export class Feed {
     this.#hasParked = false
     this.#rewind(() => {
       this.#shelf.clear()
-      this.#cursors = this.#fromStart()
+      this.#cursors = new Cursors(this.#outbox.ends(this.#route))
     })
   }
 
@@ -313,32 +296,9 @@ export class Feed {
 
   /** Reads again what lanes left on disk that go on: all such lanes in one pass, and the next pass only after it. */
   #unshelve(): void {
-    if (this.#isStopped || this.#rewinds > 0 || this.#cursors.some(isInPass)) return
+    if (this.#isStopped || this.#rewinds > 0 || this.#cursors.isInPass) return
     const from = this.#shelf.takeBack((lane) => this.#dispatcher.holds(lane))
-    if (from !== undefined) this.#rewind(() => this.#readFrom(from))
-  }
-
-  #readFrom(beginnings: Beginnings): void {
-    for (const cursor of this.#cursors) {
-      const first = beginnings.get(cursor.rank)
-      if (first !== undefined) cursor.after = Math.min(cursor.after, first - 1)
-      cursor.passEnd = cursor.end
-    }
-  }
-
-  #fromStart(): Cursor[] {
-    return this.#outbox.ends(this.#route).map((end) => {
-      const rank = rankOf(end)
-      return { rank, after: idOf(rank, 0), end, passEnd: end }
-    })
-  }
-
-  #cursorOf(rank: number): Cursor {
-    const known = this.#cursors[0]?.rank === rank ? this.#cursors[0] : this.#cursors.find((one) => one.rank === rank)
-    if (known !== undefined) return known
-    const cursor = { rank, after: idOf(Math.min(rank, maxRank), 0), end: 0, passEnd: 0 }
-    this.#cursors = [...this.#cursors, cursor].sort((a, b) => b.rank - a.rank)
-    return cursor
+    if (from !== undefined) this.#rewind(() => this.#cursors.goBack(from))
   }
 
   #schedule(): void {
@@ -355,7 +315,7 @@ export class Feed {
     if (this.#isStopped || this.#rewinds > 0 || !this.#dispatcher.isOpen) return
     if (this.#room.isFull || this.#trial.isUnderWay) return
     if (this.#outbox.isBacklogged) return this.#loadLater()
-    const cursor = this.#cursors.find(isUnread)
+    const cursor = this.#cursors.next
     if (cursor === undefined) return
     const limit = Math.min(pageCount, this.#room.left)
     const page = { after: cursor.after, upTo: cursor.end, limit, maxBytes: pageBytes }
@@ -392,7 +352,3 @@ export class Feed {
     if (!this.#owner.readBack(row)) this.#trial.forget(row.id)
   }
 }
-
-const isUnread = (cursor: Cursor): boolean => cursor.after < cursor.end
-
-const isInPass = (cursor: Cursor): boolean => cursor.after < cursor.passEnd

@@ -290,7 +290,7 @@ describe('dispatcher', () => {
       await nextTurn()
       sink.held[0]!.answer([busyFor(60_000)])
       await nextTurn()
-      dispatcher.settle()
+      dispatcher.windDown()
       if (where === 'in memory') dispatcher.stop()
       sink.held[1]!.answer([delivered])
       await owner.ended(2)
