@@ -5,6 +5,7 @@ import type { DeadLetter, DeadLetterReason, DeadLetterStore, Params } from '../.
 import type { Transit } from '../transit.ts'
 import { reasonOf } from './dead-letter.ts'
 import type { DeadLetterForwarder } from './forwarder.ts'
+import { Obituary } from './obituary.ts'
 
 /** A message that failed for good, and where. */
 export interface Dead {
@@ -30,13 +31,13 @@ export class DeadLetterOffice {
   readonly #route: string
   readonly #store: DeadLetterStore
   readonly #forwarder: DeadLetterForwarder | undefined
-  readonly #log: Log
+  readonly #obituary: Obituary
 
   constructor(parts: { route: string; store: DeadLetterStore; forwarder: DeadLetterForwarder | undefined; log: Log }) {
     this.#route = parts.route
     this.#store = parts.store
     this.#forwarder = parts.forwarder
-    this.#log = parts.log
+    this.#obituary = new Obituary(parts.route, parts.log)
   }
 
   /** Takes over a message whose source still waits; ends its transit when the letter is on disk. */
@@ -61,22 +62,11 @@ export class DeadLetterOffice {
       lastAt: Date.now(),
       toForward: this.#forwarder !== undefined,
     }
-    this.#say(letter)
+    this.#obituary.say(letter)
     this.#store.add(letter, () => {
       this.#forwarder?.wake()
       safe()
     })
     return reason
-  }
-
-  #say({ envelope, error, reason, target }: DeadLetter): void {
-    this.#log.warn(`dead letter on route ${this.#route}: ${error.message}`, {
-      route: this.#route,
-      reason,
-      code: error.code,
-      messageId: envelope.messageId,
-      source: envelope.source,
-      ...(target === undefined ? {} : { target }),
-    })
   }
 }
