@@ -37,7 +37,7 @@ test('nothing is lost while a queue is full and has room in turn, over kills', a
     for (let round = 0; round < rounds; round += 1) {
       await Promise.all(outlets.map((outlet) => outlet.refuse?.('nack')))
       await sleep(random.between(50, 1_000))
-      const dies = random.between(0, 1) < 0.6
+      const dies = round < rounds - 1 && random.between(0, 1) < 0.6 // not in the last: a start would read all from the beginning
       if (dies) {
         await count()
         await rig.gateway.kill()
