@@ -301,7 +301,7 @@ export class Dispatcher {
     lane.waiting.push(parcel)
     if (!error.isOutage && !isTrial) this.#shelveBehind(parcel, lane)
     if (error.isOutage && isOld && this.#isOpen)
-      lane.isDue = true // the sink has been opened anew meanwhile
+      this.#lanes.due(lane) // the sink has been opened anew meanwhile
     else if (delayMs === undefined) this.#breakOff(error)
     else this.#backOff(lane, delayMs)
   }
@@ -315,7 +315,7 @@ export class Dispatcher {
 
   #backOff(lane: Lane, delayMs: number): void {
     const whenDue = () => {
-      lane.isDue = true
+      this.#lanes.due(lane)
       this.#freeLanes()
       this.#schedule()
     }
@@ -342,6 +342,7 @@ export class Dispatcher {
 
   /** Merged by first order: of a lane freed before, the rest may still be urgent, and must stay behind. */
   #hurry(parcels: readonly Parcel[]): void {
+    if (parcels.length === 0) return
     const merged = [...this.#urgent.takeAll(), ...parcels].sort(byPlace)
     for (const parcel of merged) this.#urgent.push(parcel)
   }

@@ -21,7 +21,6 @@ export interface Lane {
   /** The latest send that may still hold messages of this lane: it is not let go before that one is over. */
   lastSend: number
   timer?: NodeJS.Timeout | undefined
-  isDue: boolean
 }
 
 /** True when its first message was refused for now, and is to be tried again. */
@@ -34,6 +33,8 @@ export const isBefore = ({ seq }: Parcel, { firstSeq }: Lane): boolean => seq < 
 /** The lanes that wait. While none does, a message costs one look at `isEmpty`. */
 export class Lanes {
   readonly #lanes = new Map<string, Lane>()
+  /** Those whose time has come, or whose target is back. */
+  readonly #due = new Set<Lane>()
   /** Given up at the end of the gateway, with a message that was not delivered. */
   readonly #givenUp = new Set<string>()
 
@@ -60,10 +61,12 @@ export class Lanes {
     const held = this.#lanes.get(parcel.lane)
     if (held === undefined) {
       const { lane: name, seq: firstSeq } = parcel
-      const lane: Lane = { name, waiting: [], state, scout: undefined, firstSeq, lastSend, isDue: false }
+      const lane: Lane = { name, waiting: [], state, scout: undefined, firstSeq, lastSend }
       this.#lanes.set(name, lane)
       return lane
     }
+    clearTimeout(held.timer)
+    this.#due.delete(held)
     return Object.assign(held, { state, scout: undefined, firstSeq: Math.min(held.firstSeq, parcel.seq), lastSend })
   }
 
@@ -75,27 +78,31 @@ export class Lanes {
     clearTimeout(lane.timer)
     lane.state = 'trial'
     lane.scout = first
-    lane.isDue = false
+    this.#due.delete(lane)
     return first
   }
 
   /** Lets a lane go: its messages, in no particular order. */
   letGo(lane: Lane): readonly Parcel[] {
     this.#lanes.delete(lane.name)
+    this.#due.delete(lane)
     clearTimeout(lane.timer)
     return lane.waiting
   }
 
   /** Lanes that may go now: due or their target back, and none of their messages still under way. */
   *ready(lastFinishedSend: number): Generator<Lane> {
-    for (const lane of this.#lanes.values()) {
-      if (lane.isDue && lane.lastSend <= lastFinishedSend) yield lane
-    }
+    for (const lane of this.#due) if (lane.lastSend <= lastFinishedSend) yield lane
+  }
+
+  /** Its time has come. */
+  due(lane: Lane): void {
+    this.#due.add(lane)
   }
 
   /** The target is back: what waited for it is due. */
   endOutage(): void {
-    for (const lane of this.#lanes.values()) if (lane.state === 'outage') lane.isDue = true
+    for (const lane of this.#lanes.values()) if (lane.state === 'outage') this.#due.add(lane)
   }
 
   /** What waits in lanes whose messages are such; those lanes are let go. */

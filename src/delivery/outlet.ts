@@ -47,7 +47,7 @@ export class Outlet implements ParcelOwner {
     this.#stats.delivered += 1
     this.#stats.attemptsOk += 1
     this.#stats.duration.observeMs(nowMs - parcel.receivedMs)
-    this.#waiting.arrived(parcel)
+    this.#waiting.ended(parcel, true)
     transitOf(parcel).confirmed(nowMs)
   }
 
@@ -59,12 +59,13 @@ export class Outlet implements ParcelOwner {
 
   failed(parcel: Parcel, error: GatewayError): void {
     this.#stats.attemptsFail += 1
-    this.#waiting.gaveUp(parcel)
+    this.#waiting.ended(parcel, false)
     const target = this.#addressOf(parcel.outbound.target)
     this.#deadLetters.take(transitOf(parcel), error, { attempts: parcel.attempts, target, bit: this.#bit })
   }
 
   released(parcel: Parcel): void {
+    this.#waiting.ended(parcel, false)
     transitOf(parcel).released(performance.now())
   }
 }

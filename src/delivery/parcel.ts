@@ -36,7 +36,7 @@ export class Parcel {
   seq = 0
   /** Higher ones leave first; never above that of an earlier parcel of its lane. */
   rank = 0
-  /** Milliseconds since the epoch: not to be sent before. */
+  /** Milliseconds since the epoch: not to be sent before. Of no account where its lane waits already. */
   dueAt = 0
   /** Sends that the target answered: what `retry.attempts` limits. */
   attempts = 0
@@ -58,7 +58,8 @@ export class Parcel {
 
   /** The lane's name, made only when a lane is held; without a key a message is its own lane. */
   get lane(): string {
-    this.#lane ??= this.isKeyed ? `${this.owner.id} ${this.#key}` : `#${this.seq}`
+    if (!this.isKeyed) return `#${this.seq}` // not kept: it may be asked for before the dispatcher has given it a place
+    this.#lane ??= `${this.owner.id} ${this.#key}`
     return this.#lane
   }
 

@@ -13,6 +13,9 @@ export class WaitingNotice {
   readonly #log: Log
   readonly #blocked: TargetStats['blocked']
   readonly #reminder = new Reminder()
+  /** Refused for now, and where they go: a destination is blocked as long as one of its messages is here. */
+  readonly #stuck = new Map<Parcel, string>()
+  readonly #countOf = new Map<string, number>()
   /** Blocked ones of which the log speaks. */
   readonly #said = new Set<string>()
 
@@ -23,7 +26,11 @@ export class WaitingNotice {
   }
 
   say(parcel: Parcel, { code, message }: GatewayError): void {
-    const target = this.#addressOf(parcel.outbound.target)
+    const target = this.#stuck.get(parcel) ?? this.#addressOf(parcel.outbound.target)
+    if (!this.#stuck.has(parcel)) {
+      this.#stuck.set(parcel, target)
+      this.#countOf.set(target, (this.#countOf.get(target) ?? 0) + 1)
+    }
     const since = this.#blocked.get(target)?.since ?? Date.now()
     if (this.#blocked.has(target) || this.#blocked.size < maxNamed) this.#blocked.set(target, { code, message, since })
     if (!this.#reminder.isDue(target)) return
@@ -31,16 +38,16 @@ export class WaitingNotice {
     this.#log.warn(`messages for ${target} wait: ${message}; trying again`, { target, code })
   }
 
-  /** One of its messages has arrived. */
-  arrived(parcel: Parcel): void {
-    if (this.#blocked.size === 0 && this.#said.size === 0) return
-    const target = this.#addressOf(parcel.outbound.target)
+  /** It has arrived, or it waits here no more for another reason. */
+  ended(parcel: Parcel, hasArrived: boolean): void {
+    if (this.#stuck.size === 0) return
+    const target = this.#stuck.get(parcel)
+    if (target === undefined) return
+    this.#stuck.delete(parcel)
+    const left = (this.#countOf.get(target) ?? 0) - 1
+    if (left > 0) return void this.#countOf.set(target, left)
+    this.#countOf.delete(target)
     this.#blocked.delete(target)
-    if (this.#said.delete(target)) this.#log.info(`messages for ${target} arrive again`, { target })
-  }
-
-  /** One of its messages waits no more; another one that does will say so. */
-  gaveUp(parcel: Parcel): void {
-    if (this.#blocked.size > 0) this.#blocked.delete(this.#addressOf(parcel.outbound.target))
+    if (this.#said.delete(target) && hasArrived) this.#log.info(`messages for ${target} arrive again`, { target })
   }
 }

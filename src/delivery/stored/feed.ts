@@ -17,6 +17,11 @@ const pageBytes = 2 * 1024 ** 2
 /** A target with its hands full slows its sources for so long; then their messages wait on disk. Milliseconds. */
 const holdMs = 100
 
+/** After a page of which nothing could leave, so that a long lane that is stuck costs no whole processor. Milliseconds. */
+const barrenMs = 10
+/** Passes are broken off for so long at most, then one is gone through with. Milliseconds. */
+const mostBrokenOffMs = 10_000
+
 /** What a feed needs to hand a message on. */
 export interface FeedOwner {
   /** A message read back; false when it does not leave now, e.g. as its rules have changed. */
@@ -62,6 +67,11 @@ export class Feed {
   readonly #skipped = new Set<number>()
   readonly #shelf = new Shelf()
   #willUnshelve = false
+  #isTaking = false
+  /** True when nothing of the last page could leave. */
+  #isBarren = false
+  /** When it was last through with a pass, of `performance.now()`. */
+  #passedMs = performance.now()
   #isScheduled = false
   /** How often it is about to go back and read again. */
   #rewinds = 0
@@ -148,7 +158,7 @@ export class Feed {
     }
     this.#room.take(parcel.sizeBytes)
     this.#inMemory.add(sequenceOf(parcel.message.id))
-    if (parcel.dueAt > 0) this.refused(parcel)
+    if (parcel.dueAt > Date.now()) this.#setAside(parcel)
     this.#dispatcher.add(parcel)
     return true
   }
@@ -173,10 +183,14 @@ export class Feed {
   /** It waits for its time. */
   refused(parcel: StoredParcel): void {
     if (parcel.isRefused) return
+    this.#setAside(parcel)
+    if (this.#held.size > 0) this.#takeHeld()
+    if (this.#room.hasSlack || this.#room.isCrowdedOut) this.#schedule()
+  }
+
+  #setAside(parcel: StoredParcel): void {
     parcel.isRefused = true
     this.#room.setAside()
-    if (this.#held.size > 0) this.#takeHeld()
-    if (this.#room.hasSlack) this.#schedule()
   }
 
   /** One of its lane before it is refused for now: the dispatcher has forgotten it until that one has got through. */
@@ -191,7 +205,7 @@ export class Feed {
     this.answered(parcel.message.id)
     if (this.#shelf.has(parcel)) this.#planUnshelve()
     if (this.#held.size > 0) this.#takeHeld()
-    if (this.#room.hasSlack) this.#schedule()
+    if (this.#room.hasSlack || this.#room.isCrowdedOut) this.#schedule()
   }
 
   /** The process outlived it. */
@@ -231,16 +245,20 @@ export class Feed {
     this.#inMemory.delete(sequenceOf(parcel.id))
     this.#cursors.reach(parcel.id)
     message.taken()
-    if (this.#room.hasSlack) this.#schedule() // with nothing on its way, nobody else would
+    if (this.#room.hasSlack || this.#room.isCrowdedOut) this.#schedule() // with nothing on its way, nobody else would
   }
 
+  /** What it hands out may be shelved at once and make room for the next: the loop goes on, and does not begin again within itself. */
   #takeHeld(): void {
+    if (this.#isTaking) return
+    this.#isTaking = true
     let next = this.#held.peek()
     while (next !== undefined && !this.#room.isFull && this.#dispatcher.isOpen && !this.isBehind) {
       this.#held.shift()
       this.#take(next.parcel, next.message)
       next = this.#held.peek()
     }
+    this.#isTaking = false
     if (next !== undefined) return
     clearTimeout(this.#patience)
     this.#patience = undefined
@@ -278,6 +296,7 @@ export class Feed {
     void this.#flushed().then(
       () => {
         this.#rewinds -= 1
+        this.#isBarren = false
         goBack()
         this.#schedule()
       },
@@ -294,9 +313,15 @@ export class Feed {
     })
   }
 
-  /** Reads again what lanes left on disk that go on: all such lanes in one pass, and the next pass only after it. */
+  /**
+   * Reads again what lanes left on disk that go on: all such lanes in one pass, and the next pass only after it. A pass that
+   * finds nothing that could leave is broken off for them, as it may be one long lane that it reads only to shelve it; but
+   * not for ever, for what stands at the end.
+   */
   #unshelve(): void {
-    if (this.#isStopped || this.#rewinds > 0 || this.#cursors.isInPass) return
+    if (this.#isStopped || this.#rewinds > 0) return
+    const mayBreakOff = this.#isBarren && performance.now() - this.#passedMs < mostBrokenOffMs
+    if (this.#cursors.isInPass && !mayBreakOff) return
     const from = this.#shelf.takeBack((lane) => this.#dispatcher.holds(lane))
     if (from !== undefined) this.#rewind(() => this.#cursors.goBack(from))
   }
@@ -304,15 +329,18 @@ export class Feed {
   #schedule(): void {
     if (this.#isScheduled || this.#isStopped || !this.#dispatcher.isOpen || !this.isBehind) return
     this.#isScheduled = true
-    setImmediate(() => {
+    const load = () => {
       this.#isScheduled = false
       this.#load()
-    })
+    }
+    if (this.#isBarren) setTimeout(load, barrenMs)
+    else setImmediate(load)
   }
 
   /** One page; the next turn of the event loop reads the next. */
   #load(): void {
     if (this.#isStopped || this.#rewinds > 0 || !this.#dispatcher.isOpen) return
+    if (this.#room.isCrowdedOut) return this.#loadLater()
     if (this.#room.isFull || this.#trial.isUnderWay) return
     if (this.#outbox.isBacklogged) return this.#loadLater()
     const cursor = this.#cursors.next
@@ -325,13 +353,18 @@ export class Feed {
     const fresh = rows.filter(({ id }) => !this.has(id)) // it may have gone back over what is on its way
     const part = this.#trial.partOf(fresh)
     if (part === undefined) return this.#loadLater()
+    for (const row of part) this.#trial.begin(row) // all of a group before the first: one may be answered at once
+    let left = 0
     for (const row of part) {
       cursor.after = row.id
-      this.#handOn(row)
+      if (this.#handOn(row)) left += 1
+      else this.#trial.forget(row.id)
     }
     const readUpTo = rows.at(-1)?.id ?? page.upTo // not its end: reading may have stored more
     if (part.length === fresh.length) cursor.after = Math.max(cursor.after, readUpTo)
     this.#trial.endIfAnswered()
+    this.#isBarren = left === 0 && !this.#shelf.isEmpty
+    if (!this.#cursors.isInPass) this.#passedMs = performance.now()
     if (this.isBehind) this.#schedule()
     else if (this.#held.size > 0) this.#takeHeld()
     this.#planUnshelve()
@@ -345,10 +378,11 @@ export class Feed {
     }, fullDiskMs)
   }
 
-  #handOn(row: StoredMessage): void {
-    if (this.#skipped.has(row.id)) return
-    if (this.#trial.isPoison(row)) return this.#owner.poisoned(row)
-    this.#trial.begin(row)
-    if (!this.#owner.readBack(row)) this.#trial.forget(row.id)
+  /** False when it does not leave now. */
+  #handOn(row: StoredMessage): boolean {
+    if (this.#skipped.has(row.id)) return false
+    if (!this.#trial.isPoison(row)) return this.#owner.readBack(row)
+    this.#owner.poisoned(row)
+    return false
   }
 }

@@ -31,6 +31,11 @@ export class Room {
     return this.#bytes >= ownBytes && this.#shared.bytes >= this.#shared.maxBytes
   }
 
+  /** True when it is full only as others have taken what there is: nothing of its own will tell when there is room again. */
+  get isCrowdedOut(): boolean {
+    return this.isFull && this.#count < maxCount && this.#refused < maxRefused && this.#bytes < maxOwnBytes
+  }
+
   /** True when it is worth while to read the next page. */
   get hasSlack(): boolean {
     return !this.isFull && this.#count <= maxCount / 2

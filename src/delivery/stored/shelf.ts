@@ -7,6 +7,9 @@ export type Beginnings = Map<number, number>
 /**
  * What of one target stays on disk behind a message of its lane that is refused for now: a lane that is stuck holds one
  * message in memory, not all that come behind it. Once a lane goes on, its messages are read again from their first.
+ *
+ * A lane that is here and that the dispatcher does not hold any more is about to be taken back: the end of its last message
+ * in memory sees to that. For it all messages of a lane have one owner.
  */
 export class Shelf {
   readonly #lanes = new Map<string, Beginnings>()
@@ -16,7 +19,7 @@ export class Shelf {
   }
 
   has(parcel: StoredParcel): boolean {
-    return this.#lanes.size > 0 && this.#lanes.has(parcel.lane)
+    return this.#lanes.size > 0 && parcel.isKeyed && this.#lanes.has(parcel.lane)
   }
 
   put(parcel: StoredParcel): void {

@@ -108,7 +108,7 @@ export class StoredOutlet implements StoredParcelOwner {
     this.#stats.delivered += 1
     this.#stats.attemptsOk += 1
     this.#stats.duration.observeMs(nowMs - parcel.receivedMs)
-    this.#waiting.arrived(parcel)
+    this.#waiting.ended(parcel, true)
     this.#outbox.finish(stored.delivered())
     this.feed.left(stored)
   }
@@ -135,20 +135,23 @@ export class StoredOutlet implements StoredParcelOwner {
   failed(parcel: Parcel, error: GatewayError): void {
     const stored = parcel as StoredParcel
     this.#stats.attemptsFail += 1
-    this.#waiting.gaveUp(parcel)
+    this.#waiting.ended(parcel, false)
     this.#setAside(stored.message, error, stored)
     this.feed.left(stored)
   }
 
   released(parcel: Parcel): void {
+    this.#waiting.ended(parcel, false)
     this.feed.released(parcel as StoredParcel)
   }
 
   parked(parcel: Parcel): void {
+    this.#waiting.ended(parcel, false)
     this.feed.parked(parcel as StoredParcel)
   }
 
   shelved(parcel: Parcel): void {
+    this.#waiting.ended(parcel, false)
     this.feed.shelved(parcel as StoredParcel)
   }
 

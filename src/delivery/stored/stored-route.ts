@@ -99,7 +99,10 @@ export class StoredRoute implements StoredRouteEnd {
       (at === index || !outlet.feed.has(message.id))
     const unwanted = this.outlets.filter(isUnwanted)
     if (decision.kind === 'failed') this.#setAside(message, decision.error, unwanted)
-    else if (unwanted.length > 0) this.#refuse(message, unwanted, forwards.length > 0)
+    else if (unwanted.length > 0) {
+      const isForwarded = forwards.some((forward) => (message.wanted & (this.#bits[forward.index] ?? 0)) !== 0)
+      this.#refuse(message, unwanted, isForwarded)
+    }
     const outbound = forwards.find((forward) => forward.index === index)?.outbound
     if (outbound !== undefined) outbound.hops = this.#hopsOf(message.envelope)
     return outbound
@@ -115,7 +118,7 @@ export class StoredRoute implements StoredRouteEnd {
 
   /**
    * Its source was told that these targets would have it, and the rules have changed since: somebody has to know. A letter
-   * that was requeued is decided anew among all targets: where one gets it, nothing is amiss.
+   * that was requeued for several is decided anew among them: where one gets it, nothing is amiss.
    */
   #refuse(message: StoredMessage, outlets: readonly StoredOutlet[], isForwarded: boolean): void {
     if (message.requeues > 0 && isForwarded) this.#drop(message, outlets)

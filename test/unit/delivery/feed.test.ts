@@ -10,7 +10,7 @@ import { RetryableError } from '../../../src/errors.ts'
 import { idOf, type Outbox, rankOf, type StoredMessage, sequenceOf } from '../../../src/store/contract.ts'
 import { randomOf } from '../../support/fault/random.ts'
 import { message } from '../store/stores.ts'
-import { busy, lost, notFound, ScriptedSink } from './scripted.ts'
+import { busy, busyFor, lost, notFound, ScriptedSink } from './scripted.ts'
 
 const nextTurn = () => new Promise((resolve) => setImmediate(resolve))
 async function until(isSo: () => boolean): Promise<void> {
@@ -27,6 +27,7 @@ type Row = { -readonly [Name in keyof StoredMessage]: StoredMessage[Name] }
 class FakeOutbox {
   rows: Row[] = []
   reads = 0
+  rowsRead = 0
   readonly marks: number[][] = []
   recoveredUpTo = 0
   isBacklogged = false
@@ -34,9 +35,10 @@ class FakeOutbox {
   whileReading: (() => void) | undefined
   #sequence = 0
 
-  add(text: string, { rank = 0, wanted = 1, starts = 0, key = 'k' } = {}): Row {
+  /** `key: null`: it has none. */
+  add(text: string, { rank = 0, wanted = 1, starts = 0, key = 'k' as string | null } = {}): Row {
     this.#sequence += 1
-    const envelope = message({ messageId: text, payload: Buffer.from(text), key })
+    const envelope = message({ messageId: text, payload: Buffer.from(text), key: key ?? undefined })
     const basics = {
       id: idOf(rank, this.#sequence),
       route: 1,
@@ -84,10 +86,9 @@ class FakeOutbox {
     this.whileReading?.()
     this.whileReading = undefined
     const isMeant = ({ id, wanted, done }: Row) => id > after && id <= upTo && (wanted & ~done & bit) !== 0
-    return this.rows
-      .filter(isMeant)
-      .slice(0, limit)
-      .map((row) => ({ ...row }))
+    const found = this.rows.filter(isMeant).slice(0, limit)
+    this.rowsRead += found.length
+    return found.map((row) => ({ ...row }))
   }
 
   ends(): number[] {
@@ -133,6 +134,7 @@ class Target implements StoredParcelOwner, FeedOwner {
       starts = new Starts(outbox as unknown as Outbox),
       maxBatch = 100,
       flushed = () => new Promise<void>((resolve) => setImmediate(() => setImmediate(resolve))),
+      room = new Room(new Residence(2 ** 30)),
     } = {},
   ) {
     this.#outbox = outbox
@@ -144,7 +146,7 @@ class Target implements StoredParcelOwner, FeedOwner {
       route: 1,
       bit,
       dispatcher: this.dispatcher,
-      room: new Room(new Residence(2 ** 30)),
+      room,
       owner: this,
       starts,
       flushed,
@@ -190,9 +192,13 @@ class Target implements StoredParcelOwner, FeedOwner {
     return this.sink.sent
   }
 
+  /** By text: not before that time, in milliseconds since the epoch. */
+  readonly dueAt = new Map<string, number>()
+
   parcelOf(row: StoredMessage): StoredParcel {
     const outbound = { envelope: row.envelope, target: {}, format: undefined }
-    return new StoredParcel(this, outbound, 0, { ...row, hasAttempts: false })
+    const parcel = new StoredParcel(this, outbound, 0, { ...row, hasAttempts: false })
+    return Object.assign(parcel, { dueAt: this.dueAt.get(row.envelope.messageId) ?? 0 })
   }
 }
 
@@ -643,6 +649,100 @@ describe('feed of a target that refuses some for now', () => {
     isMissing = false
     await until(() => outbox.rows.length === 0)
     for (const key of stuck) expect(firstsOf(target.arrived, key)).toEqual(texts([key], 4))
+  })
+
+  test('messages without a key are no lane, whatever waits on disk', async () => {
+    const outbox = new FakeOutbox()
+    const target = new Target(outbox)
+    target.dispatcher.resume()
+    let isMissing = true
+    target.sink.answerOf = (text) => (isMissing && /^(s|u-1)/.test(text) ? notFound : delivered)
+    for (const text of ['s-1', 's-2']) target.offer(outbox.add(text, { key: 's' }))
+    await until(() => target.sent.length > 4)
+    for (const text of ['u-1', 'u-2', 'u-3', 'u-4']) target.offer(outbox.add(text, { key: null }))
+    await until(() => target.arrived.length === 3)
+    expect(target.sent.filter((text) => /^u-[234]/.test(text))).toEqual(['u-2', 'u-3', 'u-4'])
+    isMissing = false
+    await until(() => outbox.rows.length === 0)
+  })
+
+  test('a lane that is refused now and then is not read from its first to its last each time', async () => {
+    const outbox = new FakeOutbox()
+    const target = new Target(outbox)
+    for (const text of texts(['k'], 20_000)) outbox.add(text, { key: 'k' })
+    target.feed.refresh()
+    const wasRefused = new Set<string>()
+    target.sink.answerOf = (text) => {
+      if (!text.endsWith('00') || wasRefused.has(text)) return delivered
+      wasRefused.add(text)
+      return busy
+    }
+    target.dispatcher.resume()
+    await until(() => outbox.rows.length === 0)
+    expect(firstsOf(target.arrived, 'k')).toEqual(texts(['k'], 20_000))
+    expect(outbox.rowsRead).toBeLessThan(20_000 * 12)
+  }, 60_000)
+
+  test('a held message does not overtake the last one on disk, which is not due yet', async () => {
+    const outbox = new FakeOutbox()
+    const target = new Target(outbox)
+    target.sink.pause = () => new Promise((resolve) => setTimeout(resolve, 30))
+    for (const text of names(1_000)) outbox.add(text, { key: text })
+    outbox.add('k-1', { key: 'k' })
+    target.dueAt.set('k-1', Date.now() + 500)
+    target.feed.refresh()
+    target.dispatcher.resume()
+    await until(() => target.arrived.length > 400)
+    expect(target.feed.isBehind).toBe(true)
+    target.offer(outbox.add('k-2', { key: 'k' }))
+    expect(target.taken).toBe(0)
+    await until(() => outbox.rows.length === 0)
+    expect(firstsOf(target.arrived, 'k')).toEqual(['k-1', 'k-2'])
+  })
+
+  test('thousands of held messages whose lanes are stuck are shelved one after the other, not within each other', async () => {
+    const outbox = new FakeOutbox()
+    const target = new Target(outbox, { maxBatch: 1_000 })
+    const { dispatcher, feed, sink } = target
+    dispatcher.resume()
+    sink.answerOf = (text) => (text.startsWith('s') ? busyFor(60_000) : delivered)
+    const stuck = Array.from({ length: 4_000 }, (_, i) => `s${i}`)
+    for (const [i, key] of stuck.entries()) {
+      target.offer(outbox.add(key, { key }))
+      if (i % 200 === 0) await nextTurn()
+    }
+    await until(() => target.taken === 4_000 && sink.sent.length === 4_000)
+    sink.isHolding = true
+    const others = names(520).map((text) => outbox.add(text, { key: text }))
+    const behind = stuck.map((key) => outbox.add(`t${key}`, { key }))
+    for (const row of [...others, ...behind]) target.offer(row)
+    expect(target.taken).toBe(4_512)
+    await until(() => sink.held.length > 0)
+    sink.isHolding = false
+    sink.held[0]!.answer(sink.held[0]!.texts.map(() => delivered))
+    await until(() => target.taken === 8_520 && target.arrived.length === 520)
+    feed.stop()
+    dispatcher.stop()
+  })
+
+  test('it does not sleep on when others have given back the room that they shared', async () => {
+    const outbox = new FakeOutbox()
+    const shared = new Residence(1_000_000)
+    const target = new Target(outbox, { room: new Room(shared) })
+    const { dispatcher, feed } = target
+    dispatcher.resume()
+    target.sink.answerOf = (text) => (text.startsWith('s') ? busyFor(60_000) : delivered)
+    const large = 'x'.repeat(3_000)
+    for (const i of Array(100).keys()) target.offer(outbox.add(`s${i}${large}`, { key: `s${i}` }))
+    await until(() => dispatcher.size === 100 && target.sink.sent.length === 100)
+    const another = new Room(shared)
+    another.take(1_000_000)
+    for (const text of names(20)) target.offer(outbox.add(text, { key: text }))
+    await until(() => target.taken === 120)
+    another.give(1_000_000, false)
+    await until(() => target.arrived.length === 20)
+    feed.stop()
+    dispatcher.stop()
   })
 
   test.each([1, 2, 3, 4, 5, 6])('all arrive in the order of their keys, whatever happens: seed %i', async (seed) => {

@@ -188,6 +188,30 @@ test('a letter that is sent again while its target has its hands full comes befo
   expect(stats).toMatchObject({ restored: 1, delivered: 1_102 })
 })
 
+test.each([
+  ['for the target that failed', 2, { sent: [[], []], letters: ['unwanted'] }],
+  ['for all targets', 3, { sent: [['letter'], []], letters: [] }],
+])('a letter sent again %s goes where the rules say now, or is a letter again', async (_, wanted, expected) => {
+  const toFirst = (envelope: Envelope) => ({
+    kind: 'forward',
+    targets: [{ index: 0, outbound: { envelope, target: {}, format: undefined } }],
+  })
+  const { route, sinks, dispatchers, stats, store } = start(temporaryDirectory(), 2, toFirst)
+  for (const dispatcher of dispatchers) dispatcher.resume()
+  const error = new PermanentError('MESSAGE_REFUSED', 'no')
+  const letter = { reason: 'rejected', error, attempts: 1, route: 'road', target: undefined, bit: 2 } as const
+  const rest = { params: {}, requeues: 0, firstAt: 0, lastAt: 0, toForward: false }
+  const envelope = message({ messageId: 'letter', payload: Buffer.from('letter'), key: 'k' })
+  const added = Promise.withResolvers<number>()
+  store.deadLetters.add({ ...letter, ...rest, envelope }, added.resolve)
+  await store.flushed()
+  const id = await added.promise
+  route.requeued(store.deadLetters.requeue([{ id, route: route.number, wanted, dueAt: 0 }]).length)
+  await until(() => stats.waiting === 0)
+  const letters = store.deadLetters.list({}, { after: 0, limit: 10 }).map(({ reason }) => reason)
+  expect({ sent: sinks.map(({ sent }) => sent), letters }).toEqual(expected)
+})
+
 describe('a message of three targets that the rules, read back, decide otherwise', () => {
   const outbound = (envelope: Envelope) => ({ envelope, target: {}, format: undefined })
 

@@ -25,30 +25,36 @@ function notice() {
   return { stats, lines, to, waiting: new WaitingNotice({ addressOf, log, stats }) }
 }
 
-test('a destination is blocked from its first refusal until a message arrives, and the log says both once', () => {
+test('a destination is blocked until the last of its messages that were refused has arrived, and the log says both once', () => {
   const { stats, lines, to, waiting } = notice()
-  for (let i = 0; i < 3; i += 1) waiting.say(to('a'), missing)
-  waiting.arrived(to('b'))
+  const [first, second] = [to('a'), to('a')]
+  for (let i = 0; i < 3; i += 1) waiting.say(first, missing)
+  waiting.say(second, missing)
+  waiting.ended(to('b'), true)
+  waiting.ended(to('a'), true) // another one, e.g. for another partition
+  waiting.ended(first, true)
   expect([...stats.blocked]).toEqual([
     ['a', { code: 'NOT_FOUND', message: 'topic a does not exist', since: expect.any(Number) }],
   ])
-  waiting.arrived(to('a'))
-  waiting.arrived(to('a'))
+  waiting.ended(second, true)
+  waiting.ended(second, true)
   expect(stats.blocked.size).toBe(0)
   expect(lines).toEqual(['messages for a wait: topic a does not exist; trying again', 'messages for a arrive again'])
 })
 
 test('one that is given up blocks nothing any more', () => {
-  const { stats, to, waiting } = notice()
-  waiting.say(to('a'), missing)
-  waiting.gaveUp(to('a'))
-  expect(stats.blocked.size).toBe(0)
+  const { stats, lines, to, waiting } = notice()
+  const one = to('a')
+  waiting.say(one, missing)
+  waiting.ended(one, false)
+  expect([stats.blocked.size, lines.length]).toEqual([0, 1])
 })
 
 test('no more than twenty are named at a time', () => {
   const { stats, lines, to, waiting } = notice()
-  for (let i = 0; i < 100; i += 1) waiting.say(to(`topic-${i}`), missing)
+  const all = Array.from({ length: 100 }, (_, i) => to(`topic-${i}`))
+  for (const one of all) waiting.say(one, missing)
   expect([stats.blocked.size, lines.length]).toEqual([20, 20])
-  for (let i = 0; i < 100; i += 1) waiting.arrived(to(`topic-${i}`))
+  for (const one of all) waiting.ended(one, true)
   expect([stats.blocked.size, lines.length]).toEqual([0, 40])
 })
