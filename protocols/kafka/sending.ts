@@ -1,5 +1,5 @@
 /** The state of one `send` of the producer: a queue for each partition, and an outcome for each record. */
-import type { Outcome } from '../../src/adapter/contract.ts'
+import { type Outcome, rejected, retryable } from '../../src/adapter/contract.ts'
 import { type GatewayError, messageOf, PermanentError, RetryableError } from '../../src/errors.ts'
 import type { OutRecord } from './record-batch.ts'
 import type { ProduceResult } from './requests.ts'
@@ -94,7 +94,7 @@ export class Sending {
       queue.take = Math.ceil(count / 2)
     } else {
       const refusal = error instanceof PermanentError ? error : new PermanentError('MESSAGE_REFUSED', error.message)
-      this.finish(queue, 1, { kind: 'rejected', error: refusal })
+      this.finish(queue, 1, rejected(refusal))
       queue.take = Number.MAX_SAFE_INTEGER
     }
   }
@@ -102,10 +102,7 @@ export class Sending {
   #reject({ topic, waiting }: Queue, index: number, text: string): void {
     const record = waiting[index]
     if (record === undefined) return
-    this.outcomes[record] = {
-      kind: 'rejected',
-      error: new PermanentError('MESSAGE_REFUSED', `topic ${topic}: ${text}`),
-    }
+    this.outcomes[record] = rejected(new PermanentError('MESSAGE_REFUSED', `topic ${topic}: ${text}`))
   }
 }
 
@@ -116,9 +113,9 @@ function overdue({ failure }: Queue): RetryableError {
 }
 
 function outcomeOf(error: unknown): Outcome {
-  if (error instanceof PermanentError && error.code !== 'CONFIG_INVALID') return { kind: 'rejected', error }
-  if (error instanceof RetryableError) return { kind: 'retryable', error }
-  return { kind: 'retryable', error: new RetryableError('PEER_FAILED', messageOf(error), { cause: error }) }
+  if (error instanceof PermanentError && error.code !== 'CONFIG_INVALID') return rejected(error)
+  if (error instanceof RetryableError) return retryable(error)
+  return retryable(new RetryableError('PEER_FAILED', messageOf(error), { cause: error }))
 }
 
 function queuesOf(records: readonly Routed[]): Queue[] {

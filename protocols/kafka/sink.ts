@@ -1,5 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Context, Outbound, Outcome, Sink } from '../../src/adapter/contract.ts'
+import {
+  type Context,
+  type Outbound,
+  type Outcome,
+  rejected,
+  retryable,
+  type Sink,
+} from '../../src/adapter/contract.ts'
 import { withDeadline } from '../../src/adapter/deadline.ts'
 import { type GatewayError, messageOf, PermanentError, RetryableError } from '../../src/errors.ts'
 import { encode } from './codec.ts'
@@ -67,7 +74,7 @@ export class KafkaSink implements Sink<KafkaTarget> {
 
   async send(batch: readonly KafkaOutbound[], signal: AbortSignal): Promise<readonly Outcome[]> {
     const generation = this.#generation
-    if (generation === undefined) return batch.map(() => retryable(new RetryableError('PEER_LOST', 'not connected')))
+    if (generation === undefined) return batch.map(() => again(new RetryableError('PEER_LOST', 'not connected')))
     const outcomes: Outcome[] = new Array(batch.length)
     try {
       const sending = this.#sendAll(generation, batch, outcomes, signal)
@@ -75,7 +82,7 @@ export class KafkaSink implements Sink<KafkaTarget> {
     } catch (error) {
       const failure = toGatewayError(error, 'sending')
       generation.cluster.fail(failure) // what still runs must not meet the next send: the gateway opens anew
-      for (let i = 0; i < batch.length; i++) outcomes[i] ??= retryable(failure)
+      for (let i = 0; i < batch.length; i++) outcomes[i] ??= again(failure)
     }
     return [...outcomes]
   }
@@ -186,14 +193,15 @@ function topicError(topic: string, metadata: TopicMetadata | undefined): Gateway
   return destinationError(errorType(code), `topic ${topic}`)
 }
 
-function retryable(error: GatewayError): Outcome {
+/** Whatever it is, the message is not at fault. */
+function again(error: GatewayError): Outcome {
   const asRetryable =
     error instanceof RetryableError ? error : new RetryableError('PEER_FAILED', error.message, { cause: error })
-  return { kind: 'retryable', error: asRetryable }
+  return retryable(asRetryable)
 }
 
 function failed(error: unknown): Outcome {
-  if (error instanceof PermanentError) return { kind: 'rejected', error }
-  if (error instanceof RetryableError) return { kind: 'retryable', error }
-  return { kind: 'rejected', error: new PermanentError('INTERNAL', messageOf(error), { cause: error }) }
+  if (error instanceof PermanentError) return rejected(error)
+  if (error instanceof RetryableError) return retryable(error)
+  return rejected(new PermanentError('INTERNAL', messageOf(error), { cause: error }))
 }

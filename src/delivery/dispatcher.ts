@@ -1,4 +1,4 @@
-import type { Outbound, Outcome, Sink } from '../adapter/contract.ts'
+import { type Outbound, type Outcome, retryable, type Sink } from '../adapter/contract.ts'
 import { withDeadline } from '../adapter/deadline.ts'
 import { type GatewayError, messageOf, PermanentError, RetryableError } from '../errors.ts'
 import { failpoint } from '../failpoint.ts'
@@ -12,10 +12,7 @@ import { RankedQueue } from './ranked-queue.ts'
 const sendDeadlineMs = 60_000
 
 /** Of a message that its sink forgot: never taken for a confirmation. */
-const unanswered: Outcome = {
-  kind: 'retryable',
-  error: new RetryableError('PEER_FAILED', 'the sink gave no outcome for the message'),
-}
+const unanswered = retryable(new RetryableError('PEER_FAILED', 'the sink gave no outcome for the message'))
 
 /** One call of the sink that is under way. */
 interface Send {
@@ -245,7 +242,7 @@ export class Dispatcher {
     } catch (cause) {
       const error =
         cause instanceof RetryableError ? cause : new RetryableError('PEER_LOST', messageOf(cause), { cause })
-      return batch.map(() => ({ kind: 'retryable', error }))
+      return batch.map(() => retryable(error))
     }
   }
 

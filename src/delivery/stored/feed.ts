@@ -184,8 +184,7 @@ export class Feed {
   refused(parcel: StoredParcel): void {
     if (parcel.isRefused) return
     this.#setAside(parcel)
-    if (this.#held.size > 0) this.#takeHeld()
-    if (this.#room.hasSlack || this.#room.isCrowdedOut) this.#schedule()
+    this.#fillUp()
   }
 
   #setAside(parcel: StoredParcel): void {
@@ -204,8 +203,7 @@ export class Feed {
     this.#inMemory.delete(sequenceOf(parcel.message.id))
     this.answered(parcel.message.id)
     if (this.#shelf.has(parcel)) this.#planUnshelve()
-    if (this.#held.size > 0) this.#takeHeld()
-    if (this.#room.hasSlack || this.#room.isCrowdedOut) this.#schedule()
+    this.#fillUp()
   }
 
   /** The process outlived it. */
@@ -245,7 +243,7 @@ export class Feed {
     this.#inMemory.delete(sequenceOf(parcel.id))
     this.#cursors.reach(parcel.id)
     message.taken()
-    if (this.#room.hasSlack || this.#room.isCrowdedOut) this.#schedule() // with nothing on its way, nobody else would
+    this.#readOn() // with nothing on its way, nobody else would
   }
 
   /** What it hands out may be shelved at once and make room for the next: the loop goes on, and does not begin again within itself. */
@@ -324,6 +322,16 @@ export class Feed {
     if (this.#cursors.isInPass && !mayBreakOff) return
     const from = this.#shelf.takeBack((lane) => this.#dispatcher.holds(lane))
     if (from !== undefined) this.#rewind(() => this.#cursors.goBack(from))
+  }
+
+  /** There may be room for more. */
+  #fillUp(): void {
+    if (this.#held.size > 0) this.#takeHeld()
+    this.#readOn()
+  }
+
+  #readOn(): void {
+    if (this.#room.hasSlack || this.#room.isCrowdedOut) this.#schedule()
   }
 
   #schedule(): void {

@@ -27,13 +27,12 @@ export class Room {
   }
 
   get isFull(): boolean {
-    if (this.#count >= maxCount || this.#refused >= maxRefused || this.#bytes >= maxOwnBytes) return true
-    return this.#bytes >= ownBytes && this.#shared.bytes >= this.#shared.maxBytes
+    return this.#isFullItself || (this.#bytes >= ownBytes && this.#shared.bytes >= this.#shared.maxBytes)
   }
 
   /** True when it is full only as others have taken what there is: nothing of its own will tell when there is room again. */
   get isCrowdedOut(): boolean {
-    return this.isFull && this.#count < maxCount && this.#refused < maxRefused && this.#bytes < maxOwnBytes
+    return this.isFull && !this.#isFullItself
   }
 
   /** True when it is worth while to read the next page. */
@@ -67,5 +66,9 @@ export class Room {
     else this.#count -= 1
     this.#bytes -= bytes
     this.#shared.bytes -= bytes
+  }
+
+  get #isFullItself(): boolean {
+    return this.#count >= maxCount || this.#refused >= maxRefused || this.#bytes >= maxOwnBytes
   }
 }

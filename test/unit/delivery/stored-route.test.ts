@@ -9,6 +9,7 @@ import { StoredRoute } from '../../../src/delivery/stored/stored-route.ts'
 import type { Envelope } from '../../../src/envelope/envelope.ts'
 import { PermanentError } from '../../../src/errors.ts'
 import type { CompiledRoute } from '../../../src/routing/router.ts'
+import type { Store } from '../../../src/store/contract.ts'
 import { LinkStats, RouteStats, TargetStats } from '../../../src/telemetry/stats.ts'
 import { message, open, readAll, silent, temporaryDirectory } from '../store/stores.ts'
 import { busyFor, ScriptedSink } from './scripted.ts'
@@ -70,6 +71,18 @@ function start(directory: string, targets = 1, again?: (envelope: Envelope) => o
     store.close()
   }
   return { store, route, stats, sinks, dispatchers, settled, keep, stop }
+}
+
+/** A dead letter of the target with this bit; its id. */
+async function addLetter(store: Store, bit: number): Promise<number> {
+  const error = new PermanentError('MESSAGE_REFUSED', 'no')
+  const letter = { reason: 'rejected', error, attempts: 1, route: 'road', target: undefined, bit } as const
+  const rest = { params: {}, requeues: 0, firstAt: 0, lastAt: 0, toForward: false }
+  const envelope = message({ messageId: 'letter', payload: Buffer.from('letter'), key: 'k' })
+  const added = Promise.withResolvers<number>()
+  store.deadLetters.add({ ...letter, ...rest, envelope }, added.resolve)
+  await store.flushed()
+  return await added.promise
 }
 
 async function until(isSo: () => boolean): Promise<void> {
@@ -170,14 +183,7 @@ test('a letter that is sent again while its target has its hands full comes befo
   sink.isHolding = true
   const texts = Array.from({ length: 1_100 }, (_, i) => `m${i}`)
   await keep(...texts)
-  const error = new PermanentError('MESSAGE_REFUSED', 'no')
-  const letter = { reason: 'rejected', error, attempts: 1, route: 'road', target: undefined, bit: 1 } as const
-  const rest = { params: {}, requeues: 0, firstAt: 0, lastAt: 0, toForward: false }
-  const envelope = message({ messageId: 'letter', payload: Buffer.from('letter'), key: 'k' })
-  const added = Promise.withResolvers<number>()
-  store.deadLetters.add({ ...letter, ...rest, envelope }, added.resolve)
-  await store.flushed()
-  const id = await added.promise
+  const id = await addLetter(store, 1)
   route.requeued(store.deadLetters.requeue([{ id, route: route.number, wanted: 1, dueAt: 0 }]).length)
   await until(() => sink.held.length === 1)
   sink.isHolding = false
@@ -198,14 +204,7 @@ test.each([
   })
   const { route, sinks, dispatchers, stats, store } = start(temporaryDirectory(), 2, toFirst)
   for (const dispatcher of dispatchers) dispatcher.resume()
-  const error = new PermanentError('MESSAGE_REFUSED', 'no')
-  const letter = { reason: 'rejected', error, attempts: 1, route: 'road', target: undefined, bit: 2 } as const
-  const rest = { params: {}, requeues: 0, firstAt: 0, lastAt: 0, toForward: false }
-  const envelope = message({ messageId: 'letter', payload: Buffer.from('letter'), key: 'k' })
-  const added = Promise.withResolvers<number>()
-  store.deadLetters.add({ ...letter, ...rest, envelope }, added.resolve)
-  await store.flushed()
-  const id = await added.promise
+  const id = await addLetter(store, 2)
   route.requeued(store.deadLetters.requeue([{ id, route: route.number, wanted, dueAt: 0 }]).length)
   await until(() => stats.waiting === 0)
   const letters = store.deadLetters.list({}, { after: 0, limit: 10 }).map(({ reason }) => reason)
