@@ -31,7 +31,7 @@ export interface Participant {
 
 /** Whether appends may go on; asked before each transaction that has any. */
 export interface Gate {
-  /** Why a group of appends of this size must wait now; undefined: it may go. */
+  /** Why the next append must wait now, after others of this size that are let in already; undefined: it may go. */
   shutFor(bytes: number): string | undefined
   /** The disk is full: make some room. */
   diskIsFull(): void
@@ -58,7 +58,7 @@ const commitBytes = 4 * pageBytes
 
 /**
  * Gathers jobs over a turn of the event loop, or several that follow each other at once, and commits them together; then calls them back, in order. Appends that find
- * no room are held, in groups as they came; the other jobs go on. After a failure of the disk nothing goes on.
+ * no room are held, in the order they came; the other jobs go on. After a failure of the disk nothing goes on.
  */
 export class CommitQueue {
   readonly #database: DatabaseSync
@@ -73,7 +73,7 @@ export class CommitQueue {
   readonly #onFatal: (error: PermanentError) => void
   readonly #fullListeners: ((isFull: boolean, why: string) => void)[] = []
   #jobs: Job[] = []
-  #held: Job[][] = []
+  #held: Job[] = []
   #waiters: PromiseWithResolvers<void>[] = []
   #toCall: (readonly Job[])[] = []
   #isCalling = false
@@ -192,7 +192,7 @@ export class CommitQueue {
   }
 
   #dropHeld(): void {
-    for (const group of this.#held.splice(0)) for (const job of group) job.dropped?.()
+    for (const job of this.#held.splice(0)) job.dropped?.()
   }
 
   /** No job is taken or called back any more. */
@@ -225,23 +225,32 @@ export class CommitQueue {
 
   /** What may go into this transaction; appends without room are held in the order they came. */
   #admit(all: Job[]): Job[] {
-    if (this.#held.length === 0 && !all.some(isAppend)) return all
-    if (this.#held.length === 0 && this.#gate.shutFor(0) === undefined) return all
-    const fresh = all.filter(isAppend)
-    if (fresh.length > 0) this.#held.push(fresh)
+    const appends = all.filter(isAppend)
+    if (this.#held.length === 0 && this.#isRoomFor(appends)) return all
+    this.#held = this.#held.concat(appends)
     const admitted = all.filter((job) => !isAppend(job))
-    let bytes = 0
-    let why = this.#gate.shutFor(0)
-    while (why === undefined && this.#held.length > 0) {
-      for (const job of this.#held.shift() as Job[]) {
-        bytes += job.sizeBytes
-        admitted.push(job)
-      }
-      why = this.#gate.shutFor(bytes)
-    }
-    this.#why = why
+    for (const job of this.#held.splice(0, this.#countWithRoom())) admitted.push(job)
     if (this.#isEnding) this.#dropHeld()
     return admitted
+  }
+
+  #isRoomFor(appends: readonly Job[]): boolean {
+    if (appends.length === 0) return true
+    let bytes = 0
+    for (const job of appends) bytes += job.sizeBytes
+    return this.#gate.shutFor(bytes) === undefined
+  }
+
+  /** How many of the held go now: one by one, as a burst is many times what a small store may hold. */
+  #countWithRoom(): number {
+    let bytes = 0
+    let count = 0
+    this.#why = this.#gate.shutFor(bytes)
+    for (; this.#why === undefined && count < this.#held.length; count += 1) {
+      bytes += (this.#held[count] as Job).sizeBytes
+      this.#why = this.#gate.shutFor(bytes)
+    }
+    return count
   }
 
   /** The disk is full: appends wait, the rest goes on in the room that the reserve gives. */
@@ -249,7 +258,7 @@ export class CommitQueue {
     this.#makeRoom()
     const appends = jobs.filter(isAppend)
     const others = jobs.filter((job) => !isAppend(job))
-    if (appends.length > 0) this.#held.unshift(appends)
+    this.#held = appends.concat(this.#held)
     if (this.#isEnding) this.#dropHeld()
     this.#tellFull('the disk is full')
     if (others.length === 0) return true

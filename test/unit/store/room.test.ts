@@ -56,6 +56,18 @@ test('beyond the limit appends wait, in order, while everything else goes on; a 
   expect([store.isFull, changes.at(-1)?.[0]]).toEqual([false, false])
 })
 
+test('of a burst that comes at once only what there is room for goes in, and the rest one by one as room is made', async () => {
+  const { store } = watched(temporaryDirectory(), 30_000)
+  const ids: number[] = []
+  for (let count = 0; count < 100; count += 1) append(store, { ...payload(1000), safe: (id) => ids.push(id) })
+  await store.flushed()
+  expect([store.isFull, ids.length]).toEqual([true, 20]) // of about 1,500 bytes each: one passes the limit, none more
+  const first = ids.splice(0)
+  await finished(store, ...first.slice(0, 10).map((id) => ({ id })))
+  await eventually(() => ids.length > 0, { withinMs, what: 'room was used' })
+  expect(ids).toHaveLength(10)
+})
+
 test('a full store opens again once a part of it is free, not with every message', async () => {
   const { store, changes } = watched(temporaryDirectory(), 100_000)
   const ids: number[] = []
