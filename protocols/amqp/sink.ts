@@ -65,13 +65,7 @@ export class AmqpSink implements Sink<AmqpTarget> {
     if (connection === undefined || !connection.isOpen || signal.aborted) flight.fail(lost('not connected'))
     else this.#writing = this.#writing.then(() => this.#write(flight, batch, connection))
     const departedAt = performance.now()
-    let timer: NodeJS.Timeout | undefined
-    const watch = () => {
-      const leftMs = this.#pace.leftMs(departedAt)
-      if (leftMs > 0) timer = setTimeout(watch, leftMs)
-      else this.#expire(flight, connection, Math.round(performance.now() - departedAt))
-    }
-    watch()
+    const unwatch = this.#pace.watch(departedAt, (ms) => this.#expire(flight, connection, ms))
     const onAbort = () => flight.fail(lost('the send was given up'))
     signal.addEventListener('abort', onAbort, { once: true })
     this.#flights.add(flight)
@@ -82,7 +76,7 @@ export class AmqpSink implements Sink<AmqpTarget> {
     } finally {
       this.#flights.delete(flight)
       signal.removeEventListener('abort', onAbort)
-      clearTimeout(timer)
+      unwatch()
     }
   }
 

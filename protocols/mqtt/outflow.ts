@@ -21,7 +21,6 @@ interface Flight {
   readonly batch: readonly Outbound<MqttTarget>[]
   readonly departedAt: number
   open: number
-  timer: NodeJS.Timeout | undefined
   readonly land: (outcomes: readonly Outcome[]) => void
 }
 
@@ -91,31 +90,23 @@ export class Outflow {
   ): void {
     const abort = () => this.#endFlight(flight, new RetryableError('PEER_TIMEOUT', 'sending was given up'))
     const land = (outcomes: readonly Outcome[]) => {
-      clearTimeout(flight.timer)
+      unwatch()
       signal.removeEventListener('abort', abort)
       resolve(outcomes)
     }
     const outcomes = batch.map(() => undefined)
     const departedAt = performance.now()
-    const flight: Flight = { batch, outcomes, departedAt, open: batch.length, timer: undefined, land }
+    const flight: Flight = { batch, outcomes, departedAt, open: batch.length, land }
+    const unwatch = this.#pace.watch(departedAt, (ms) => this.#expire(flight, ms))
     signal.addEventListener('abort', abort, { once: true })
     this.#flights.add(flight)
     this.#queue.push(flight)
-    this.#watch(flight)
     if (signal.aborted) abort()
     else this.#pumpSoon()
   }
 
-  /** While the broker confirms anything, of this send or of those before it, there is more time. */
-  #watch(flight: Flight): void {
-    const leftMs = this.#pace.leftMs(flight.departedAt)
-    if (leftMs > 0) flight.timer = setTimeout(() => this.#watch(flight), leftMs)
-    else this.#expire(flight)
-  }
-
   /** What is unconfirmed is unknown, and goes out again on another connection: this one could only confirm it too late. */
-  #expire(flight: Flight): void {
-    const ms = Math.round(performance.now() - flight.departedAt)
+  #expire(flight: Flight, ms: number): void {
     const error = new RetryableError('PEER_TIMEOUT', `the broker did not confirm within ${ms} ms`)
     this.#pace.ended(flight.batch.length - flight.open, ms)
     this.#endFlight(flight, error)

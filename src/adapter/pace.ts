@@ -31,9 +31,23 @@ export class Pace {
     this.#heardAt = performance.now()
   }
 
-  /** How much longer a send may take that began to wait at this time of `performance.now()`; 0 or less: it is over. Milliseconds. */
-  leftMs(departedAt: number): number {
-    return Math.min(departedAt + sendMs, Math.max(departedAt, this.#heardAt) + stallMs) - performance.now()
+  /**
+   * Calls `over`, with the milliseconds it took, when a send that began to wait at this time of `performance.now()` has had
+   * its time: while the peer goes on confirming, there is more. Returns how to stop watching.
+   */
+  watch(departedAt: number, over: (ms: number) => void): () => void {
+    let timer: NodeJS.Timeout | undefined
+    const look = () => {
+      const leftMs = this.#endOf(departedAt) - performance.now()
+      if (leftMs > 0) timer = setTimeout(look, leftMs)
+      else over(Math.round(performance.now() - departedAt))
+    }
+    look()
+    return () => clearTimeout(timer)
+  }
+
+  #endOf(departedAt: number): number {
+    return Math.min(departedAt + sendMs, Math.max(departedAt, this.#heardAt) + stallMs)
   }
 
   /** A send ended with so many of its messages answered, `ms` after it began to wait behind those before it. */

@@ -4,7 +4,7 @@ import { fullDiskMs } from '../backoff.ts'
 import type { Dispatcher } from '../dispatcher.ts'
 import { Queue } from '../queue.ts'
 import { Cursors } from './cursors.ts'
-import { Pace } from './pace.ts'
+import { Rate } from './rate.ts'
 import type { Room } from './residence.ts'
 import { Shelf } from './shelf.ts'
 import type { Starts } from './starts.ts'
@@ -61,7 +61,7 @@ export class Feed {
   /** Stored, their sources not yet told. */
   readonly #held = new Queue<Held>()
   #patience: NodeJS.Timeout | undefined
-  readonly #pace = new Pace(holdMs)
+  readonly #rate = new Rate(holdMs)
   #later: NodeJS.Timeout | undefined
   /** Set aside, which is not yet on disk. */
   readonly #skipped = new Set<number>()
@@ -109,7 +109,7 @@ export class Feed {
 
   /** More to read back than it will have handed on in a moment: its sources need not wait for that. */
   get #isFarBehind(): boolean {
-    return this.#rewinds > 0 || (this.#cursors.isBehind && this.#cursors.unread > this.#pace.perWindow)
+    return this.#rewinds > 0 || (this.#cursors.isBehind && this.#cursors.unread > this.#rate.perWindow)
   }
 
   /** True while a message that is stored now is likely to be on its way soon. */
@@ -165,7 +165,7 @@ export class Feed {
 
   /** It has ended, which the store has been told. */
   left(parcel: StoredParcel): void {
-    this.#pace.count()
+    this.#rate.count()
     if (this.#mayReadAgain(parcel.id)) this.skip(parcel.id)
     this.#forget(parcel)
   }

@@ -1,5 +1,5 @@
 /** How many of something came in the last whole window of time; after a window without any, none. */
-export class Pace {
+export class Rate {
   readonly #windowMs: number
   #beganMs = performance.now()
   #counted = 0
