@@ -21,5 +21,5 @@ export default {
     project('rules'),
     ...['conformance', 'integration', 'fault'].map((name) => project(name, withDrivers)),
   ],
-  testTimeout: 60_000,
+  testTimeout: 120_000,
 }

@@ -119,8 +119,9 @@ export class KafkaSink implements Sink<KafkaTarget> {
     for (const { target } of batch) topics.add(target.topic)
     const unknown = [...topics].filter((topic) => !isUsable(cluster.topic(topic)))
     const now = Date.now()
-    const asked = unknown.filter((topic) => (this.#absentUntil.get(topic) ?? 0) <= now)
-    if (asked.length > 0) await this.#ask(cluster, asked)
+    const asked = new Set(unknown.filter((topic) => (this.#absentUntil.get(topic) ?? 0) <= now))
+    if (asked.size > 0) await this.#ask(cluster, [...asked])
+    const nextAskAt = Date.now() + absentMs // from the answer on: asking itself may take longer
     const absent = new Map<string, GatewayError>()
     for (const topic of unknown) {
       const metadata = cluster.topic(topic)
@@ -128,7 +129,7 @@ export class KafkaSink implements Sink<KafkaTarget> {
         this.#absentUntil.delete(topic)
         continue
       }
-      if (asked.includes(topic)) this.#absentUntil.set(topic, now + absentMs)
+      if (asked.has(topic)) this.#absentUntil.set(topic, nextAskAt)
       absent.set(topic, topicError(topic, metadata))
     }
     return absent

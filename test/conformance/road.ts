@@ -7,7 +7,8 @@ import { testContext } from '../support/context.ts'
 import { eventually } from '../support/poll.ts'
 import type { Subject, Way } from './subject.ts'
 
-const receiveWithinMs = 25_000
+/** A group of Kafka waits 15 s for a member that could not say that it leaves. */
+const receiveWithinMs = 50_000
 const neverAborted = new AbortController().signal
 
 /** A source and a sink on one way through a broker, and what came along it. */

@@ -33,7 +33,7 @@ export function conforms(subject: Subject): void {
     }
     for (const [title, behaviour] of Object.entries(behaviours)) {
       const reason = subject.skip?.[title]
-      if (reason === undefined) test(title, () => behaviour(lay, subject))
+      if (reason === undefined) test(title, () => behaviour(lay, subject), 240_000)
       else test.skip(`${title} (skipped: ${reason})`, () => {})
       if (reason !== undefined) process.stderr.write(`${subject.name} skips "${title}": ${reason}\n`)
     }

@@ -11,6 +11,8 @@ import { shakyRig, verdictText } from '../support/fault/shaky.ts'
 const restarts = 2
 /** Between two restarts, in milliseconds. */
 const calmMs = 2_000
+/** The gateway may wait 30 s between two attempts, and a Kafka group 15 s for a member that is gone. */
+const patientMs = 150_000
 const start = { kafka: startKafka, amqp: startRabbitmq, mqtt: startMosquitto }
 
 const verdicts: RoadVerdict[] = []
@@ -27,10 +29,10 @@ async function restarted(protocol: OutletName): Promise<void> {
     for (let at = 0; at < restarts; at += 1) {
       await sleep(calmMs)
       await broker.restart()
-      await rig.gateway.ready()
+      await rig.gateway.ready(patientMs)
     }
     await sleep(calmMs)
-    await rig.drain()
+    await rig.drain(patientMs)
     expect(await rig.deadLetters()).toEqual([])
     expect(await rig.gateway.stop()).toEqual({ code: 0, signal: null })
     const found = rig.verdicts(2 * restarts) // by source and target
@@ -45,5 +47,5 @@ async function restarted(protocol: OutletName): Promise<void> {
 test.concurrent.each<[OutletName]>([['kafka'], ['amqp'], ['mqtt']])(
   '%s restarts under load: nothing is lost, changed or out of order',
   restarted,
-  400_000,
+  900_000,
 )

@@ -108,13 +108,15 @@ const requeued: Scenario = {
     await refuser().admit!()
     arm()
     await rig.gateway.ready()
+    const before = await deadLetters().catch(String)
     let answer: unknown
     const hasDied = async () => {
       answer = await requeue().catch(String)
       return !rig.gateway.isAlive
     }
     await eventually(hasDied, { withinMs: 30_000, what: 'its end' }).catch((cause: unknown) => {
-      throw new Error(`it lives on: ${JSON.stringify(answer)}`, { cause })
+      const { log: lines } = rig.gateway
+      throw new Error(`it lives on: ${JSON.stringify({ before, answer, lines })}`, { cause })
     })
   },
 }

@@ -7,6 +7,7 @@ import { afterAll, expect, test } from '@jest/globals'
 import { randomOf } from '../support/fault/random.ts'
 import { Rig } from '../support/fault/rig.ts'
 import { type Row, tableOf } from '../support/fault/table.ts'
+import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
 
 const rounds = 16
@@ -37,7 +38,7 @@ test('nothing is lost while a queue is full and has room in turn, over kills', a
     for (let round = 0; round < rounds; round += 1) {
       await Promise.all(outlets.map((outlet) => outlet.refuse?.('nack')))
       await sleep(random.between(50, 1_000))
-      const dies = round < rounds - 1 && random.between(0, 1) < 0.6 // not in the last: a start would read all from the beginning
+      const dies = round < rounds - 1 && (round % 5 === 1 || random.between(0, 1) < 0.6) // not in the last: a start would read all from the beginning
       if (dies) {
         await count()
         await rig.gateway.kill()
@@ -47,6 +48,7 @@ test('nothing is lost while a queue is full and has room in turn, over kills', a
       if (dies) await rig.gateway.start()
       await sleep(random.between(50, 700))
     }
+    await eventually(() => rig.roads.every(({ log }) => log.acked > 3_000), { withinMs: 60_000, what: 'load' })
     await rig.drain(120_000)
     await count()
     const verdicts = rig.verdicts(kills)
@@ -57,7 +59,6 @@ test('nothing is lost while a queue is full and has room in turn, over kills', a
       expect({ name, acked, missing, spurious, corrupted }).toEqual({
         ...{ name, acked: delivered, missing: 0, spurious: 0, corrupted: 0 },
       })
-      expect(acked).toBeGreaterThan(3_000)
     }
     expect(verdicts[2]).toMatchObject({ inversions: 0 }) // nothing was refused there; elsewhere what was under way overtook
     expect(kills).toBeGreaterThan(2)

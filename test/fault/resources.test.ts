@@ -79,6 +79,7 @@ test('a full disk holds the sources back, and all goes on when there is room aga
   await rig.gateway.start()
   proxy.cut()
   rig.run()
+  await eventually(() => rig.roads[0]!.log.acked > 1_000, { withinMs: 60_000, what: 'load' }) // about 4,000 fit
   await isHeldBack(rig, 3_000)
   expect(rig.gateway.isAlive).toBe(true)
   expect(rig.issued - rig.roads[0]!.log.acked).toBeGreaterThan(0)
@@ -102,13 +103,13 @@ test('500,000 messages of 1 KiB wait for a target that is away in less than 256 
   if (limit !== undefined) cleanups.unshift(() => limit.remove())
   proxy.cut()
   rig.run()
-  await eventually(() => rig.roads[0]!.log.acked >= messages, { withinMs: 240_000, what: `${messages} messages` })
+  await eventually(() => rig.roads[0]!.log.acked >= messages, { withinMs: 400_000, what: `${messages} messages` })
   await rig.roads[0]!.feed.pause()
   proxy.restore()
-  await verdictOf(`${messages} waiting${limit === undefined ? '' : ', limited by the kernel'}`, rig, 1)
+  await verdictOf(`${messages} waiting${limit === undefined ? '' : ', limited by the kernel'}`, rig, 1, 300_000)
   expect(limit?.kills() ?? 0).toBe(0)
   expect(rig.gateway.peakBytes()).toBeLessThanOrEqual(limitBytes)
-}, 600_000)
+}, 1_200_000)
 
 test('a slow target holds up neither its devices nor another target', async () => {
   const proxy = await rabbitProxy()
@@ -121,8 +122,9 @@ test('a slow target holds up neither its devices nor another target', async () =
   rig.run()
   await eventually(() => rig.roads[0]!.log.acked >= 4_000, { withinMs: 60_000, what: 'load' })
   const [slowOracle, fastOracle] = rig.roads.map(({ branches }) => branches[0]!.oracle)
+  const keepsUp = () => fastOracle!.delivered > rig.roads[1]!.log.acked * 0.8
+  await eventually(keepsUp, { withinMs: 30_000, what: 'the quick target keeps up' })
   expect(slowOracle!.delivered).toBeLessThan(rig.roads[0]!.log.acked / 2)
-  expect(fastOracle!.delivered).toBeGreaterThan(rig.roads[1]!.log.acked * 0.8)
   proxy.restore()
   await verdictOf('a slow target', rig, 1)
   expect(rig.gateway.peakBytes()).toBeLessThanOrEqual(limitBytes)
@@ -132,7 +134,8 @@ test('a clock that is set back delays nothing and loses nothing', async () => {
   const hour = 3_600_000
   const clock = `--import ${join(import.meta.dirname, '../support/fault/clock.mjs')}`
   const env = { NODE_OPTIONS: clock, TRIVIUM_TEST_JUMP: String(-hour) }
-  const rig = await made([{ from: 'embedded', to: ['amqp'], feed: await devices() }], { env })
+  const route = ['retry: { attempts: 100000 }'] // refused for a while, not until it is given up
+  const rig = await made([{ from: 'embedded', to: ['amqp'], feed: await devices(), route }], { env })
   const { oracle, outlet } = rig.roads[0]!.branches[0]!
   const flows = async (when: string) => {
     const before = oracle.delivered

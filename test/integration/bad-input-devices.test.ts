@@ -87,7 +87,7 @@ for (const [what, packets] of Object.entries(misbehaviours)) {
     await eventually(() => device.confirmed.length > 20, { what: 'messages flow' })
     const bad = await Promise.all(Array.from({ length: 20 }, () => misbehave(scope, port, packets)))
     const closed = bad.map((socket) => (socket.closed ? undefined : once(socket, 'close')))
-    await withDeadline(Promise.all(closed), 5_000, 'closing the misbehaving')
+    await withDeadline(Promise.all(closed), 30_000, 'closing the misbehaving')
     const before = device.confirmed.length
     await eventually(() => device.confirmed.length > before + 20, { what: 'messages flow on' })
     await device.stop()

@@ -130,6 +130,7 @@ scenario('letters that a gateway could not send before it ended are sent by the 
   const first = scope.gateway(yaml.replace('drain: 2s', 'drain: 100ms'))
   const { refused } = await load(scope, source, 40)
   await eventually(() => first.route('road').deadLetteredTotal === 20, { what: 'the letters are in the store' })
+  await eventually(() => first.link('source', 'source').settled === 40, { what: 'the source is answered' })
   await first.pause()
   expect(await queueDepth(source.name)).toBe(0)
   const letters = await scope.use(grave.reader())

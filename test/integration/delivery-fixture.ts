@@ -56,16 +56,6 @@ export async function inScope(body: (scope: Scope) => Promise<void>): Promise<vo
   await scope.end()
 }
 
-/** Bodies run one after the other, e.g. because they take one broker away. */
-export function oneAtATime(): (body: (scope: Scope) => Promise<void>) => (scope: Scope) => Promise<void> {
-  let last: Promise<unknown> = Promise.resolve()
-  return (body) => (scope) => {
-    const turn = last.then(() => body(scope))
-    last = turn.catch(() => {})
-    return turn
-  }
-}
-
 const keys = ['red', 'green', 'blue', 'white', 'black']
 let lastNumber = 0
 /** That many new messages of a few keys. */
@@ -132,7 +122,7 @@ export function checkNothingLost(
 }
 
 /** Resolves when every text has arrived at least once. */
-export async function arrived(reader: Reader, sent: readonly string[], withinMs = 30_000): Promise<void> {
+export async function arrived(reader: Reader, sent: readonly string[], withinMs = 90_000): Promise<void> {
   let seen = 0
   const missing = new Set(sent)
   await eventually(
@@ -142,8 +132,22 @@ export async function arrived(reader: Reader, sent: readonly string[], withinMs 
     },
     { withinMs, what: `${sent.length} messages` },
   ).catch((error: unknown) => {
-    throw new Error(`${missing.size} of ${sent.length} missing, ${reader.got.length} arrived`, { cause: error })
+    const which = `numbers ${rangesOf(sent, missing)} of ${sent.length} are missing`
+    throw new Error(`${which}: ${missing.size}; ${reader.got.length} arrived`, { cause: error })
   })
+}
+
+/** Where in the order of sending they are: it tells whether what is missing was sent before, in or after an outage. */
+function rangesOf(sent: readonly string[], missing: ReadonlySet<string>): string {
+  const ranges: [number, number][] = []
+  for (const [at, text] of sent.entries()) {
+    if (!missing.has(text)) continue
+    const last = ranges.at(-1)
+    if (last?.[1] === at - 1) last[1] = at
+    else ranges.push([at, at])
+  }
+  const shown = ranges.slice(0, 20).map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`))
+  return `${shown.join(', ')}${ranges.length > 20 ? ', ...' : ''}`
 }
 
 /** Lines about what does not work. */

@@ -14,7 +14,7 @@ import { createTopics } from '../support/topics.ts'
 const removals: (() => Promise<unknown>)[] = []
 afterAll(async () => {
   await Promise.all(removals.splice(0).map((remove) => remove().catch(() => {})))
-}, 30_000)
+}, 120_000)
 function removeLater(options: PlaceOptions, remove: () => Promise<unknown>): void {
   if (options.address === undefined) removals.push(remove)
 }

@@ -38,7 +38,10 @@ export class Installation {
   async run(): Promise<Program> {
     const { child, log } = this.#start()
     const admin = `http://127.0.0.1:${this.#adminPort}`
-    await eventually(async () => (await fetch(`${admin}/livez`)).ok, { what: `the program runs: ${log}` })
+    await eventually(async () => (await fetch(`${admin}/livez`)).ok, {
+      withinMs: 60_000,
+      what: `the program runs: ${log}`,
+    })
     return { pid: child.pid!, admin, log, end: (signal) => ended(child, signal) }
   }
 
@@ -77,7 +80,7 @@ async function ended(child: ChildProcess, signal: NodeJS.Signals): Promise<{ cod
 
 const isReady = async ({ admin }: Program) => (await fetch(`${admin}/readyz`)).ok
 export const ready = (program: Program) =>
-  eventually(() => isReady(program), { withinMs: 30_000, what: `ready: ${program.log}` })
+  eventually(() => isReady(program), { withinMs: 90_000, what: `ready: ${program.log}` })
 
 interface Counts {
   readonly delivered: number

@@ -42,7 +42,8 @@ afterEach(async () => {
 const admin = () => new Kafka({ brokers: brokerAddresses().kafka, logLevel: logLevel.NOTHING }).admin()
 const topics: string[] = []
 afterAll(async () => {
-  if (topics.length > 0) await withAdmin((a) => a.deleteTopics({ topics: [...new Set(topics.splice(0))] }))
+  if (topics.length > 0)
+    await withAdmin((a) => a.deleteTopics({ topics: [...new Set(topics.splice(0))] })).catch(() => {})
 })
 
 export async function withAdmin<T>(use: (a: ReturnType<typeof admin>) => Promise<T>): Promise<T> {

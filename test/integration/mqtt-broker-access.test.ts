@@ -33,16 +33,15 @@ describe('embedded broker, users', () => {
     const at = await place({ users })
     await at.sink()
     const codes: unknown[] = []
-    for (let i = 0; i < 25; i += 1) {
+    for (let i = 0; i < 60; i += 1) {
       at.device({ username: 'sensor', password: `guess ${i}` }).catch((error: { code: unknown }) =>
         codes.push(error.code),
       )
     }
-    await eventually(() => codes.filter((code) => code === 5).length === 5, {
-      withinMs: 1_000,
-      what: 'refusals unread',
-    })
-    expect(codes.filter((code) => code === 4).length).toBeLessThan(5)
+    const of = (code: number) => codes.filter((each) => each === code).length
+    // 20 wait their turn; while all 60 come in, some may have had theirs
+    await eventually(() => of(5) >= 35, { what: 'refusals unread' })
+    expect(of(4)).toBeLessThanOrEqual(5)
     expect(at.context.logged.filter(({ level }) => level === 'warn')).toHaveLength(1)
   })
 

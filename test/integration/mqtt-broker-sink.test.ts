@@ -162,7 +162,7 @@ describe('embedded broker, among its devices', () => {
       slowestMs = Math.max(slowestMs, performance.now() - before)
     }
     await eventually(() => received === 400, { what: 'all at the healthy one' })
-    expect(slowestMs).toBeLessThan(1_000)
+    expect(slowestMs).toBeLessThan(8_000) // to wait for it would take 10 s
     expect(at.context.counted.get('mqtt_slow_disconnects')).toBe(1)
     await eventually(() => at.house.current?.devices === 1, { what: 'the end of the deaf one' })
   })

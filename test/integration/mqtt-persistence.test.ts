@@ -158,6 +158,7 @@ describe('a QoS 2 message sent again after a crash', () => {
     const sender = await raw(port)
     sender.send(packets.connect({ clientId: 'sender', clean: false }), packets.publish('in/a', 'first', 2, 7))
     await gateway.ended
+    await sender.closed()
     expect(sender.bytes()).toHaveLength(connackBytes)
 
     await gateway.start()

@@ -72,7 +72,7 @@ for (const protocol of endNames) {
         await Promise.all(loads.map((load) => load.stop()))
         sent.out.push(...loads[0].confirmed)
         sent.into.push(...loads[1].confirmed)
-        sent.unsure.push(...loads[0].unsure)
+        sent.unsure.push(...loads[0].unsure, ...loads[1].unsure)
         await gateway.ready()
       }
       const whileAway = async (fault: () => void) => {
@@ -88,9 +88,9 @@ for (const protocol of endNames) {
       await arrived(outlet, sent.out)
       await arrived(inlet, sent.into)
       checkNothingLost(outlet.got, sent.out, sent.unsure)
-      checkNothingLost(inlet.got, sent.into)
+      checkNothingLost(inlet.got, sent.into, sent.unsure)
       for (const name of ['out-of', 'into']) expect(gateway.route(name).deadLetteredTotal).toBe(0)
     },
-    180_000,
+    400_000,
   )
 }

@@ -30,7 +30,7 @@ function started(yaml: string): TestGateway {
 }
 
 const bridge = (from: End, to: End, toConnection = to.connection) => `
-gateway: { drain: 1s, admin: false }
+gateway: { id: roads-${process.pid}, drain: 1s, admin: false }
 connections:
   source: ${from.connection}
   target: ${toConnection}

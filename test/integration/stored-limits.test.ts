@@ -17,7 +17,7 @@ const bulky = (count: number): string[] =>
 scenario('`maxAge`: what has waited longer for a target that is away becomes a dead letter, expired', async (scope) => {
   const port = await freePort()
   const [source, target] = [await inletOf(scope, 'amqp'), await placeAt('kafka', { port })]
-  const yaml = inProcess(`store: { maxAge: 2s }\n${road(source, target)}`)
+  const yaml = inProcess(`store: { maxAge: 6s }\n${road(source, target)}`)
   const first = scope.gateway(yaml)
   await sourceIsUp(first)
   const old = texts(50)

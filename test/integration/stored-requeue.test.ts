@@ -61,7 +61,7 @@ scenario(
   'requeued with a delay they wait for it, also over a restart, behind nothing and before nobody',
   async (scope) => {
     const { gateway, yaml, sent, got, source } = await tenLetters(scope, 'stored')
-    const delayMs = 4_000
+    const delayMs = 10_000
     const dueAt = Date.now() + delayMs
     gateway.gateway.workbench.requeue({ route: 'road' }, { limit: 100, delayMs }, 'test')
     expect(gateway.route('road').waiting).toBe(10)

@@ -87,7 +87,7 @@ export const inProcess = (yaml: string): string => `gateway: { id: ${fresh()}, d
 
 /** For the real program; it is removed at the end. */
 export async function program(scope: Scope, yaml: string): Promise<GatewayProcess> {
-  const process = await GatewayProcess.create(yaml)
+  const process = await GatewayProcess.create(`gateway: { id: ${fresh()} }\n${yaml}`)
   scope.after(() => process.remove())
   return process
 }

@@ -40,7 +40,7 @@ export class TestGateway {
   /** Resolves when every connection is up. */
   async ready(): Promise<this> {
     await eventually(() => linksDown(this.gateway.status()).length === 0, {
-      withinMs: 30_000,
+      withinMs: 90_000, // the supervisor may wait 30 s between two attempts
       what: `ready: ${JSON.stringify(linksDown(this.gateway.status()))} ${JSON.stringify(this.lines.slice(-5))}`,
     })
     return this

@@ -8,18 +8,18 @@ const betweenChecksMs = 20
  */
 export async function eventually<T>(
   check: () => T | Promise<T>,
-  { withinMs = 10_000, what }: { withinMs?: number; what: string },
+  { withinMs = 30_000, what }: { withinMs?: number; what: string },
 ): Promise<Exclude<T, undefined | false>> {
   const giveUpAt = performance.now() + withinMs
   let cause: unknown
-  do {
+  for (let isLast = false; ; await sleep(betweenChecksMs)) {
+    isLast = performance.now() >= giveUpAt // looked at once more: this process may have stood still
     try {
       const value = await check()
       if (value !== undefined && value !== false) return value as Exclude<T, undefined | false>
     } catch (error) {
       cause = error
     }
-    await sleep(betweenChecksMs)
-  } while (performance.now() < giveUpAt)
-  throw new Error(`not within ${withinMs} ms: ${what}`, { cause })
+    if (isLast) throw new Error(`not within ${withinMs} ms: ${what}`, { cause })
+  }
 }

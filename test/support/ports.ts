@@ -1,5 +1,15 @@
 import { once } from 'node:events'
-import { type AddressInfo, createServer, type Server } from 'node:net'
+import { createServer, type Server } from 'node:net'
+
+/**
+ * Below what the system gives to clients and to those who listen at port 0, so that none of them takes a port between its
+ * choice and its use; a part for each of the runner's workers, so that they do not take each other's.
+ */
+const lowest = 12_000
+const partSize = 5_000
+const parts = 4
+const base = lowest + (Number(process.env.JEST_WORKER_ID ?? 0) % parts) * partSize
+let next = Math.floor(Math.random() * partSize)
 
 /** A TCP port of 127.0.0.1 that was free a moment ago. */
 export async function freePort(): Promise<number> {
@@ -7,16 +17,26 @@ export async function freePort(): Promise<number> {
   return port as number
 }
 
-/** That many different ones: all are held open until the last is known. */
+/** That many different ones. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(Array.from({ length: count }, listening))
-  const ports = servers.map((server) => (server.address() as AddressInfo).port)
-  await Promise.all(servers.map((server) => once(server.close(), 'close')))
+  const ports: number[] = []
+  while (ports.length < count) {
+    const port = base + next
+    next = (next + 1) % partSize
+    if (await isFree(port)) ports.push(port)
+  }
   return ports
 }
 
-async function listening(): Promise<Server> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return server
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer().listen(port, '127.0.0.1')
+  const isListening = await listening(server)
+  if (isListening) await once(server.close(), 'close')
+  return isListening
+}
+
+function listening(server: Server): Promise<boolean> {
+  return new Promise((resolve) => {
+    server.once('listening', () => resolve(true)).once('error', () => resolve(false))
+  })
 }

@@ -3,7 +3,7 @@ import { eventually } from './poll.ts'
 
 /** Creates topics and waits until each partition has a leader: kafkajs's own wait fails at a broker that is slow to know. */
 export async function createTopics(admin: Admin, topics: ITopicConfig[]): Promise<void> {
-  await admin.createTopics({ topics, waitForLeaders: false })
+  await admin.createTopics({ topics, waitForLeaders: false, timeout: 30_000 })
   const names = topics.map(({ topic }) => topic)
   const haveLeaders = async () => {
     const found = await admin.fetchTopicMetadata({ topics: names })
@@ -11,5 +11,5 @@ export async function createTopics(admin: Admin, topics: ITopicConfig[]): Promis
       ({ partitions }) => partitions.length > 0 && partitions.every(({ leader }) => leader >= 0),
     )
   }
-  await eventually(haveLeaders, { withinMs: 20_000, what: `leaders of ${names.join(', ')}` })
+  await eventually(haveLeaders, { withinMs: 60_000, what: `leaders of ${names.join(', ')}` })
 }

@@ -61,7 +61,9 @@ export async function kafkaLibrary(): Promise<string> {
   mkdirSync(partial, { recursive: true })
   const pom = join(partial, 'pom.xml')
   writeFileSync(pom, kafkaPom)
-  await run(commandPath('mvn'), ['-q', '-B', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${partial}`])
+  const maven = ['-q', '-B', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${partial}`]
+  const resolveAll = () => run(commandPath('mvn'), maven)
+  await resolveAll().catch(resolveAll) // once more: a download may break off
   if (existsSync(cache)) rmSync(partial, { recursive: true })
   else renameSync(partial, cache)
   return cache

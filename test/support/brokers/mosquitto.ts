@@ -18,7 +18,7 @@ export async function startMosquitto(options: { conf?: readonly string[] } = {})
     folder,
     port,
     address: `mqtt://127.0.0.1:${port}`,
-    ready: () => answers({ port, request: connectPacket, isAnswer: (bytes) => bytes[0] === 0x20, withinMs: 10_000 }),
+    ready: () => answers({ port, request: connectPacket, isAnswer: (bytes) => bytes[0] === 0x20, withinMs: 60_000 }),
   })
 }
 

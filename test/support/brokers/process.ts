@@ -7,6 +7,8 @@ import { join } from 'node:path'
 import { withDeadline } from '../../../src/adapter/deadline.ts'
 
 const stopWithinMs = 10_000
+/** Until then a broker that is to go on writes down what it has; cut short, it would lose it. */
+const restWithinMs = 60_000
 
 /** A broker that answers. */
 export interface Running {
@@ -45,11 +47,11 @@ export async function launch(broker: Launch): Promise<Running> {
     port: broker.port,
     async stop() {
       await end(child, 'SIGTERM')
-      rmSync(broker.folder, { recursive: true, force: true, maxRetries: 3 })
+      rmSync(broker.folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 })
     },
     kill: () => end(child, 'SIGKILL'),
     async restart() {
-      await end(child, 'SIGTERM')
+      await end(child, 'SIGTERM', restWithinMs)
       child = await start(broker)
     },
   }
@@ -85,11 +87,11 @@ async function endedEarly(child: ChildProcess): Promise<never> {
   throw new Error(`ended with ${code}`)
 }
 
-async function end(child: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+async function end(child: ChildProcess, signal: 'SIGTERM' | 'SIGKILL', withinMs = stopWithinMs): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const gone = once(child, 'exit')
   signalGroup(child, signal)
-  await withDeadline(gone, stopWithinMs, 'stopping').catch(() => {})
+  await withDeadline(gone, withinMs, 'stopping').catch(() => {})
   signalGroup(child, 'SIGKILL')
   await gone
 }

@@ -9,7 +9,8 @@ import { dataFolder, launch, type Running } from './process.ts'
 export interface RunningRabbitmq extends Running {
   /**
    * True when a kill does not make the node forget that durable queue. A declaration is answered before it is written,
-   * now and then by a second; a node that is killed in between loses the queue with all it has confirmed.
+   * now and then by a second; a node that is killed in between loses the queue with all it has confirmed. One queue is to be
+   * declared after the other.
    */
   remembers(queue: string): boolean
 }
@@ -46,7 +47,7 @@ export async function startRabbitmq(options: { conf?: readonly string[] } = {}):
     address: `amqp://guest:guest@127.0.0.1:${port}`,
     ready: () => answers({ port, request: protocolHeader, isAnswer: isConnectionStart, withinMs: 60_000 }),
   })
-  return { ...node, remembers: (queue) => metadataFiles(data).some((file) => readFileSync(file).includes(queue)) }
+  return { ...node, remembers: (queue) => metadataFiles(data).some((file) => isDeclaredIn(file, queue)) }
 }
 
 /** The log of what is declared, and the tables it is written to later. */
@@ -54,6 +55,13 @@ function metadataFiles(data: string): string[] {
   const entries = readdirSync(data, { withFileTypes: true, recursive: true })
   const files = entries.filter((entry) => /^LATEST\.LOG$|^rabbit_durable_queue\./.test(entry.name))
   return files.map((entry) => join(entry.parentPath, entry.name))
+}
+
+/** What the log holds of a declaration counts with the decision behind it only: without it, a restart takes it back. */
+function isDeclaredIn(file: string, queue: string): boolean {
+  const text = readFileSync(file, 'latin1')
+  const at = text.lastIndexOf(queue)
+  return at >= 0 && (!file.endsWith('.LOG') || text.includes('committed', at))
 }
 
 /** Debian's command on the PATH switches to another user; the script behind it runs as anyone. */

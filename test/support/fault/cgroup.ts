@@ -27,6 +27,10 @@ export function memoryLimit(bytes: number): MemoryLimit | undefined {
   return {
     admit: (pid) => writeFileSync(join(folder, 'cgroup.procs'), String(pid)),
     kills: () => Number(/oom_kill (\d+)/.exec(readFileSync(join(folder, 'memory.oom_control'), 'utf8'))?.[1] ?? 0),
-    remove: () => rmdirSync(folder),
+    remove() {
+      try {
+        rmdirSync(folder)
+      } catch {} // for a moment after the end of its processes; it costs nothing
+    },
   }
 }

@@ -244,9 +244,9 @@ class KafkaFeed extends BrokerFeed implements Feed {
     const address = options.address ?? brokerAddresses().kafka[0]!
     this.connection = `{ protocol: kafka, brokers: ["${atPort(address, options.gatewayPort)}"]${more(options.settings)} }`
     this.from = `topic: ${name}, group: ${name}`
-    const retry = { retries: 2, initialRetryTime: 100 }
+    const retry = { retries: 8, initialRetryTime: 100, maxRetryTime: 1_000 }
     this.#kafka = new Kafka({ brokers: [address], logLevel: logLevel.NOTHING, requestTimeout: 5_000, retry })
-    this.#producer = this.#kafka.producer({ retry })
+    this.#producer = this.#kafka.producer({ retry: { ...retry, retries: 2 } })
   }
 
   protected async sendAll(messages: readonly Message[]): Promise<void> {

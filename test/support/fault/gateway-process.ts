@@ -57,7 +57,7 @@ export class GatewayProcess {
   /** Highest resident memory of any life, in bytes, as far as a `peak` was asked for while it lived. */
   #peakBytes = 0
 
-  /** `yaml` without `gateway:`, which is written here. */
+  /** Its data directory and the address of its admin server are given by the environment, not by `yaml`. */
   static async create(yaml: string, options: GatewayOptions = {}): Promise<GatewayProcess> {
     return new GatewayProcess(yaml, await freePort(), options)
   }

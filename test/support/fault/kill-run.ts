@@ -83,7 +83,7 @@ async function killAndRestart(rig: Rig, plan: KillPlan, startedAt: number): Prom
     await rig.gateway.kill()
     tell()
     for (const { feed, plan: road } of rig.roads) {
-      if (road.from === 'kafka') await removeMembers(brokerAddresses().kafka[0]!, feed.name)
+      if (road.from === 'kafka') await removeMembers(brokerAddresses().kafka[0]!, feed.name).catch(() => {}) // saves 15 s
     }
     await rig.gateway.start()
   }

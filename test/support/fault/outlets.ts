@@ -66,6 +66,8 @@ async function kafkaOutlet(options: OutletOptions): Promise<Outlet> {
   }
 }
 
+const leastPatienceMs = 5_000
+
 /** kafkajs may stop reading for good when a broker restarts: then another consumer begins anew, and skips what is known. */
 class KafkaReader {
   readonly #kafka: Kafka
@@ -75,6 +77,7 @@ class KafkaReader {
   readonly #watch: NodeJS.Timeout
   #consumer: Consumer | undefined
   #progressAt = performance.now()
+  #patienceMs = leastPatienceMs
   #isClosed = false
 
   constructor(kafka: Kafka, topic: string, oracle: Oracle) {
@@ -82,8 +85,14 @@ class KafkaReader {
     this.#topic = topic
     this.#oracle = oracle
     this.#watch = setInterval(() => {
-      if (performance.now() - this.#progressAt > 5_000 && !oracle.isComplete) void this.begin().catch(() => {})
+      if (performance.now() - this.#progressAt > this.#patienceMs && !oracle.isComplete) this.#beginAnew()
     }, 1_000)
+  }
+
+  /** With twice the patience: a broker that is slow gives a consumer nothing for a while. */
+  #beginAnew(): void {
+    this.#patienceMs = Math.min(2 * this.#patienceMs, 8 * leastPatienceMs)
+    void this.begin().catch(() => {})
   }
 
   async begin(): Promise<void> {
@@ -99,6 +108,7 @@ class KafkaReader {
     await consumer.run({
       eachBatch: async ({ batch: { partition, messages } }) => {
         this.#progressAt = performance.now()
+        this.#patienceMs = leastPatienceMs
         for (const { offset, key, value } of messages) {
           if (Number(offset) < (this.#nextOffsets.get(partition) ?? 0)) continue
           this.#nextOffsets.set(partition, Number(offset) + 1)

@@ -144,9 +144,10 @@ test('a command that is killed in the middle is simply given again: each message
   const child = spawn(process.execPath, [launcher, 'dead-letters', 'requeue', '--all'], {
     ...{ cwd: path, env: { ...process.env, SITE_TOKEN: token }, stdio: 'ignore' },
   })
+  const exited = once(child, 'exit')
   await gateway.wrote(/"audit":"dead-letters.requeue"/)
   child.kill('SIGKILL')
-  await once(child, 'exit')
+  await exited
   const again = await command(['requeue', '--all'])
   expect([0, 1]).toContain(again.code) // 1: the first was quick enough to send all
   await eventually(() => got.length >= count, { withinMs: 60_000, what: `${count} messages, not ${got.length}` })

@@ -1,4 +1,4 @@
-import { describe, expect, test } from '@jest/globals'
+import { afterEach, describe, expect, jest, test } from '@jest/globals'
 import type { Delivery } from '../../../src/adapter/contract.ts'
 import { DeadLetterOffice } from '../../../src/delivery/dead-letters/office.ts'
 import { Dispatcher } from '../../../src/delivery/dispatcher.ts'
@@ -13,6 +13,13 @@ import type { Store } from '../../../src/store/contract.ts'
 import { LinkStats, RouteStats, TargetStats } from '../../../src/telemetry/stats.ts'
 import { message, open, readAll, silent, temporaryDirectory } from '../store/stores.ts'
 import { busyFor, ScriptedSink } from './scripted.ts'
+
+afterEach(() => void jest.useRealTimers())
+
+/** What is due in a while is not tried again before the gateway has stopped. */
+function holdTimers(): void {
+  jest.useFakeTimers({ doNotFake: ['Date', 'performance', 'setImmediate', 'queueMicrotask', 'nextTick'] })
+}
 
 const nextTurn = () => new Promise((resolve) => setImmediate(resolve))
 
@@ -106,11 +113,13 @@ test('attempts and the time that the target asked for outlive a restart', async 
   const directory = temporaryDirectory()
   const first = start(directory)
   first.sinks[0]!.script.set('a', [busyFor(500)])
+  holdTimers()
   first.dispatchers[0]!.resume()
   const sentAt = Date.now()
   await first.keep('a')
   await until(() => first.stats.targets[0]!.attemptsRetry === 1)
   await first.stop()
+  jest.useRealTimers()
   const second = start(directory)
   second.sinks[0]!.script.set('a', [busyFor(1), busyFor(1), busyFor(1)])
   second.dispatchers[0]!.resume()
@@ -126,10 +135,12 @@ test('a message that waits for its time holds those of its key behind it, after 
   const directory = temporaryDirectory()
   const first = start(directory)
   first.sinks[0]!.script.set('a', [busyFor(300)])
+  holdTimers()
   first.dispatchers[0]!.resume()
   await first.keep('a', 'b')
   await until(() => first.stats.targets[0]!.attemptsRetry === 1)
   await first.stop()
+  jest.useRealTimers()
   const second = start(directory)
   second.dispatchers[0]!.resume()
   await second.keep('c')

@@ -183,7 +183,9 @@ describe('requeue', () => {
   })
 
   test('what would expire again at once is left, until its time to live is edited', async () => {
-    await fill(store, [letterOf({ reason: 'expired', envelope: envelopeOf({ ttlMs: 1_000 }) })])
+    await fill(store, [
+      letterOf({ reason: 'expired', envelope: envelopeOf({ ttlMs: 1_000, timestamp: '2020-01-01T00:00:00Z' }) }),
+    ])
     const { bench } = benchOf()
     expect(bench.requeue({}, all, 'test').skipped).toEqual([{ id: 1, why: expect.stringContaining('expire again') }])
     bench.edit(1, (envelope) => envelope.with({ ttlMs: undefined }), 'test')

@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { parseJson, stringifyJson } from '../../../src/envelope/json.ts'
+import { fastestMs } from '../../support/fastest.ts'
 
 const parse = (text: string) => parseJson(Buffer.from(text))
 
@@ -35,10 +36,11 @@ test('no whole number is lost, wherever it stands', () => {
 })
 
 test('long runs of digits take no long time', () => {
-  const started = performance.now()
-  parse(`"${'1'.repeat(2_000_000)}"`)
-  parse('1'.repeat(500_000))
-  expect(performance.now() - started).toBeLessThan(1_000)
+  const parsing = () => {
+    parse(`"${'1'.repeat(2_000_000)}"`)
+    parse('1'.repeat(500_000))
+  }
+  expect(fastestMs(parsing)).toBeLessThan(1_000)
 })
 
 test('what has no JSON form is an error', () => {

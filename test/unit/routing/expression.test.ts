@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { compileCondition, compileValue } from '../../../src/routing/expression.ts'
 import type { RuleError } from '../../../src/routing/rule-error.ts'
+import { fastestMs } from '../../support/fastest.ts'
 import { scopeWith, subjectOf, thrownBy } from './subjects.ts'
 
 const scope = scopeWith('site', 'device')
@@ -286,9 +287,7 @@ describe('an error', () => {
 test('loops over loops end when their steps are used up', () => {
   const list = Array.from({ length: 2_000 }, (_, index) => index)
   const text = 'payload.all(a, payload.all(b, payload.all(c, a + b + c >= 0)))'
-  const started = performance.now()
-  expect(holds(text, list)).toBe(false)
-  expect(performance.now() - started).toBeLessThan(1_000)
+  expect(fastestMs(() => expect(holds(text, list)).toBe(false))).toBeLessThan(1_000)
   expect(holds('payload.all(a, a >= 0)', list)).toBe(true)
 })
 

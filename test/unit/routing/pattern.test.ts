@@ -4,6 +4,7 @@ import type { AddressPattern } from '../../../src/adapter/protocol.ts'
 import { AddressIndex } from '../../../src/routing/address-index.ts'
 import { compilePattern } from '../../../src/routing/pattern.ts'
 import type { RuleError } from '../../../src/routing/rule-error.ts'
+import { fastestMs } from '../../support/fastest.ts'
 import { thrownBy } from './subjects.ts'
 
 const mqtt = (text: string): AddressPattern => ({ text, separator: '/', one: '+', rest: '#' })
@@ -115,18 +116,20 @@ describe('an index', () => {
   test('costs no more for patterns that do not match', () => {
     const entries = Array.from({ length: 50_000 }, (_, value) => ({ pattern: mqtt(`site-${value}/{device}/t`), value }))
     const index = new AddressIndex(entries)
-    const started = performance.now()
-    for (let turn = 0; turn < 10_000; turn += 1) index.lookup('site-777/x/t')
-    expect(performance.now() - started).toBeLessThan(500)
+    const lookups = () => {
+      for (let turn = 0; turn < 10_000; turn += 1) index.lookup('site-777/x/t')
+    }
+    expect(fastestMs(lookups)).toBeLessThan(500)
     expect(index.lookup('site-777/x/t')).toMatchObject([{ value: 777, params: { device: 'x' } }])
   })
 
   test('many wildcards do not multiply', () => {
     const text = Array(30).fill('#.a').join('.')
     const index = new AddressIndex([{ pattern: amqp(text), value: 1 }])
-    const started = performance.now()
-    expect(index.lookup(`${'a.'.repeat(29)}b`)).toEqual([])
-    expect(match(amqp(text), `${'a.'.repeat(29)}b`)).toBeUndefined()
-    expect(performance.now() - started).toBeLessThan(200)
+    const ms = fastestMs(() => {
+      expect(index.lookup(`${'a.'.repeat(29)}b`)).toEqual([])
+      expect(match(amqp(text), `${'a.'.repeat(29)}b`)).toBeUndefined()
+    })
+    expect(ms).toBeLessThan(200)
   })
 })

@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { compileRegex } from '../../../src/routing/regex.ts'
+import { fastestMs } from '../../support/fastest.ts'
 
 test('searches anywhere, as CEL has it', () => {
   expect(compileRegex('b+')('abbc')).toBe(true)
@@ -34,9 +35,10 @@ test.each([
   '((a*)*)*b',
 ])('a pattern that brings others to a standstill ends soon: %s', (pattern) => {
   const search = compileRegex(pattern)
-  const started = performance.now()
-  for (const text of [`${'a'.repeat(65_535)}!`, `${'xa'.repeat(32_000)}!`]) search(text)
-  expect(performance.now() - started).toBeLessThan(1_000)
+  const searches = () => {
+    for (const text of [`${'a'.repeat(65_535)}!`, `${'xa'.repeat(32_000)}!`]) search(text)
+  }
+  expect(fastestMs(searches)).toBeLessThan(1_000)
 })
 
 test('agrees with the language for simple patterns', () => {

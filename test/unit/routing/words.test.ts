@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { presenceMacro, rewriteWords, tokensOf } from '../../../src/routing/words.ts'
+import { fastestMs } from '../../support/fastest.ts'
 
 test.each([
   ['a AND b OR c', 'a && b || c'],
@@ -38,7 +39,8 @@ test('every place of the result leads back to the place it came from', () => {
 })
 
 test('no text takes long', () => {
-  const started = performance.now()
-  for (const part of ["'", '"""', '\\', "r'", '//', 'NOT ', '(']) rewriteWords(`NOT ${part.repeat(20_000)}`)
-  expect(performance.now() - started).toBeLessThan(2_000)
+  const rewrites = () => {
+    for (const part of ["'", '"""', '\\', "r'", '//', 'NOT ', '(']) rewriteWords(`NOT ${part.repeat(20_000)}`)
+  }
+  expect(fastestMs(rewrites)).toBeLessThan(2_000)
 })

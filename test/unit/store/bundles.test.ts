@@ -1,7 +1,7 @@
 import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { afterEach, expect, jest, test } from '@jest/globals'
+import { afterEach, beforeEach, expect, jest, test } from '@jest/globals'
 import { Bundles, unpackSpool } from '../../../src/store/bundles.ts'
 import { idOf } from '../../../src/store/contract.ts'
 import { type OutboxRow, prepareInsert } from '../../../src/store/outbox-rows.ts'
@@ -9,6 +9,10 @@ import { migrations } from '../../../src/store/schema.ts'
 import { recordsIn, Spool } from '../../../src/store/spool.ts'
 import { onCleanup, temporaryDirectory } from './stores.ts'
 
+beforeEach(() => {
+  const now = performance.now()
+  jest.spyOn(performance, 'now').mockReturnValue(now) // bundles are unpacked by their age
+})
 afterEach(() => void jest.restoreAllMocks())
 
 function fresh() {

@@ -84,7 +84,7 @@ test('of processes that start at once where nothing is yet, one has the store an
     expect(words.filter((word) => word === 'ready\n')).toHaveLength(1)
     expect(words.filter((word) => word.includes('STORE_IN_USE'))).toHaveLength(3)
   }
-}, 30_000)
+})
 
 test('so is a second store in this process', () => {
   const directory = temporaryDirectory()

@@ -37,6 +37,7 @@ describe('kafka sink', () => {
     const sink = kafka.sink?.create(kafka.connection.parse({ brokers: ['localhost:1'] }), testContext('events'))
     if (sink === undefined) throw new Error('kafka has a sink')
     await sink.open(signal)
+    jest.spyOn(Date, 'now').mockReturnValue(Date.now())
     await sink.send(
       Array.from({ length: count }, (_, n) => outbound(`made-${n}`)),
       signal,

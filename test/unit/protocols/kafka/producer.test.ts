@@ -10,7 +10,7 @@ type Answer = keyof typeof codes | 'lost'
 
 /** One broker with one partition: notes under which id and sequence number each batch came, answers by script. */
 class FakeCluster {
-  readonly requestTimeoutMs = 2_000
+  readonly requestTimeoutMs = 20_000
   readonly batches: { id: bigint; sequence: number; count: number }[] = []
   readonly #script: Answer[]
   #lastId = 0
