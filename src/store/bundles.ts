@@ -1,10 +1,10 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { Bundle, type BundledRow, Draft, isSet } from './bundle.ts'
 import { BundleRecord, firstIdOf, goneIn, insertOpen, messagesIn } from './bundle-record.ts'
-import type { Participant } from './commit-queue.ts'
 import { type InsertRow, prepareInsert } from './outbox-rows.ts'
 import { reserveBytes } from './reserve.ts'
 import { recordsIn, type Spool, segmentBytes } from './spool.ts'
+import type { Participant } from './transactions.ts'
 
 const somethingInSpool = "UPDATE meta SET value = 1 WHERE name = 'spool'"
 const nothingInSpool = "DELETE FROM unpacked; UPDATE meta SET value = 0 WHERE name = 'spool'"

@@ -1,7 +1,7 @@
-import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import { GatewayError, messageOf, PermanentError, RetryableError } from '../errors.ts'
-import { failpoint } from '../failpoint.ts'
-import { reserveBytes } from './reserve.ts'
+import type { DatabaseSync } from 'node:sqlite'
+import { GatewayError, RetryableError } from '../errors.ts'
+import { Gathering } from './gathering.ts'
+import { type TransactionParts, Transactions } from './transactions.ts'
 
 /** One thing to do in a transaction. */
 export interface Job {
@@ -17,18 +17,6 @@ export interface Job {
   dropped?(): void
 }
 
-/** Somebody who keeps figures in memory that must follow the transaction. */
-export interface Participant {
-  /** The last thing in the transaction. */
-  beforeCommit(): void
-  /** The transaction is on disk: what belongs to it and is written elsewhere is put on disk too. A failure ends the store. */
-  sync?(): void
-  committed(): void
-  rolledBack(): void
-  /** In a transaction of its own, in the room that the reserve gave: what would need room later is written now. */
-  diskIsFull?(): void
-}
-
 /** Whether appends may go on; asked before each transaction that has any. */
 export interface Gate {
   /** Why the next append must wait now, after others of this size that are let in already; undefined: it may go. */
@@ -39,79 +27,47 @@ export interface Gate {
   readonly isDiskFull: boolean
 }
 
-/** Jobs that free something wait so long for others, so that they do not cost an fsync each; milliseconds. */
-const companyMs = 20
-const mostInCompany = 1000
-/** Jobs are gathered over turns of the event loop that follow each other as long as that; milliseconds, jobs. */
-const gatherMs = 2
-const mostGathered = 512
 const retryMs = 1000
 /** Far more than one commit takes: only a disk without any room lets so many gather. */
 const mostBacklogged = 10_000
-/**
- * The log is carried over about so often; each commit writes a few pages besides the messages. No more than the reserve, so
- * that on a full disk the room for carrying it over is there.
- */
-const checkpointBytes = reserveBytes
+/** What work that does not say it takes up. */
 const pageBytes = 4096
-const commitBytes = 4 * pageBytes
 
 /**
- * Gathers jobs over a turn of the event loop, or several that follow each other at once, and commits them together; then calls them back, in order. Appends that find
- * no room are held, in the order they came; the other jobs go on. After a failure of the disk nothing goes on.
+ * Gathers jobs and commits them together; then calls them back, in order. Appends that find no room are held, in the order
+ * they came; the other jobs go on. After a failure of the disk nothing goes on.
  */
 export class CommitQueue {
-  readonly #database: DatabaseSync
-  readonly #begin: StatementSync
-  readonly #commit: StatementSync
-  readonly #checkpoint: StatementSync
-  readonly #changes: StatementSync
-  readonly #participants: readonly Participant[]
+  readonly #transactions: Transactions
   readonly #gate: Gate
-  readonly #causeOf: (error: unknown) => string
-  readonly #observe: (ms: number) => void
-  readonly #onFatal: (error: PermanentError) => void
+  readonly #gathering = new Gathering(
+    () => this.#jobs.length,
+    () => this.commitPending(),
+  )
   readonly #fullListeners: ((isFull: boolean, why: string) => void)[] = []
   #jobs: Job[] = []
   #held: Job[] = []
   #waiters: PromiseWithResolvers<void>[] = []
   #toCall: (readonly Job[])[] = []
   #isCalling = false
-  #immediate: NodeJS.Immediate | undefined
-  #gatheringSinceMs = 0
-  #gathered = 0
-  #company: NodeJS.Timeout | undefined
   #retry: NodeJS.Timeout | undefined
-  #failure: PermanentError | undefined
   #isClosed = false
   #isEnding = false
   #toldFull = false
   /** Why appends were held the last time. */
   #why: string | undefined
-  #bytesSinceCheckpoint = 0
-  #changesSoFar = 0
-  commits = 0
 
-  constructor(
-    database: DatabaseSync,
-    parts: {
-      participants: readonly Participant[]
-      gate: Gate
-      causeOf: (error: unknown) => string
-      observe: (ms: number) => void
-      onFatal: (error: PermanentError) => void
-    },
-  ) {
-    this.#database = database
-    this.#begin = database.prepare('BEGIN') // one that writes nothing costs nothing
-    this.#commit = database.prepare('COMMIT')
-    this.#checkpoint = database.prepare('PRAGMA wal_checkpoint(PASSIVE)')
-    this.#changes = database.prepare('SELECT total_changes() AS count')
-    this.#participants = parts.participants
+  constructor(database: DatabaseSync, parts: TransactionParts & { readonly gate: Gate }) {
+    const onFatal: TransactionParts['onFatal'] = (failure) => {
+      clearTimeout(this.#retry)
+      parts.onFatal(failure)
+    }
+    this.#transactions = new Transactions(database, { ...parts, onFatal })
     this.#gate = parts.gate
-    this.#causeOf = parts.causeOf
-    this.#observe = parts.observe
-    this.#onFatal = parts.onFatal
+  }
+
+  get commits(): number {
+    return this.#transactions.commits
   }
 
   get isFull(): boolean {
@@ -132,26 +88,27 @@ export class CommitQueue {
   }
 
   add(job: Job): void {
-    if (this.#failure !== undefined || this.#isClosed) return
+    if (this.#transactions.failure !== undefined || this.#isClosed) return
     this.#jobs.push(job)
-    if (job.pace === 'soon' && this.#jobs.length < mostInCompany) this.#commitInCompany()
-    else this.#commitThisTurn()
+    if (job.pace === 'soon') this.#gathering.inCompany()
+    else this.#gathering.thisTurn()
   }
 
   /** Held appends excepted: they hear by themselves. */
   flushed(): Promise<void> {
-    if (this.#failure !== undefined) return Promise.reject(this.#failure)
+    const { failure } = this.#transactions
+    if (failure !== undefined) return Promise.reject(failure)
     if (this.#jobs.length === 0) return Promise.resolve()
     const waiter = Promise.withResolvers<void>()
     this.#waiters.push(waiter)
-    this.#commitThisTurn()
+    this.#gathering.thisTurn()
     return waiter.promise
   }
 
   /** Commits what is pending, then `work` in a transaction of its own. Throws where that fails; STORE_FULL leaves it undone. */
   run<T>(work: () => T, sizeBytes = pageBytes): T {
     this.commitPending()
-    if (this.#failure !== undefined) throw this.#failure
+    if (this.#transactions.failure !== undefined) throw this.#transactions.failure
     try {
       return this.#alone(work, sizeBytes)
     } catch (error) {
@@ -168,21 +125,19 @@ export class CommitQueue {
 
   #throwUnlessFull(error: unknown): void {
     if (error instanceof GatewayError) throw error
-    if (this.#causeOf(error) !== 'full') throw this.#failed(error)
+    if (!this.#transactions.isForRoom(error)) throw this.#transactions.fail(error)
   }
 
   /** Commits what was handed over so far. */
   commitPending(): void {
-    clearImmediate(this.#immediate)
-    clearTimeout(this.#company)
-    this.#immediate = undefined
-    this.#company = undefined
-    if (this.#failure !== undefined) return
+    this.#gathering.end()
+    if (this.#transactions.failure !== undefined) return
     const waiters = this.#waiters
     this.#waiters = []
     if (this.#commitJobs()) for (const waiter of waiters) waiter.resolve()
     else this.#waiters.unshift(...waiters)
-    if (this.#failure !== undefined) for (const waiter of this.#waiters.splice(0)) waiter.reject(this.#failure)
+    const { failure } = this.#transactions
+    if (failure !== undefined) for (const waiter of this.#waiters.splice(0)) waiter.reject(failure)
   }
 
   /** Appends that wait for room, now or later, are dropped instead. */
@@ -211,15 +166,13 @@ export class CommitQueue {
     if (all.length === 0 && this.#held.length === 0) return true
     const jobs = this.#admit(all)
     try {
-      if (jobs.length > 0) this.#transaction(jobs)
+      if (jobs.length > 0) this.#together(jobs)
       this.#tellFull(this.#why)
       return true
     } catch (error) {
-      if (this.#causeOf(error) !== 'full') {
-        this.#failed(error)
-        return false
-      }
-      return this.#withoutAppends(jobs)
+      if (this.#transactions.isForRoom(error)) return this.#withoutAppends(jobs)
+      this.#transactions.fail(error)
+      return false
     }
   }
 
@@ -235,10 +188,7 @@ export class CommitQueue {
   }
 
   #isRoomFor(appends: readonly Job[]): boolean {
-    if (appends.length === 0) return true
-    let bytes = 0
-    for (const job of appends) bytes += job.sizeBytes
-    return this.#gate.shutFor(bytes) === undefined
+    return appends.length === 0 || this.#gate.shutFor(sizeOf(appends)) === undefined
   }
 
   /** How many of the held go now: one by one, as a burst is many times what a small store may hold. */
@@ -256,80 +206,41 @@ export class CommitQueue {
   /** The disk is full: appends wait, the rest goes on in the room that the reserve gives. */
   #withoutAppends(jobs: readonly Job[]): boolean {
     this.#makeRoom()
-    const appends = jobs.filter(isAppend)
     const others = jobs.filter((job) => !isAppend(job))
-    this.#held = appends.concat(this.#held)
+    this.#held = jobs.filter(isAppend).concat(this.#held)
     if (this.#isEnding) this.#dropHeld()
     this.#tellFull('the disk is full')
     if (others.length === 0) return true
     try {
-      this.#transaction(others)
+      this.#together(others)
       return true
     } catch (error) {
-      if (this.#causeOf(error) !== 'full') this.#failed(error)
-      else this.#jobs = others.concat(this.#jobs)
+      if (this.#transactions.isForRoom(error)) this.#jobs = others.concat(this.#jobs)
+      else this.#transactions.fail(error)
       this.#retryLater()
       return false
     }
   }
 
-  #transaction(jobs: readonly Job[]): void {
-    this.#commitWork(() => {
+  #together(jobs: readonly Job[]): void {
+    const apply = () => {
       for (const job of jobs) job.apply()
-    })
-    let bytes = 0
-    for (const job of jobs) bytes += job.sizeBytes
-    this.#countLog(bytes)
+    }
+    this.#transactions.run(apply, sizeOf(jobs))
     this.#toCall.push(jobs)
     this.#callBack()
-    this.#checkpointIfDue()
-    if (this.#held.length > 0 && this.#gate.shutFor(0) === undefined) this.#commitThisTurn()
+    this.#afterwards()
   }
 
   #alone<T>(work: () => T, sizeBytes: number): T {
-    const result = this.#commitWork(work)
-    this.#countLog(sizeBytes)
-    this.#checkpointIfDue()
-    if (this.#held.length > 0 && this.#gate.shutFor(0) === undefined) this.#commitThisTurn()
+    const result = this.#transactions.run(work, sizeBytes)
+    this.#afterwards()
     return result
   }
 
-  #commitWork<T>(work: () => T): T {
-    const startedAt = performance.now()
-    let result: T
-    try {
-      this.#begin.run()
-      result = work()
-      for (const participant of this.#participants) participant.beforeCommit()
-      failpoint('store.before-commit')
-      this.#commit.run()
-    } catch (error) {
-      this.#rollBack()
-      throw error
-    }
-    this.#sync()
-    this.commits += 1
-    this.#observe(performance.now() - startedAt)
-    failpoint('store.after-commit')
-    for (const participant of this.#participants) participant.committed()
-    return result
-  }
-
-  /** What SQLite has committed stays, untold. */
-  #sync(): void {
-    failpoint('store.before-sync')
-    try {
-      for (const participant of this.#participants) participant.sync?.()
-    } catch (error) {
-      throw this.#failed(error)
-    }
-  }
-
-  #rollBack(): void {
-    try {
-      if (this.#database.isTransaction) this.#database.exec('ROLLBACK')
-    } catch {} // then it was rolled back already
-    for (const participant of this.#participants) participant.rolledBack()
+  #afterwards(): void {
+    if (!this.#transactions.keepLogShort()) this.#makeRoom()
+    if (this.#held.length > 0 && this.#gate.shutFor(0) === undefined) this.#gathering.thisTurn()
   }
 
   /** In order; a job that is called back may commit more, which is called back after it. */
@@ -341,51 +252,10 @@ export class CommitQueue {
     this.#isCalling = false
   }
 
-  /** A transaction that has changed nothing, as all of it went to the spool, has not written to the log. */
-  #countLog(bytes: number): void {
-    const changes = this.#changes.get()?.count as number
-    if (changes !== this.#changesSoFar) this.#bytesSinceCheckpoint += bytes + commitBytes
-    this.#changesSoFar = changes
-  }
-
-  /** Carries the log over into the file, before it gets long. */
-  #checkpointIfDue(): void {
-    if (this.#bytesSinceCheckpoint < checkpointBytes) return
-    this.#bytesSinceCheckpoint = 0
-    failpoint('store.checkpoint')
-    try {
-      this.#checkpoint.get()
-    } catch (error) {
-      if (this.#causeOf(error) === 'full') this.#makeRoom()
-      else this.#failed(error)
-    }
-  }
-
-  /** The disk is full: the reserve is given up, and the log is emptied, as no transaction may come that would. */
+  /** The disk is full: the reserve is given up. */
   #makeRoom(): void {
     this.#gate.diskIsFull()
-    this.#prepareForFullDisk()
-  }
-
-  #prepareForFullDisk(): void {
-    this.#shortenLog()
-    if (this.#failure !== undefined) return
-    try {
-      this.#commitWork(() => {
-        for (const participant of this.#participants) participant.diskIsFull?.()
-      })
-    } catch (error) {
-      if (this.#causeOf(error) !== 'full') this.#failed(error)
-    }
-  }
-
-  /** Gives the room of the log back to the disk: what it holds is carried over first. */
-  #shortenLog(): void {
-    try {
-      this.#database.exec('PRAGMA wal_checkpoint(TRUNCATE)')
-    } catch (error) {
-      if (this.#causeOf(error) !== 'full') this.#failed(error)
-    }
+    this.#transactions.prepareForFullDisk()
   }
 
   #tellFull(why: string | undefined): void {
@@ -396,42 +266,11 @@ export class CommitQueue {
     for (const listener of this.#fullListeners) listener(isFull, isFull ? (why ?? '') : 'there is room again')
   }
 
-  /** The disk did not do what it was told: whatever it says next may be wrong too. */
-  #failed(error: unknown): PermanentError {
-    if (this.#failure !== undefined) return this.#failure
-    const failure = new PermanentError('STORE_FAILED', `the store cannot write any more: ${messageOf(error)}`, {
-      cause: error,
-    })
-    this.#failure = failure
-    clearTimeout(this.#retry)
-    this.#onFatal(failure)
-    return failure
-  }
-
-  #commitThisTurn(): void {
-    if (this.#immediate !== undefined) return
-    this.#gatheringSinceMs = performance.now()
-    this.#gathered = 0
-    this.#immediate = setImmediate(() => this.#commitUnlessMoreComes())
-  }
-
-  /** While each turn of the event loop brings more, one commit for several turns; a lone message waits for one empty turn. */
-  #commitUnlessMoreComes(): void {
-    const isComing = this.#jobs.length > this.#gathered && this.#jobs.length < mostGathered
-    if (!isComing || performance.now() - this.#gatheringSinceMs > gatherMs) return this.commitPending()
-    this.#gathered = this.#jobs.length
-    this.#immediate = setImmediate(() => this.#commitUnlessMoreComes())
-  }
-
-  #commitInCompany(): void {
-    if (this.#immediate === undefined) this.#company ??= setTimeout(() => this.commitPending(), companyMs)
-  }
-
   #retryLater(): void {
-    if (this.#failure !== undefined || this.#isClosed) return
+    if (this.#transactions.failure !== undefined || this.#isClosed) return
     this.#retry ??= setTimeout(() => {
       this.#retry = undefined
-      if (this.#gate.isDiskFull) this.#prepareForFullDisk()
+      if (this.#gate.isDiskFull) this.#transactions.prepareForFullDisk()
       this.commitPending()
     }, retryMs)
   }
@@ -450,4 +289,10 @@ function callBack(job: Job): void {
 
 function isAppend(job: Job): boolean {
   return job.pace === 'append'
+}
+
+function sizeOf(jobs: readonly Job[]): number {
+  let bytes = 0
+  for (const job of jobs) bytes += job.sizeBytes
+  return bytes
 }

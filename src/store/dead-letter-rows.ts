@@ -1,12 +1,13 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Envelope } from '../envelope/envelope.ts'
 import { failpoint } from '../failpoint.ts'
-import type { CommitQueue, Job, Participant } from './commit-queue.ts'
+import type { CommitQueue, Job } from './commit-queue.ts'
 import type { DeadLetterQuery, DeadLetterStore, StoredDeadLetter } from './contract.ts'
 import type { DeadLetter, DeadLetterReason } from './dead-letters.ts'
 import type { OutboxTable } from './outbox-table.ts'
 import { decodeEnvelope, decodeParams, encodeFields, encodeParams } from './record.ts'
 import { readSafely } from './sqlite-error.ts'
+import type { Participant } from './transactions.ts'
 
 /** Letters that a route's own dead letter target has too stay for reference, up to so many. */
 const mostForwarded = 10_000

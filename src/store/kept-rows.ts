@@ -1,9 +1,10 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { KeptEntry } from '../adapter/contract.ts'
 import { failpoint } from '../failpoint.ts'
-import type { CommitQueue, Job, Participant } from './commit-queue.ts'
+import type { CommitQueue, Job } from './commit-queue.ts'
 import type { KeptTable } from './contract.ts'
 import { readSafely } from './sqlite-error.ts'
+import type { Participant } from './transactions.ts'
 
 /** Small entries of connections that outlive a restart, such as the sessions of an embedded broker. */
 export class KeptRows implements KeptTable, Participant {

@@ -3,7 +3,7 @@ import { GatewayError } from '../errors.ts'
 import { failpoint } from '../failpoint.ts'
 import type { BundledRow } from './bundle.ts'
 import { Bundles } from './bundles.ts'
-import type { CommitQueue, Participant } from './commit-queue.ts'
+import type { CommitQueue } from './commit-queue.ts'
 import {
   type Append,
   type Attempts,
@@ -17,6 +17,7 @@ import {
   type Waiting,
 } from './contract.ts'
 import type { DeadLetterReason } from './dead-letters.ts'
+import { Endings } from './endings.ts'
 import type { KeptRows } from './kept-rows.ts'
 import {
   AbsolveJob,
@@ -36,12 +37,13 @@ import type { Spool } from './spool.ts'
 import { readSafely } from './sqlite-error.ts'
 import { Tally } from './tally.ts'
 import { TargetTable } from './target-table.ts'
+import type { Participant } from './transactions.ts'
 
 /** Each wake moves so many at most, as long as a turn of the event loop may be. */
 const mostAwoken = 1000
 
 /** The messages that are safe here and not yet delivered. */
-export class OutboxTable implements Outbox, OutboxWriter, Participant {
+export class OutboxTable implements Outbox, OutboxWriter {
   readonly recoveredUpTo: number
   readonly tally: Tally
   readonly participants: readonly Participant[]
@@ -51,13 +53,11 @@ export class OutboxTable implements Outbox, OutboxWriter, Participant {
   readonly #reader: OutboxReader
   readonly #kept: KeptRows
   readonly #bundles: Bundles
+  readonly #endings: Endings
   readonly #insertRow: InsertRow
   readonly #statements: Statements
   readonly #queue: () => CommitQueue
   #sequence: number
-  #ending: number[] = []
-  #endingAttempts: number[] = []
-  #hasEnding = false
   /** False in a process that only looked, or dealt with dead letters. */
   hasWorked = false
   /** Started in this process; a clean end takes that back. */
@@ -75,11 +75,12 @@ export class OutboxTable implements Outbox, OutboxWriter, Participant {
     this.#kept = parts.kept
     this.#insertRow = prepareInsert(database)
     this.#bundles = new Bundles(database, { spool: parts.spool, insertRow: this.#insertRow })
+    this.#endings = new Endings(database, () => this.#recount())
     this.#queue = parts.queue
     this.#statements = prepare(database)
     this.#sequence = this.#reader.highestSequence()
     this.recoveredUpTo = parts.wasClean ? 0 : this.#sequence
-    this.participants = [this, this.#bundles, this.#seen, this.#ranks, this.tally]
+    this.participants = [this.#endings, this.#bundles, this.#seen, this.#ranks, this.tally]
   }
 
   route(name: string, targets: readonly string[]): { route: number; bits: number[] } {
@@ -274,42 +275,9 @@ export class OutboxTable implements Outbox, OutboxWriter, Participant {
       dead = (row.dead as DeadLetterReason | null) ?? undefined
     }
     if (dead !== undefined) this.#bundles.unpackWith(done.id) // it leaves in one transaction with its letter
-    if (!this.#bundles.leave(done.id, done.route)) this.#ending.push(done.id)
-    this.#hasEnding = true
+    this.#endings.add(done, !this.#bundles.leave(done.id, done.route))
     this.tally.change(done.route, -1, -done.bytes)
-    if (done.hasAttempts) this.#endingAttempts.push(done.id)
     return dead === undefined ? deliveredToLast : { isLast: true, dead }
-  }
-
-  beforeCommit(): void {
-    if (!this.#hasEnding) return
-    this.#hasEnding = false
-    this.#deleteEnded()
-    failpoint('store.before-finish-commit')
-  }
-
-  committed(): void {}
-
-  rolledBack(): void {
-    this.#hasEnding = false
-    this.#ending = []
-    this.#endingAttempts = []
-  }
-
-  /** Ids that follow each other without a gap go in one statement: no other row can lie between. */
-  #deleteEnded(): void {
-    const ids = Float64Array.from(this.#ending).sort()
-    let first = 0
-    for (let next = 1; next <= ids.length; next++) {
-      const last = ids[next - 1] as number
-      if (ids[next] === last || ids[next] === last + 1) continue
-      const { changes } = this.#statements.remove.run(ids[first] as number, last)
-      if (changes !== next - first) this.#recount() // somebody said it twice
-      first = next
-    }
-    for (const id of this.#endingAttempts) this.#statements.removeAttempts.run(id)
-    this.#ending = []
-    this.#endingAttempts = []
   }
 
   #recount(): void {
@@ -337,12 +305,10 @@ type Statements = ReturnType<typeof prepare>
 
 function prepare(database: DatabaseSync) {
   return {
-    remove: database.prepare('DELETE FROM outbox WHERE id BETWEEN ? AND ?'),
     finishBits: database.prepare(
       `UPDATE outbox SET done = done | ?, dead = coalesce(dead, ?) WHERE id = ?
        RETURNING wanted & ~done AS open, dead`,
     ),
-    removeAttempts: database.prepare('DELETE FROM attempts WHERE id = ?'),
     moveAttempts: database.prepare('UPDATE attempts SET id = ? WHERE id = ?'),
     noteAttempt: database.prepare(
       `INSERT INTO attempts (id, bit, attempts, failures, due, noted) VALUES (?, ?, ?, ?, ?, ?)

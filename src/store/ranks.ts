@@ -1,6 +1,6 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import type { Participant } from './commit-queue.ts'
 import { maxRank, rankOf } from './contract.ts'
+import type { Participant } from './transactions.ts'
 
 /**
  * The rank a message is stored at: its priority, but never above an earlier message of its route and key that still waits,

@@ -1,5 +1,5 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import type { Participant } from './commit-queue.ts'
+import type { Participant } from './transactions.ts'
 
 const pruneEveryMs = 60_000
 /** So many in one transaction, as long as a turn of the event loop may be; the next goes on. */

@@ -1,5 +1,5 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import type { Participant } from './commit-queue.ts'
+import type { Participant } from './transactions.ts'
 
 export interface Figures {
   count: number

@@ -11,14 +11,16 @@ import { withDeadline } from '../../../src/adapter/deadline.ts'
 import { messageOf, RetryableError } from '../../../src/errors.ts'
 import { Admission } from './admission.ts'
 import { Arrivals } from './arrivals.ts'
+import { Canary } from './canary.ts'
 import { type EmbeddedConnection, type Limits, limitsOf, listenAddresses } from './config.ts'
 import { type Answer, Device } from './device.ts'
-import type { AedesPublishPacket, Client, OpenAedes, PublishPacket, StoredPacket, Subscription } from './driver.ts'
+import type { AedesPublishPacket, Client, OpenAedes, PublishPacket, Subscription } from './driver.ts'
 import { guardReads } from './gate.ts'
 import { Hub } from './hub.ts'
 import type { Intake } from './intake.ts'
 import { type Incoming, Listeners } from './listeners.ts'
-import { connectProblem, publishProblem, subscribeProblem, type Warnings, warnings } from './rules.ts'
+import { Notices } from './notices.ts'
+import { connectProblem, publishProblem, subscribeProblem } from './rules.ts'
 import { brief } from './seldom.ts'
 import { Sessions } from './sessions.ts'
 import { createUsers, type Users } from './users.ts'
@@ -26,10 +28,8 @@ import type { LostWill } from './wills.ts'
 
 const drainTimeoutMs = 10_000
 const sweepMs = 1_000
-const canaryMs = 5_000
 const closeWithinMs = 3_000
 const willRetryMs = 1_000
-const canaryTopic = '$canary' // one level, whatever maxTopicLevels says
 /** Above the bytes of a kept session's queue, which is written at once when its device is back. */
 const outboundBytes = 8 * 1024 ** 2
 
@@ -45,14 +45,20 @@ export class EmbeddedBroker {
   readonly #devices = new Set<Device>()
   readonly #deviceOf = new WeakMap<Client, Device>()
   readonly #failure = Promise.withResolvers<RetryableError>()
-  readonly #timers: NodeJS.Timeout[] = []
-  readonly #warn: Warnings
+  readonly #notices: Notices
+  readonly #canary = new Canary(
+    {
+      publish: (packet) => this.publish(packet),
+      subscribe: (topic, deliver) => this.#aedes.subscribe(topic, deliver, () => {}),
+    },
+    () => this.#onSilence(),
+  )
+  #sweeping: NodeJS.Timeout | undefined
   #sessions: Sessions | undefined
   #arrivals: Arrivals | undefined
   /** Publications that went out before their PUBACK. */
   readonly #published = new WeakSet<object>()
   #isClosing = false
-  #canarySeen = true
 
   /** `intakes` holds those of all sources of the connection, open or not; more may come. */
   constructor(connection: EmbeddedConnection, intakes: readonly Intake[], context: Context) {
@@ -60,13 +66,13 @@ export class EmbeddedBroker {
     this.#limits = limitsOf(connection)
     this.#intakes = intakes
     this.#context = context
-    this.#warn = warnings(context)
+    this.#notices = new Notices(context)
     this.#aedes = new Aedes(this.#aedesOptions()) as OpenAedes
     this.#users = createUsers(connection.users ?? [])
     this.#admission = new Admission({
       users: this.#users,
       maxAway: this.#limits.maxConnections,
-      onRefused: (device, reason) => this.#onRefused(device, reason),
+      onRefused: (device, reason) => this.#notices.refused(device, reason),
       onKept: (clientId, username) => this.#sessions?.begin(clientId, username),
       endSession: (clientId) => void this.#sessions?.end(clientId),
     })
@@ -74,7 +80,7 @@ export class EmbeddedBroker {
       tls: connection.tls,
       limits: this.#limits,
       onIncoming: (incoming) => this.#onIncoming(incoming),
-      onTooMany: () => this.#onTooMany(),
+      onTooMany: () => this.#notices.tooMany(this.#limits.maxConnections),
     })
   }
 
@@ -113,8 +119,8 @@ export class EmbeddedBroker {
       await this.close()
       throw error
     }
-    this.#every(sweepMs, () => this.#sweep())
-    this.#every(canaryMs, () => this.#checkCanary())
+    this.#sweeping = setInterval(() => this.#sweep(), sweepMs).unref()
+    this.#canary.start()
     this.#context.log.info('The embedded broker listens.', {
       addresses: listenAddresses(this.#connection).map((a) => a.text),
     })
@@ -131,7 +137,8 @@ export class EmbeddedBroker {
     if (this.#isClosing) return
     this.#isClosing = true
     this.#sessions?.freezeWills()
-    for (const timer of this.#timers) clearInterval(timer)
+    clearInterval(this.#sweeping)
+    this.#canary.stop()
     this.#listeners.stop()
     await nextTurn() // acknowledgements written just now leave with the end of this turn
     const { promise, resolve } = Promise.withResolvers<void>()
@@ -154,7 +161,7 @@ export class EmbeddedBroker {
         this.#admission.deviceOf(clientId)?.rights.maySubscribe(filter) ?? false,
       usernameOf: (clientId: string) => this.#admission.deviceOf(clientId)?.rights.username,
       onEnd: (clientId: string) => this.#arrivals?.endSession(clientId),
-      onDropped: (what: string) => this.#onDropped(what),
+      onDropped: (what: 'queued' | 'retained') => this.#notices.dropped(what),
     }
     const sessions = new Sessions(aedes.persistence, rules, this.#context.kept)
     await sessions.setup(aedes)
@@ -166,16 +173,11 @@ export class EmbeddedBroker {
     aedes.on('unsubscribe', (filters, client) => {
       for (const filter of filters) this.#deviceOf.get(client)?.filters.delete(filter)
     })
-    aedes.on('clientError', (client, error) => this.#onClientError(client, error))
-    aedes.on('connectionError', (client, error) => this.#onClientError(client, error))
+    aedes.on('clientError', (client, error) => this.#notices.disconnected(client, error))
+    aedes.on('connectionError', (client, error) => this.#notices.disconnected(client, error))
     aedes.on('error' as 'closed', (...args: unknown[]) => {
       this.#context.log.error('The embedded broker met an error.', { error: messageOf(args[0]) })
     })
-    aedes.subscribe(
-      canaryTopic,
-      (_packet, done) => this.#onCanary(done),
-      () => {},
-    )
     return sessions
   }
 
@@ -209,7 +211,7 @@ export class EmbeddedBroker {
     const packet = { ...will.packet } as PublishPacket
     const problem = publishProblem(this.#users.rightsOf(will.username), packet.topic, this.#limits)
     if (problem !== undefined) {
-      this.#onDenied(null, packet.topic, problem)
+      this.#notices.denied(null, packet.topic, problem)
       sessions.forgetWill(will)
       return
     }
@@ -250,7 +252,7 @@ export class EmbeddedBroker {
   }
 
   #onIncoming(incoming: Incoming): void {
-    const { conn, address } = incoming
+    const { conn } = incoming
     const device = new Device(incoming)
     conn.on('error', () => {})
     guardReads(conn, {
@@ -258,7 +260,7 @@ export class EmbeddedBroker {
       isHeld: () => device.isHeld,
       isBusy: () => device.isBusy,
       onBytes: () => device.onBytes(),
-      onRefused: (problem) => this.#warn.gate({ problem, address, clientId: brief(device.clientId) }),
+      onRefused: (problem) => this.#notices.misbehaved(device, problem),
     })
     const client = this.#aedes.handle(conn)
     this.#deviceOf.set(client, device)
@@ -294,16 +296,12 @@ export class EmbeddedBroker {
     if (device !== undefined) this.#admission.leave(device, !client.clean)
   }
 
-  #onClientError(client: Client, error: Error): void {
-    this.#context.log.debug('A device was disconnected.', { clientId: brief(client.id), error: messageOf(error) })
-  }
-
   #onPublish(client: Client | null, packet: PublishPacket, done: Answer): void {
     if (this.#isClosing) return done(new Error('the broker is closing'))
     const device = client === null ? undefined : this.#deviceOf.get(client)
     const problem = publishProblem(device?.rights, packet.topic, this.#limits)
     if (problem !== undefined) {
-      this.#onDenied(client, packet.topic, problem)
+      this.#notices.denied(client, packet.topic, problem)
       return done(new Error(problem))
     }
     const intakes = this.#intakes.filter((intake) => intake.matches(packet.topic))
@@ -364,7 +362,7 @@ export class EmbeddedBroker {
     if (device === undefined) return false
     const problem = subscribeProblem(device, topic, this.#limits)
     if (problem === undefined) device.filters.add(topic)
-    else this.#onDenied(client, topic, problem)
+    else this.#notices.denied(client, topic, problem)
     return problem === undefined
   }
 
@@ -373,61 +371,18 @@ export class EmbeddedBroker {
     if (this.#sessions?.isResent(packet)) packet.dup = true
     if (client.conn.writableLength <= outboundBytes + this.#limits.maxPacketBytes) return packet
     if (!client.conn.destroyed) {
-      this.#context.count('mqtt_slow_disconnects')
-      this.#warn.slow({ clientId: brief(client.id) })
+      this.#notices.slow(client)
       client.conn.destroy()
     }
     return null
-  }
-
-  #onRefused(device: Device, reason: string): void {
-    this.#context.count('mqtt_refused_logins')
-    this.#warn.refused({ reason, address: device.address, clientId: brief(device.clientId) })
-  }
-
-  #onDenied(client: Client | null, topic: string, problem: string): void {
-    this.#context.count('mqtt_denied')
-    this.#warn.denied({ topic: brief(topic), clientId: brief(client?.id), problem })
-  }
-
-  #onTooMany(): void {
-    this.#context.count('mqtt_refused_connections')
-    this.#warn.tooMany({ maxConnections: this.#limits.maxConnections })
-  }
-
-  #onDropped(what: string): void {
-    this.#context.count(`mqtt_${what}_dropped`)
-    this.#warn.dropped({ what })
-  }
-
-  #every(ms: number, action: () => void): void {
-    this.#timers.push(setInterval(action, ms).unref())
   }
 
   #sweep(): void {
     for (const device of this.#devices) if (device.isSilent(sweepMs)) device.close()
   }
 
-  #checkCanary(): void {
-    if (!this.#canarySeen) {
-      this.#context.log.error('The embedded broker stopped passing messages; it is started anew.')
-      this.#failure.resolve(new RetryableError('PEER_LOST', 'the embedded broker stopped passing messages'))
-      return
-    }
-    this.#canarySeen = false
-    const canary: StoredPacket = {
-      cmd: 'publish',
-      topic: canaryTopic,
-      payload: Buffer.alloc(0),
-      qos: 0,
-      retain: false,
-      dup: false,
-    }
-    this.publish(canary as PublishPacket).catch(() => {})
-  }
-
-  #onCanary(done: () => void): void {
-    this.#canarySeen = true
-    done()
+  #onSilence(): void {
+    this.#context.log.error('The embedded broker stopped passing messages; it is started anew.')
+    this.#failure.resolve(new RetryableError('PEER_LOST', 'the embedded broker stopped passing messages'))
   }
 }

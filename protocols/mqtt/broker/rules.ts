@@ -1,9 +1,7 @@
 /** What a device may ask for; each function says what is wrong with it, or nothing. */
-import type { Context } from '../../../src/adapter/contract.ts'
 import type { Limits } from './config.ts'
 import type { Device } from './device.ts'
 import { filterProblem, levelCount, topicProblem } from './filter.ts'
-import { seldom } from './seldom.ts'
 import type { Rights } from './users.ts'
 
 export interface ConnectRequest {
@@ -37,16 +35,3 @@ export function subscribeProblem(device: Device, filter: string, limits: Limits)
   const isNew = !device.filters.has(filter)
   return isNew && device.filters.size >= limits.maxSubscriptions ? 'the device has too many subscriptions' : undefined
 }
-
-/** What devices can provoke in the log. */
-export function warnings({ log }: Context) {
-  return {
-    refused: seldom(log, 'A device was refused.'),
-    denied: seldom(log, 'A device asked for a topic it may not use.'),
-    tooMany: seldom(log, 'A connection was refused: there are too many.'),
-    slow: seldom(log, 'A device that does not read its messages was disconnected.'),
-    dropped: seldom(log, 'A message was not kept for a device: the bound for kept messages is reached.'),
-    gate: seldom(log, 'A device was disconnected for what it sent.'),
-  }
-}
-export type Warnings = ReturnType<typeof warnings>

@@ -1,0 +1,137 @@
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { messageOf, PermanentError } from '../errors.ts'
+import { failpoint } from '../failpoint.ts'
+import { WriteAheadLog } from './write-ahead-log.ts'
+
+/** Somebody who keeps figures in memory that must follow the transaction. */
+export interface Participant {
+  /** The last thing in the transaction. */
+  beforeCommit(): void
+  /** The transaction is on disk: what belongs to it and is written elsewhere is put on disk too. A failure ends the store. */
+  sync?(): void
+  committed(): void
+  rolledBack(): void
+  /** In a transaction of its own, in the room that the reserve gave: what would need room later is written now. */
+  diskIsFull?(): void
+}
+
+export interface TransactionParts {
+  readonly participants: readonly Participant[]
+  /** `full` where the disk has no room: then the work can be tried again. After anything else nothing is committed any more. */
+  readonly causeOf: (error: unknown) => string
+  /** Milliseconds of each commit. */
+  readonly observe: (ms: number) => void
+  readonly onFatal: (error: PermanentError) => void
+}
+
+/** Work on the database, committed and synced piece by piece, with those who follow it. After a failure of the disk nothing goes on. */
+export class Transactions {
+  readonly #database: DatabaseSync
+  readonly #begin: StatementSync
+  readonly #commit: StatementSync
+  readonly #log: WriteAheadLog
+  readonly #parts: TransactionParts
+  #failure: PermanentError | undefined
+  commits = 0
+
+  constructor(database: DatabaseSync, parts: TransactionParts) {
+    this.#database = database
+    this.#begin = database.prepare('BEGIN') // one that writes nothing costs nothing
+    this.#commit = database.prepare('COMMIT')
+    this.#log = new WriteAheadLog(database)
+    this.#parts = parts
+  }
+
+  /** Why nothing goes on. */
+  get failure(): PermanentError | undefined {
+    return this.#failure
+  }
+
+  /** On disk when it returns. Throws where nothing was committed, or where nothing goes on. */
+  run<T>(work: () => T, sizeBytes: number): T {
+    const result = this.#run(work)
+    this.#log.count(sizeBytes)
+    return result
+  }
+
+  isForRoom(error: unknown): boolean {
+    return this.#parts.causeOf(error) === 'full'
+  }
+
+  /** The disk did not do what it was told: whatever it says next may be wrong too. */
+  fail(error: unknown): PermanentError {
+    if (this.#failure !== undefined) return this.#failure
+    const failure = new PermanentError('STORE_FAILED', `the store cannot write any more: ${messageOf(error)}`, {
+      cause: error,
+    })
+    this.#failure = failure
+    this.#parts.onFatal(failure)
+    return failure
+  }
+
+  /** Carries the log over before it gets long; false: the disk is full. */
+  keepLogShort(): boolean {
+    return this.#unlessFull(() => this.#log.carryOverIfDue())
+  }
+
+  /** The disk is full: the log is emptied, as no transaction may come that would; then what may need room later is written. */
+  prepareForFullDisk(): void {
+    this.#unlessFull(() => this.#log.empty())
+    if (this.#failure !== undefined) return
+    this.#unlessFull(() =>
+      this.#run(() => {
+        for (const participant of this.#parts.participants) participant.diskIsFull?.()
+      }),
+    )
+  }
+
+  #unlessFull(work: () => void): boolean {
+    try {
+      work()
+      return true
+    } catch (error) {
+      if (this.isForRoom(error)) return false
+      this.fail(error)
+      return true
+    }
+  }
+
+  #run<T>(work: () => T): T {
+    const { participants, observe } = this.#parts
+    const startedAt = performance.now()
+    let result: T
+    try {
+      this.#begin.run()
+      result = work()
+      for (const participant of participants) participant.beforeCommit()
+      failpoint('store.before-commit')
+      this.#commit.run()
+    } catch (error) {
+      this.#rollBack()
+      throw error
+    }
+    this.#sync()
+    this.commits += 1
+    observe(performance.now() - startedAt)
+    failpoint('store.after-commit')
+    for (const participant of participants) participant.committed()
+    return result
+  }
+
+  /** What SQLite has committed stays, untold. */
+  #sync(): void {
+    failpoint('store.before-sync')
+    try {
+      for (const participant of this.#parts.participants) participant.sync?.()
+    } catch (error) {
+      throw this.fail(error)
+    }
+  }
+
+  #rollBack(): void {
+    try {
+      if (this.#database.isTransaction) this.#database.exec('ROLLBACK')
+    } catch {} // then it was rolled back already
+    for (const participant of this.#parts.participants) participant.rolledBack()
+  }
+}
