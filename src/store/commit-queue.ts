@@ -9,6 +9,8 @@ export interface Job {
   readonly pace: 'append' | 'soon' | 'now'
   /** What it will take up, roughly; counts for appends. */
   readonly sizeBytes: number
+  /** Of appends: those with the same follow each other, and go in together or not at all. */
+  readonly whole?: unknown
   /** Inside the transaction; perhaps again, when that was rolled back. */
   apply(): void
   /** After the fsync. */
@@ -19,7 +21,10 @@ export interface Job {
 
 /** Whether appends may go on; asked before each transaction that has any. */
 export interface Gate {
-  /** Why the next append must wait now, after others of this size that are let in already; undefined: it may go. */
+  /**
+   * Why the next append must wait now; undefined: it may go. `bytes`: what this transaction has let in before it. Asked with 0
+   * it looks anew whether there is room.
+   */
   shutFor(bytes: number): string | undefined
   /** The disk is full: make some room. */
   diskIsFull(): void
@@ -30,8 +35,8 @@ export interface Gate {
 const retryMs = 1000
 /** Far more than one commit takes: only a disk without any room lets so many gather. */
 const mostBacklogged = 10_000
-/** What work that does not say it takes up. */
-const pageBytes = 4096
+/** What a transaction of `run` takes up where nobody says. */
+const usualBytes = 4096
 
 /**
  * Gathers jobs and commits them together; then calls them back, in order. Appends that find no room are held, in the order
@@ -60,6 +65,7 @@ export class CommitQueue {
   constructor(database: DatabaseSync, parts: TransactionParts & { readonly gate: Gate }) {
     const onFatal: TransactionParts['onFatal'] = (failure) => {
       clearTimeout(this.#retry)
+      for (const waiter of this.#waiters.splice(0)) waiter.reject(failure)
       parts.onFatal(failure)
     }
     this.#transactions = new Transactions(database, { ...parts, onFatal })
@@ -90,8 +96,8 @@ export class CommitQueue {
   add(job: Job): void {
     if (this.#transactions.failure !== undefined || this.#isClosed) return
     this.#jobs.push(job)
-    if (job.pace === 'soon') this.#gathering.inCompany()
-    else this.#gathering.thisTurn()
+    if (job.pace === 'soon') this.#gathering.commitSoon()
+    else this.#gathering.commitThisTurn()
   }
 
   /** Held appends excepted: they hear by themselves. */
@@ -101,12 +107,12 @@ export class CommitQueue {
     if (this.#jobs.length === 0) return Promise.resolve()
     const waiter = Promise.withResolvers<void>()
     this.#waiters.push(waiter)
-    this.#gathering.thisTurn()
+    this.#gathering.commitThisTurn()
     return waiter.promise
   }
 
   /** Commits what is pending, then `work` in a transaction of its own. Throws where that fails; STORE_FULL leaves it undone. */
-  run<T>(work: () => T, sizeBytes = pageBytes): T {
+  run<T>(work: () => T, sizeBytes = usualBytes): T {
     this.commitPending()
     if (this.#transactions.failure !== undefined) throw this.#transactions.failure
     try {
@@ -125,12 +131,12 @@ export class CommitQueue {
 
   #throwUnlessFull(error: unknown): void {
     if (error instanceof GatewayError) throw error
-    if (!this.#transactions.isForRoom(error)) throw this.#transactions.fail(error)
+    if (!this.#transactions.isAboutRoom(error)) throw this.#transactions.fail(error)
   }
 
   /** Commits what was handed over so far. */
   commitPending(): void {
-    this.#gathering.end()
+    this.#gathering.forget()
     if (this.#transactions.failure !== undefined) return
     const waiters = this.#waiters
     this.#waiters = []
@@ -143,6 +149,7 @@ export class CommitQueue {
   /** Appends that wait for room, now or later, are dropped instead. */
   stopWaiting(): void {
     this.#isEnding = true
+    this.#toldFull = false // nobody is to read on because these are gone
     this.#dropHeld()
   }
 
@@ -165,15 +172,10 @@ export class CommitQueue {
     this.#jobs = []
     if (all.length === 0 && this.#held.length === 0) return true
     const jobs = this.#admit(all)
-    try {
-      if (jobs.length > 0) this.#together(jobs)
-      this.#tellFull(this.#why)
-      return true
-    } catch (error) {
-      if (this.#transactions.isForRoom(error)) return this.#withoutAppends(jobs)
-      this.#transactions.fail(error)
-      return false
-    }
+    const outcome = this.#together(jobs)
+    if (outcome === 'full') return this.#withoutAppends(jobs)
+    if (outcome === 'done') this.#tellFull(this.#why)
+    return outcome === 'done'
   }
 
   /** What may go into this transaction; appends without room are held in the order they came. */
@@ -188,7 +190,7 @@ export class CommitQueue {
   }
 
   #isRoomFor(appends: readonly Job[]): boolean {
-    return appends.length === 0 || this.#gate.shutFor(sizeOf(appends)) === undefined
+    return appends.length === 0 || (!this.#gate.isDiskFull && this.#gate.shutFor(sizeOf(appends)) === undefined)
   }
 
   /** How many of the held go now: one by one, as a burst is many times what a small store may hold. */
@@ -196,11 +198,18 @@ export class CommitQueue {
     let bytes = 0
     let count = 0
     this.#why = this.#gate.shutFor(bytes)
-    for (; this.#why === undefined && count < this.#held.length; count += 1) {
+    while (count < this.#held.length && (this.#why === undefined || this.#isWithinWhole(count))) {
       bytes += (this.#held[count] as Job).sizeBytes
+      count += 1
       this.#why = this.#gate.shutFor(bytes)
     }
     return count
+  }
+
+  /** What a source was promised of a message may stand in any of its copies. */
+  #isWithinWhole(index: number): boolean {
+    const whole = this.#held[index]?.whole
+    return index > 0 && whole !== undefined && whole === this.#held[index - 1]?.whole
   }
 
   /** The disk is full: appends wait, the rest goes on in the room that the reserve gives. */
@@ -209,27 +218,30 @@ export class CommitQueue {
     const others = jobs.filter((job) => !isAppend(job))
     this.#held = jobs.filter(isAppend).concat(this.#held)
     if (this.#isEnding) this.#dropHeld()
+    const outcome = this.#together(others)
+    if (outcome === 'full') this.#jobs = others.concat(this.#jobs)
+    if (outcome !== 'done') this.#retryLater()
     this.#tellFull('the disk is full')
-    if (others.length === 0) return true
-    try {
-      this.#together(others)
-      return true
-    } catch (error) {
-      if (this.#transactions.isForRoom(error)) this.#jobs = others.concat(this.#jobs)
-      else this.#transactions.fail(error)
-      this.#retryLater()
-      return false
-    }
+    return outcome === 'done'
   }
 
-  #together(jobs: readonly Job[]): void {
+  /** Commits them and calls them back; `full`: there was no room on the disk, `failed`: nothing goes on. */
+  #together(jobs: readonly Job[]): 'done' | 'full' | 'failed' {
+    if (jobs.length === 0) return 'done'
     const apply = () => {
       for (const job of jobs) job.apply()
     }
-    this.#transactions.run(apply, sizeOf(jobs))
+    try {
+      this.#transactions.run(apply, sizeOf(jobs))
+    } catch (error) {
+      if (this.#transactions.isAboutRoom(error)) return 'full'
+      this.#transactions.fail(error)
+      return 'failed'
+    }
     this.#toCall.push(jobs)
     this.#callBack()
     this.#afterwards()
+    return 'done'
   }
 
   #alone<T>(work: () => T, sizeBytes: number): T {
@@ -240,7 +252,7 @@ export class CommitQueue {
 
   #afterwards(): void {
     if (!this.#transactions.keepLogShort()) this.#makeRoom()
-    if (this.#held.length > 0 && this.#gate.shutFor(0) === undefined) this.#gathering.thisTurn()
+    if (this.#held.length > 0 && this.#gate.shutFor(0) === undefined) this.#gathering.commitThisTurn()
   }
 
   /** In order; a job that is called back may commit more, which is called back after it. */

@@ -1,7 +1,7 @@
 /**
  * What the store promises the rest of the gateway. One process, one directory, one SQLite file and the spool. What is handed
- * over in one turn of the event loop is one transaction, often together with that of following turns (see commit-queue.ts for
- * how long); only a full disk splits it. Callbacks come after the fsync, in the order of the hand-over. Reads are synchronous
+ * over in one turn of the event loop is one transaction, often together with that of following turns (see gathering.ts for
+ * how long). A full store or disk splits it, never the copies of one message. Callbacks come after the fsync, in the order of the hand-over. Reads are synchronous
  * and see everything committed; those of messages may commit first what was handed over, and call it back.
  */
 import type { KeptEntry } from '../adapter/contract.ts'

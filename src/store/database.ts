@@ -13,7 +13,7 @@ const alwaysCheckedBytes = 512 * 1024 ** 2
 /** Pages of 4 KiB in memory; negative: KiB. */
 const cacheSize = -4 * 1024
 
-/** The store carries the log over by itself, with care (see commit-queue.ts); SQLite steps in where it grows long all the same. */
+/** The store carries the log over by itself, with care (see write-ahead-log.ts); SQLite steps in where it grows long all the same. */
 const backstopPages = 4096
 
 export interface OpenedDatabase {

@@ -19,10 +19,10 @@ export class Endings implements Participant {
     this.#onTwice = onTwice
   }
 
-  /** `isRow`: false where a bundle held it, which forgets it by itself. */
-  add({ id, hasAttempts }: Finish, isRow: boolean): void {
+  /** `isInBundle`: no row, then, and the bundle forgets it by itself. */
+  add({ id, hasAttempts }: Finish, isInBundle: boolean): void {
     this.#hasAny = true
-    if (isRow) this.#ids.push(id)
+    if (!isInBundle) this.#ids.push(id)
     if (hasAttempts) this.#idsOfAttempts.push(id)
   }
 

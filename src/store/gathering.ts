@@ -14,39 +14,44 @@ export class Gathering {
   #gathered = 0
   #company: NodeJS.Timeout | undefined
 
-  /** `commit` is called once for all that was asked for, and takes all that `countJobs` counts. */
+  /** `commit` is called once for all that was asked for until then; it takes all that `countJobs` counts. */
   constructor(countJobs: () => number, commit: () => void) {
     this.#countJobs = countJobs
     this.#commit = commit
   }
 
-  /** Commits in a while, or when so many are there, unless something more urgent comes. */
-  inCompany(): void {
-    if (this.#countJobs() >= mostInCompany) this.thisTurn()
-    else if (this.#immediate === undefined) this.#company ??= setTimeout(this.#commit, companyMs)
+  /** In a while, or when so many are there, unless something more urgent comes. */
+  commitSoon(): void {
+    if (this.#countJobs() >= mostInCompany) this.commitThisTurn()
+    else if (this.#immediate === undefined) this.#company ??= setTimeout(() => this.#commitNow(), companyMs)
   }
 
-  /** Commits at the end of this turn of the event loop, or of several that follow each other at once and each bring more. */
-  thisTurn(): void {
+  /** At the end of this turn of the event loop, or of several that follow each other at once and each bring more. */
+  commitThisTurn(): void {
     if (this.#immediate !== undefined) return
     this.#sinceMs = performance.now()
     this.#gathered = 0
     this.#immediate = setImmediate(() => this.#commitUnlessMoreComes())
   }
 
-  /** It is done, or there is nothing to do any more. */
-  end(): void {
+  /** Somebody commits all there is: nothing of what was asked for is to be done any more. */
+  forget(): void {
     clearImmediate(this.#immediate)
     clearTimeout(this.#company)
     this.#immediate = undefined
     this.#company = undefined
   }
 
+  #commitNow(): void {
+    this.forget()
+    this.#commit()
+  }
+
   /** A lone message waits for one empty turn. */
   #commitUnlessMoreComes(): void {
     const count = this.#countJobs()
     const isComing = count > this.#gathered && count < mostGathered
-    if (!isComing || performance.now() - this.#sinceMs > gatherMs) return this.#commit()
+    if (!isComing || performance.now() - this.#sinceMs > gatherMs) return this.#commitNow()
     this.#gathered = count
     this.#immediate = setImmediate(() => this.#commitUnlessMoreComes())
   }

@@ -37,6 +37,8 @@ export function bytesOfRow(fields: string, payload: Uint8Array | null): number {
 export class AppendJob implements Job {
   readonly pace = 'append'
   readonly sizeBytes: number
+  /** Several routes may want one message, and its source's entry is committed with any of them. */
+  readonly whole: unknown
   readonly #outbox: OutboxWriter
   readonly #entry: Append
   /** Made now where that can fail, else when they are needed: then they are gone before the collector sees them. */
@@ -48,6 +50,7 @@ export class AppendJob implements Job {
     this.#outbox = outbox
     this.#entry = entry
     const { envelope } = entry
+    this.whole = envelope
     this.#fields = hasNestedHeaders(envelope) ? encodeFields(envelope) : undefined
     this.sizeBytes = envelope.sizeBytes + (this.#fields?.length ?? 0)
   }

@@ -275,7 +275,8 @@ export class OutboxTable implements Outbox, OutboxWriter {
       dead = (row.dead as DeadLetterReason | null) ?? undefined
     }
     if (dead !== undefined) this.#bundles.unpackWith(done.id) // it leaves in one transaction with its letter
-    this.#endings.add(done, !this.#bundles.leave(done.id, done.route))
+    const isInBundle = this.#bundles.leave(done.id, done.route)
+    this.#endings.add(done, isInBundle)
     this.tally.change(done.route, -1, -done.bytes)
     return dead === undefined ? deliveredToLast : { isLast: true, dead }
   }

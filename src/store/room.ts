@@ -9,6 +9,8 @@ import type { Tally } from './tally.ts'
 const slack = 0.05
 /** Without a reserve: as long as the file itself has so much unused room, messages may come in. */
 const freeInsideBytes = 2 * reserveBytes
+/** While the disk is full no more goes into one transaction: the log has only the reserve's room. */
+const pieceBytes = reserveBytes / 2
 /** What the log may need besides the reserve; a reserve that leaves it no room would only fill the disk again. */
 const logBytes = 2 * reserveBytes
 
@@ -34,13 +36,10 @@ export class Room implements Gate {
   }
 
   shutFor(bytes: number): string | undefined {
-    if (this.isDiskFull && !this.#hasDiskAgain()) return 'the disk is full'
-    const used = this.#tally.bytes + bytes
-    if (used < this.#maxBytes * (this.#isOverLimit ? 1 - slack : 1)) {
-      if (bytes === 0) this.#isOverLimit = false
-      return undefined
-    }
-    this.#isOverLimit = true
+    if (this.isDiskFull && (bytes === 0 ? !this.#hasDiskAgain() : bytes > pieceBytes)) return 'the disk is full'
+    const isBelow = this.#tally.bytes + bytes < this.#maxBytes * (this.#isOverLimit ? 1 - slack : 1)
+    if (bytes === 0) this.#isOverLimit = !isBelow
+    if (isBelow) return undefined
     return `it holds ${this.#tally.count} messages of ${shown(this.#tally.bytes)}, its limit is ${shown(this.#maxBytes)}`
   }
 

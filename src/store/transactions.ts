@@ -11,20 +11,20 @@ export interface Participant {
   sync?(): void
   committed(): void
   rolledBack(): void
-  /** In a transaction of its own, in the room that the reserve gave: what would need room later is written now. */
+  /** In a transaction of its own, in the room of the reserve: what would need room later is written now. */
   diskIsFull?(): void
 }
 
 export interface TransactionParts {
   readonly participants: readonly Participant[]
-  /** `full` where the disk has no room: then the work can be tried again. After anything else nothing is committed any more. */
+  /** `full` where the disk has no room: then the work may be tried again. */
   readonly causeOf: (error: unknown) => string
   /** Milliseconds of each commit. */
   readonly observe: (ms: number) => void
   readonly onFatal: (error: PermanentError) => void
 }
 
-/** Work on the database, committed and synced piece by piece, with those who follow it. After a failure of the disk nothing goes on. */
+/** Transactions on the database, with those who follow them. After a failure of the disk nothing is committed any more. */
 export class Transactions {
   readonly #database: DatabaseSync
   readonly #begin: StatementSync
@@ -47,15 +47,20 @@ export class Transactions {
     return this.#failure
   }
 
-  /** On disk when it returns. Throws where nothing was committed, or where nothing goes on. */
+  /**
+   * On disk when it returns. What it throws was rolled back: where it is about a full disk the work may be tried again, else
+   * `fail` has to be told.
+   */
   run<T>(work: () => T, sizeBytes: number): T {
+    if (this.#failure !== undefined) throw this.#failure
     const result = this.#run(work)
     this.#log.count(sizeBytes)
     return result
   }
 
-  isForRoom(error: unknown): boolean {
-    return this.#parts.causeOf(error) === 'full'
+  /** Whether this was thrown for want of room on the disk. */
+  isAboutRoom(error: unknown): boolean {
+    return this.#failure === undefined && this.#parts.causeOf(error) === 'full'
   }
 
   /** The disk did not do what it was told: whatever it says next may be wrong too. */
@@ -74,7 +79,7 @@ export class Transactions {
     return this.#unlessFull(() => this.#log.carryOverIfDue())
   }
 
-  /** The disk is full: the log is emptied, as no transaction may come that would; then what may need room later is written. */
+  /** The log is emptied, as no transaction may come that would do so; then what may need room later is written. */
   prepareForFullDisk(): void {
     this.#unlessFull(() => this.#log.empty())
     if (this.#failure !== undefined) return
@@ -90,7 +95,7 @@ export class Transactions {
       work()
       return true
     } catch (error) {
-      if (this.isForRoom(error)) return false
+      if (this.isAboutRoom(error)) return false
       this.fail(error)
       return true
     }

@@ -2,14 +2,15 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { failpoint } from '../failpoint.ts'
 import { reserveBytes } from './reserve.ts'
 
-/**
- * The log is carried over about so often; each commit writes a few pages besides the messages. No more than the reserve, so
- * that on a full disk the room for carrying it over is there.
- */
+/** No more than the reserve, so that on a full disk there is room to carry the log over. */
 const checkpointBytes = reserveBytes
+/** Each commit writes a few pages besides the messages. */
 const commitBytes = 4 * 4096
 
-/** SQLite's log, which we carry over into the database ourselves: by its own count of pages it would do so within a commit. */
+/**
+ * SQLite's log, which we carry over into the database ourselves, between two transactions: by its own count of pages SQLite
+ * would do so within a commit. Whoever commits says how much (`count`), then has it carried over if it is due.
+ */
 export class WriteAheadLog {
   readonly #database: DatabaseSync
   readonly #checkpoint: StatementSync
@@ -23,7 +24,7 @@ export class WriteAheadLog {
     this.#changes = database.prepare('SELECT total_changes() AS count')
   }
 
-  /** So much was committed. A transaction that has changed nothing, as all of it went to the spool, has not written here. */
+  /** So much was committed; nothing of it where a transaction has changed nothing, as all of it went to the spool. */
   count(bytes: number): void {
     const changes = this.#changes.get()?.count as number
     if (changes !== this.#changesSoFar) this.#bytes += bytes + commitBytes

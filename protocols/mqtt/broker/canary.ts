@@ -3,20 +3,20 @@ import type { PublishPacket, StoredPacket } from './driver.ts'
 const topic = '$canary' // one level, whatever maxTopicLevels says
 const everyMs = 5_000
 
-/** The part of the broker that passes messages on. */
-interface Passing {
+/** What it asks of the broker. */
+interface Broker {
   publish(packet: PublishPacket): Promise<void>
   subscribe(topic: string, deliver: (packet: unknown, done: () => void) => void): void
 }
 
 /** A message to ourselves, now and then: a broker that stopped passing messages answers pings all the same. */
 export class Canary {
-  readonly #broker: Passing
+  readonly #broker: Broker
   readonly #onSilence: () => void
   #isSeen = true
   #timer: NodeJS.Timeout | undefined
 
-  constructor(broker: Passing, onSilence: () => void) {
+  constructor(broker: Broker, onSilence: () => void) {
     this.#broker = broker
     this.#onSilence = onSilence
   }

@@ -1,4 +1,4 @@
-/** What devices can provoke: counted each time, and told now and then. */
+/** What devices can provoke: told now and then, as anybody on the network could fill the log, and most of it counted. */
 import type { Context } from '../../../src/adapter/contract.ts'
 import { messageOf } from '../../../src/errors.ts'
 import type { Device } from './device.ts'
@@ -8,13 +8,13 @@ import { brief, seldom } from './seldom.ts'
 export class Notices {
   readonly #count: Context['count']
   readonly #log: Context['log']
-  readonly #said: Readonly<Record<'refused' | 'denied' | 'tooMany' | 'slow' | 'dropped' | 'gate', Seldom>>
+  readonly #warn: Readonly<Record<'refused' | 'denied' | 'tooMany' | 'slow' | 'dropped' | 'gate', Seldom>>
 
   constructor(context: Context) {
     const { log } = context
     this.#count = (name) => context.count(name)
     this.#log = log
-    this.#said = {
+    this.#warn = {
       refused: seldom(log, 'A device was refused.'),
       denied: seldom(log, 'A device asked for a topic it may not use.'),
       tooMany: seldom(log, 'A connection was refused: there are too many.'),
@@ -24,36 +24,36 @@ export class Notices {
     }
   }
 
-  /** By the broker: it could not log in. */
+  /** At its CONNECT. */
   refused({ address, clientId }: Device, reason: string): void {
     this.#count('mqtt_refused_logins')
-    this.#said.refused({ reason, address, clientId: brief(clientId) })
+    this.#warn.refused({ reason, address, clientId: brief(clientId) })
   }
 
   /** `client`: null for a will. */
   denied(client: Client | null, topic: string, problem: string): void {
     this.#count('mqtt_denied')
-    this.#said.denied({ topic: brief(topic), clientId: brief(client?.id), problem })
+    this.#warn.denied({ topic: brief(topic), clientId: brief(client?.id), problem })
   }
 
   tooMany(maxConnections: number): void {
     this.#count('mqtt_refused_connections')
-    this.#said.tooMany({ maxConnections })
+    this.#warn.tooMany({ maxConnections })
   }
 
   slow(client: Client): void {
     this.#count('mqtt_slow_disconnects')
-    this.#said.slow({ clientId: brief(client.id) })
+    this.#warn.slow({ clientId: brief(client.id) })
   }
 
   dropped(what: 'queued' | 'retained'): void {
     this.#count(`mqtt_${what}_dropped`)
-    this.#said.dropped({ what })
+    this.#warn.dropped({ what })
   }
 
-  /** By the gate, for what came before aedes could see it. */
+  /** By the gate, which looks at what comes before the broker does. */
   misbehaved({ address, clientId }: Device, problem: string): void {
-    this.#said.gate({ problem, address, clientId: brief(clientId) })
+    this.#warn.gate({ problem, address, clientId: brief(clientId) })
   }
 
   disconnected(client: Client, error: Error): void {

@@ -68,6 +68,33 @@ test('of a burst that comes at once only what there is room for goes in, and the
   expect(ids).toHaveLength(10)
 })
 
+test('copies of one message for several routes go in together, or not at all', async () => {
+  const directory = temporaryDirectory()
+  const { store } = watched(directory, 28_000)
+  const keep = { connection: 'devices', entry: { space: 'incoming', key: 'c/7', value: Buffer.of(1) } }
+  const answers: (number | 'duplicate' | 'released')[] = []
+  for (let pair = 0; pair < 20; pair += 1) {
+    const copy = { ...payload(1000), keep }
+    append(store, copy, answers)
+    append(store, copy, answers)
+  }
+  await store.flushed()
+  expect([store.isFull, answers.length]).toEqual([true, 20]) // of about 1,500 bytes each: the limit lies between the two of the last message
+  await finished(store, ...answers.slice(0, 3).map((id) => ({ id: id as number })))
+  await eventually(() => answers.length > 20, { withinMs, what: 'room was used' })
+  expect(answers.length).toBe(22)
+})
+
+test('a store that is nearly full takes of a burst what fits', async () => {
+  const { store } = watched(temporaryDirectory(), 100_000)
+  await appended(store, payload(95_500))
+  expect(store.isFull).toBe(false)
+  const ids: number[] = []
+  for (let n = 0; n < 5; n += 1) append(store, { ...payload(1000), safe: (id) => ids.push(id) })
+  await store.flushed()
+  expect([store.isFull, ids.length]).toEqual([true, 3])
+})
+
 test('a full store opens again once a part of it is free, not with every message', async () => {
   const { store, changes } = watched(temporaryDirectory(), 100_000)
   const ids: number[] = []
@@ -248,6 +275,21 @@ onSmallDisk('a message for which the disk has no room waits, and what came with 
   await eventually(() => !store.isFull, { withinMs, what: 'it is no longer full' })
   expect(changes.map(([isFull]) => isFull)).toEqual([true, false])
 })
+
+onSmallDisk(
+  'in room that deliveries free inside the file, more than the log could take goes in by pieces',
+  async (directory) => {
+    const { store } = watched(directory)
+    const { ids } = await fillUp(store)
+    fillToTheLastByte(join(directory, 'foreign'), { except: 5 * 1024 ** 2 })
+    const safe: number[] = []
+    for (let n = 0; n < 90; n += 1) append(store, { ...payload(90_000), safe: (id) => safe.push(id) })
+    await finished(store, ...ids.map((id) => ({ id })))
+    await eventually(() => safe.length === 90, { withinMs, what: 'all are in' })
+    expect(readAll(store)).toHaveLength(91) // and the one that found the disk full
+  },
+  '32m',
+)
 
 onSmallDisk('what a full disk holds can be opened again and delivered', async (directory) => {
   const { store } = watched(directory)
