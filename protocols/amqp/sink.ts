@@ -116,7 +116,10 @@ export class AmqpSink implements Sink<AmqpTarget> {
     const channel = await connection.openConfirmChannel()
     const publisher = new Publisher(channel, {
       heard: () => this.#pace.heard(),
-      closed: (cause, unconfirmed) => this.#channelClosed(cause, unconfirmed),
+      closed: (cause, unconfirmed) => {
+        if (this.#publisher === publisher) this.#publisher = undefined
+        this.#channelClosed(cause, unconfirmed)
+      },
       returned: (publication, replyText) => this.#returned(publication, replyText),
     })
     if (connection === this.#connection) this.#publisher = publisher
@@ -153,7 +156,6 @@ export class AmqpSink implements Sink<AmqpTarget> {
 
   /** The broker, or the connection, ended the channel; what one message caused must not come back on the others for ever. */
   #channelClosed(cause: unknown, unconfirmed: readonly Publication[]): void {
-    this.#publisher = undefined
     const [only] = unconfirmed
     const limit = cause === undefined ? undefined : sizeLimitOf(cause)
     if (limit !== undefined) {

@@ -44,6 +44,7 @@ export class Cluster {
   #addresses = new Map<number, Address>()
   #topics = new Map<string, TopicMetadata>()
   #isClosed = false
+  #isReconnecting = false
   readonly #lost = Promise.withResolvers<GatewayError>()
 
   constructor(settings: KafkaConnection, context: Context) {
@@ -224,11 +225,13 @@ export class Cluster {
 
   /** Brokers close connections that were idle for ten minutes: only one that cannot be had again is lost. */
   async #reconnect(): Promise<void> {
-    if (this.#isClosed || this.#nodes.size > 0) return
+    if (this.#isClosed || this.#isReconnecting || this.#nodes.size > 0) return
+    this.#isReconnecting = true
     try {
       await this.refresh([])
+      this.#isReconnecting = false
     } catch (error) {
-      if (!this.#isClosed) this.#lost.resolve(toGatewayError(error, 'reconnecting'))
+      this.#lost.resolve(toGatewayError(error, 'reconnecting')) // and none is tried again: whoever hears of it opens another
     }
   }
 }

@@ -1,11 +1,10 @@
 /**
  * One life of a group member, from joining to leaving.
  *
- *   joining -> reading -> (the group rebalances, leaders or topics change) -> settling what can be settled -> joining
+ *   joining -> reading -> (the group rebalances, topics change) -> settling what can be settled -> joining
  *                      -> (signal) -> draining -> committed and left
  *   any state -> (an error) -> the promise of `run` rejects; what is in flight is committed by nobody
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Budget } from '../../src/adapter/budget.ts'
 import type { Context, Delivery } from '../../src/adapter/contract.ts'
 import { withDeadline } from '../../src/adapter/deadline.ts'
@@ -14,7 +13,7 @@ import type { Cluster } from './connection.ts'
 import { toGatewayError } from './errors.ts'
 import { GroupMember, type Position } from './group.ts'
 import { InFlight } from './in-flight.ts'
-import { leaderPauseMs, listOffsets } from './offsets.ts'
+import { type End, listOffsets } from './offsets.ts'
 import { OwnedPartition } from './partition.ts'
 import { Reading, type ReadingParts, type ReadingSettings } from './reading.ts'
 import { keyOf, type TopicPartition } from './topic-partition.ts'
@@ -43,7 +42,7 @@ interface Parts {
 }
 
 /** Why reading stopped. */
-type Ending = 'stopped' | 'rebalancing' | 'expelled' | 'leaders moved' | 'topics changed'
+type Ending = 'stopped' | 'rebalancing' | 'expelled' | 'topics changed'
 
 const commitMs = 500
 const commitPatienceMs = 30_000
@@ -87,6 +86,7 @@ export class Consumer {
     ]
     const stop = () => this.#end.resolve('stopped')
     this.#signal.addEventListener('abort', stop)
+    void this.#cluster.lost().then((error) => this.#end.reject(error))
     try {
       await this.#readUntilAborted()
       await this.#drain()
@@ -134,9 +134,9 @@ export class Consumer {
     if (!this.#isJoined) await this.#join()
     if (this.#signal.aborted) return
     const stopping = new AbortController()
-    const { promise: ending, resolve, reject } = this.#end
-    const reading = new Reading(this.#reads, this.#owned, () => resolve('leaders moved'))
-    reading.run(stopping.signal).catch(reject)
+    const { promise: ending, reject } = this.#end
+    const lookUp = () => this.#lookUp()
+    new Reading(this.#reads, this.#owned, { lookUp, stopped: stopping.signal }).run().catch(reject)
     await this.#leave(await ending.finally(() => stopping.abort()))
   }
 
@@ -144,10 +144,6 @@ export class Consumer {
   async #leave(ending: Ending): Promise<void> {
     if (ending === 'stopped') return
     this.#context.log.debug('reading pauses', { group: this.#settings.group, ending })
-    if (ending === 'leaders moved') {
-      await sleep(leaderPauseMs)
-      return
-    }
     this.#context.count('kafka_rebalances')
     if (ending !== 'expelled') {
       await withDeadline(this.#inFlight.whenIdle(), revokeMs, 'settling').catch(() => {})
@@ -191,19 +187,21 @@ export class Consumer {
   /** Where newly owned partitions are read from: the committed position, else `startFrom`. */
   async #begin(partitions: readonly TopicPartition[]): Promise<void> {
     const committed = new Map((await this.#member.committed(partitions)).map((p) => [keyOf(p), p]))
-    for (const position of committed.values()) this.#own(position, position.offset)
+    for (const position of committed.values()) this.#own(position, { committed: position.offset, begin: 'earliest' })
     const without = partitions.filter((partition) => !committed.has(keyOf(partition)))
     const byEnd = Map.groupBy(without, (partition) => this.#startFrom(partition))
-    for (const [end, asked] of byEnd) {
-      for (const position of await listOffsets(this.#cluster, asked, end)) this.#own(position, -1)
+    for (const [begin, asked] of byEnd) {
+      for (const partition of asked) this.#own({ ...partition, offset: -1 }, { committed: -1, begin })
+      for (const position of await listOffsets(this.#cluster, asked, begin))
+        this.#own(position, { committed: -1, begin })
     }
   }
 
-  #own(position: Position, committed: number): void {
-    this.#owned.set(keyOf(position), new OwnedPartition(position, committed))
+  #own(position: Position, from: { committed: number; begin: End }): void {
+    this.#owned.set(keyOf(position), new OwnedPartition(position, from))
   }
 
-  #startFrom({ topic, partition }: TopicPartition): 'earliest' | 'latest' {
+  #startFrom({ topic, partition }: TopicPartition): End {
     const { first } = this.#past
     const isNew = first !== undefined && partition >= (first.get(topic) ?? 0)
     return isNew ? 'earliest' : this.#settings.startFrom(topic)
@@ -228,12 +226,14 @@ export class Consumer {
 
   async #commitNow(): Promise<void> {
     const moved = [...this.#owned.values()]
-      .map((partition) => ({ partition, offset: partition.committable }))
+      .map((partition) => ({ partition, offset: partition.committable, before: partition.committed }))
       .filter(({ partition, offset }) => partition.isOurs && offset > partition.committed)
     if (moved.length > 0) {
       const positions = moved.map(({ partition: { topic, partition }, offset }) => ({ topic, partition, offset }))
       await this.#member.commit(positions)
-      for (const { partition, offset } of moved) partition.committed = offset
+      for (const { partition, offset, before } of moved) {
+        if (partition.committed === before) partition.committed = offset // else its log has begun anew meanwhile
+      }
     }
     this.#committedAt = Date.now()
   }
@@ -249,10 +249,15 @@ export class Consumer {
     })
   }
 
-  /** New topics of a pattern, new partitions of a topic, whoever looked them up first: the group deals anew. */
+  /** Not while the group is joined: that holds the connection, and looks for itself. */
   async #discover(): Promise<void> {
-    const topics = await findTopics(this.#cluster, this.#settings.patterns, this.#signal).catch(() => undefined)
-    if (topics !== undefined && this.#countsOf(topics) !== this.#dealt) this.#end.resolve('topics changed')
+    if (this.#isJoined) await this.#lookUp().catch(() => {})
+  }
+
+  /** Who leads what. New topics of a pattern, new partitions of a topic, whoever looked them up first: the group deals anew. */
+  async #lookUp(): Promise<void> {
+    const topics = await findTopics(this.#cluster, this.#settings.patterns, this.#signal)
+    if (this.#countsOf(topics) !== this.#dealt) this.#end.resolve('topics changed')
   }
 
   #countsOf(topics: readonly string[]): string {

@@ -1,6 +1,8 @@
 /** One partition that is ours: what was fetched and not yet handed over, and how far the confirmed prefix reaches. */
 import { OrderedPrefix } from '../../src/adapter/ordered.ts'
 import { RetryableError } from '../../src/errors.ts'
+import type { Position } from './group.ts'
+import type { End } from './offsets.ts'
 import { committedBatches, decodeBatches, type InRecord, readRecords } from './record-batch.ts'
 import type { FetchedPartition } from './requests.ts'
 
@@ -9,8 +11,9 @@ const stallMs = 30_000
 export class OwnedPartition {
   readonly topic: string
   readonly partition: number
-  /** Where the next fetch begins. */
+  /** Where the next fetch begins; -1: where `begin` says, which its leader has to be asked for first. */
   fetchOffset: number
+  readonly begin: End
   /** What the group has on record; -1: nothing. */
   committed: number
   /** False once it may belong to another member: what is settled then changes nothing. */
@@ -21,12 +24,13 @@ export class OwnedPartition {
   #next: { offset: number; record: InRecord } | undefined
   #movedAt = Date.now()
 
-  constructor(position: { topic: string; partition: number; offset: number }, committed: number) {
+  constructor(position: Position, { committed, begin }: { committed: number; begin: End }) {
     this.topic = position.topic
     this.partition = position.partition
     this.fetchOffset = position.offset
     this.#confirmed = position.offset
     this.committed = committed
+    this.begin = begin
     this.#prefix = this.#prefixFromHere()
   }
 
@@ -43,7 +47,7 @@ export class OwnedPartition {
   /** Takes in what a fetch from `requested` gave, unless it is about another place by now. Throws when nothing moved for 30 s although there is something. */
   async receive(fetched: FetchedPartition, requested: number): Promise<void> {
     const batches = await decodeBatches(fetched.records)
-    if (!this.isOurs || this.fetchOffset !== requested) return
+    if (!this.isOurs || this.hasWaiting || this.fetchOffset !== requested) return
     const last = batches.at(-1)
     if (last !== undefined && last.lastOffset >= this.fetchOffset) {
       this.#waiting = committedBatches(batches, fetched.aborted).map((batch) => readRecords(batch, requested))

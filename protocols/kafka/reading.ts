@@ -1,4 +1,5 @@
-/** Reading the partitions that are ours from the nodes that lead them, for as long as neither changes. */
+/** Reading the partitions that are ours from the nodes that lead them, whoever that is, until the group deals anew. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Budget } from '../../src/adapter/budget.ts'
 import type { Context } from '../../src/adapter/contract.ts'
 import { RetryableError } from '../../src/errors.ts'
@@ -8,7 +9,7 @@ import { KafkaDelivery } from './delivery.ts'
 import { brokerError, errorType, movedLeaders, toGatewayError } from './errors.ts'
 import type { WireProtocol } from './guard.ts'
 import type { InFlight } from './in-flight.ts'
-import { listOffsets } from './offsets.ts'
+import { leaderPauseMs, listLed } from './offsets.ts'
 import type { OwnedPartition } from './partition.ts'
 import { type FetchedPartition, fetchRequest } from './requests.ts'
 import { keyOf } from './topic-partition.ts'
@@ -34,6 +35,8 @@ const fetchAnswerMs = 20_000
 const maxPartitionBytes = 1024 * 1024
 const handOverCount = 1_000
 const nodePatienceMs = 30_000
+/** Longest time between two looks for the leader of a partition that has none. */
+const maxPauseMs = 5_000
 
 export class Reading {
   readonly #cluster: Cluster
@@ -43,12 +46,24 @@ export class Reading {
   readonly #inFlight: InFlight
   readonly #failingSince: Map<number, number>
   readonly #owned: ReadonlyMap<string, OwnedPartition>
-  /** Called when a partition is led by a node that is not being read from. */
-  readonly #leadersMoved: () => void
+  readonly #lookUp: () => Promise<void>
+  readonly #stopped: AbortSignal
+  readonly #failure = Promise.withResolvers<never>()
   /** Nodes that are being read from. */
-  #nodes: ReadonlySet<number> = new Set()
+  readonly #nodes = new Set<number>()
+  /** Partitions whose node says that it does not lead them, or says nothing: not asked for until the next look. */
+  readonly #moved = new Set<OwnedPartition>()
+  #isLooking = false
+  #pauseMs = leaderPauseMs
+  /** Partitions nobody leads, of which the log speaks. */
+  #unled = ''
 
-  constructor(parts: ReadingParts, owned: ReadonlyMap<string, OwnedPartition>, leadersMoved: () => void) {
+  /** `lookUp` learns who leads what; it throws where that ends the reading. */
+  constructor(
+    parts: ReadingParts,
+    owned: ReadonlyMap<string, OwnedPartition>,
+    { lookUp, stopped }: { lookUp: () => Promise<void>; stopped: AbortSignal },
+  ) {
     this.#cluster = parts.cluster
     this.#context = parts.context
     this.#budget = parts.budget
@@ -56,43 +71,111 @@ export class Reading {
     this.#inFlight = parts.inFlight
     this.#failingSince = parts.failingSince
     this.#owned = owned
-    this.#leadersMoved = leadersMoved
+    this.#lookUp = lookUp
+    this.#stopped = stopped
   }
 
-  /** Rejects with what ends the reading of any node. */
-  async run(stopped: AbortSignal): Promise<void> {
-    this.#nodes = this.#leaders()
-    await Promise.all([...this.#nodes].map((node) => this.#read(node, stopped)))
+  /** Goes on until it is stopped. Rejects with what ends the reading of any node. */
+  run(): Promise<never> {
+    this.#readFromLeaders()
+    return this.#failure.promise
   }
 
-  #leaders(): Set<number> {
-    const leaders = new Set<number>()
-    for (const { topic, partition } of this.#owned.values()) {
-      const leader = this.#cluster.leaderOf(topic, partition)
-      if (leader === undefined) this.#leadersMoved()
-      else leaders.add(leader)
+  /** Partitions that nobody leads are looked up again, while the others are read. */
+  #readFromLeaders(): void {
+    for (const owned of this.#owned.values()) {
+      const leader = this.#cluster.leaderOf(owned.topic, owned.partition)
+      if (leader === undefined) this.#lookAgainSoon()
+      else if (!this.#nodes.has(leader) && !this.#moved.has(owned)) this.#begin(leader)
     }
-    return leaders
+  }
+
+  #begin(node: number): void {
+    this.#nodes.add(node)
+    this.#read(node)
+      .finally(() => this.#nodes.delete(node))
+      .catch(this.#failure.reject)
+  }
+
+  #lookAgainSoon(): void {
+    if (this.#isLooking || this.#stopped.aborted) return
+    this.#isLooking = true
+    this.#lookAgain().catch(this.#failure.reject)
+  }
+
+  async #lookAgain(): Promise<void> {
+    await sleep(this.#pauseMs, undefined, { ref: false })
+    if (this.#stopped.aborted) return
+    await this.#lookUp()
+    if (this.#stopped.aborted) return
+    this.#isLooking = false
+    this.#moved.clear()
+    this.#tellUnled()
+    this.#readFromLeaders()
+  }
+
+  #tellUnled(): void {
+    const unled = [...this.#owned.values()].filter((p) => this.#cluster.leaderOf(p.topic, p.partition) === undefined)
+    this.#pauseMs = unled.length === 0 ? leaderPauseMs : Math.min(2 * this.#pauseMs, maxPauseMs)
+    const partitions = unled.map(keyOf).join()
+    if (partitions === this.#unled) return
+    this.#unled = partitions
+    const { group } = this.#settings
+    if (unled.length === 0) this.#context.log.info('All partitions have a leader again, and are read.', { group })
+    else this.#context.log.warn('Partitions without a leader are not read; the others are.', { group, partitions })
   }
 
   /** Fetches from one node and hands over, one after the other: what is fetched and not handed over is one response. */
-  async #read(node: number, stopped: AbortSignal): Promise<void> {
-    for (let turn = 0; !stopped.aborted; turn++) {
+  async #read(node: number): Promise<void> {
+    for (let turn = 0; !this.#stopped.aborted; turn++) {
+      if (turn > 0) this.#readFromLeaders() // what it led may be led by another by now
       const mine = this.#ledBy(node, turn)
-      await this.#handOver(mine, stopped)
-      if (stopped.aborted || mine.length === 0) return
-      const limits = { maxWaitMs: fetchWaitMs, maxBytes: this.#settings.maxFetchBytes, maxPartitionBytes }
-      const positions = mine.map(({ topic, partition, fetchOffset }) => ({ topic, partition, offset: fetchOffset }))
-      const answer = await this.#fetch(node, fetchRequest(positions, limits))
-      if (stopped.aborted || answer === undefined) return
-      if (answer.errorCode !== 0) throw brokerError(errorType(answer.errorCode), 'fetching')
-      const requested = new Map(positions.map((position) => [keyOf(position), position.offset]))
-      for (const fetched of answer.partitions) await this.#receive(fetched, requested.get(keyOf(fetched)) ?? -1)
+      await this.#place(mine)
+      await this.#handOver(mine)
+      const wanted = mine.filter((partition) => partition.fetchOffset >= 0 && !this.#moved.has(partition))
+      if (this.#stopped.aborted || wanted.length === 0) return
+      if (!(await this.#fetch(node, wanted))) return
     }
   }
 
+  /** False when the node does not answer. */
+  async #fetch(node: number, wanted: readonly OwnedPartition[]): Promise<boolean> {
+    const limits = { maxWaitMs: fetchWaitMs, maxBytes: this.#settings.maxFetchBytes, maxPartitionBytes }
+    const positions = wanted.map(({ topic, partition, fetchOffset }) => ({ topic, partition, offset: fetchOffset }))
+    const answer = await this.#ask(node, fetchRequest(positions, limits))
+    if (answer === undefined) {
+      this.#setAside(wanted)
+      return false
+    }
+    if (answer.errorCode !== 0) throw brokerError(errorType(answer.errorCode), 'fetching')
+    const requested = new Map(positions.map((position) => [keyOf(position), position.offset]))
+    // those it had no room for have to wait for their turn: that is no stall
+    if (answer.partitions.some(({ records }) => records.byteLength > 0)) for (const each of wanted) each.touch()
+    for (const fetched of answer.partitions) {
+      if (this.#stopped.aborted) break
+      await this.#receive(fetched, requested.get(keyOf(fetched)) ?? -1)
+    }
+    return true
+  }
+
+  /** Those that had no leader when they became ours have no position yet. */
+  async #place(partitions: readonly OwnedPartition[]): Promise<void> {
+    const unplaced = partitions.filter(({ fetchOffset }) => fetchOffset < 0)
+    for (const [end, asked] of Map.groupBy(unplaced, ({ begin }) => begin)) {
+      for (const position of await listLed(this.#cluster, asked, end)) {
+        this.#owned.get(keyOf(position))?.moveTo(position.offset)
+      }
+    }
+    this.#setAside(unplaced.filter(({ fetchOffset }) => fetchOffset < 0))
+  }
+
+  #setAside(partitions: readonly OwnedPartition[]): void {
+    for (const partition of partitions) this.#moved.add(partition)
+    if (partitions.length > 0) this.#lookAgainSoon()
+  }
+
   /** A node that went away may have a successor: only one that stays away for 30 s ends the reading. */
-  async #fetch<T>(node: number, request: WireProtocol<T>): Promise<T | undefined> {
+  async #ask<T>(node: number, request: WireProtocol<T>): Promise<T | undefined> {
     try {
       const answer = await this.#cluster.send(node, request, fetchAnswerMs)
       this.#failingSince.delete(node)
@@ -102,18 +185,15 @@ export class Reading {
       this.#failingSince.set(node, since)
       const failure = toGatewayError(error, 'fetching')
       if (!(failure instanceof RetryableError && failure.isOutage) || Date.now() - since > nodePatienceMs) throw failure
-      this.#leadersMoved()
       return undefined
     }
   }
 
   /** In turn, so that a partition that always has something does not starve the others. */
   #ledBy(node: number, turn: number): OwnedPartition[] {
-    const all = [...this.#owned.values()].filter(({ topic, partition }) => {
-      const leader = this.#cluster.leaderOf(topic, partition)
-      if (leader === undefined || !this.#nodes.has(leader)) this.#leadersMoved()
-      return leader === node
-    })
+    const all = [...this.#owned.values()].filter(
+      (owned) => this.#cluster.leaderOf(owned.topic, owned.partition) === node && !this.#moved.has(owned),
+    )
     const first = turn % Math.max(1, all.length)
     return [...all.slice(first), ...all.slice(0, first)]
   }
@@ -124,7 +204,7 @@ export class Reading {
     const type = fetched.errorCode === 0 ? 'NONE' : errorType(fetched.errorCode)
     if (type === 'NONE') await this.#decode(partition, fetched, requested)
     else if (type === 'OFFSET_OUT_OF_RANGE') await this.#reposition(partition)
-    else if (movedLeaders.has(type)) this.#leadersMoved()
+    else if (movedLeaders.has(type)) this.#setAside([partition])
     else throw brokerError(type, `topic ${fetched.topic}, partition ${fetched.partition}`)
   }
 
@@ -139,9 +219,10 @@ export class Reading {
   /** The log no longer has our position: messages were deleted unread, or the topic was made anew. */
   async #reposition(partition: OwnedPartition): Promise<void> {
     const startFrom = this.#settings.startFrom(partition.topic)
-    const [earliest] = await listOffsets(this.#cluster, [partition], 'earliest')
-    const [latest] = await listOffsets(this.#cluster, [partition], 'latest')
-    const to = (startFrom === 'earliest' ? earliest : latest)?.offset ?? 0
+    const [earliest] = await listLed(this.#cluster, [partition], 'earliest')
+    const [latest] = await listLed(this.#cluster, [partition], 'latest')
+    const to = (startFrom === 'earliest' ? earliest : latest)?.offset
+    if (to === undefined) return this.#setAside([partition])
     this.#context.count('kafka_positions_lost')
     this.#context.log.error(
       'The position is no longer in the log; messages may have been deleted before they were read.',
@@ -158,31 +239,39 @@ export class Reading {
     partition.moveTo(to)
   }
 
-  async #handOver(partitions: readonly OwnedPartition[], stopped: AbortSignal): Promise<void> {
+  async #handOver(partitions: readonly OwnedPartition[]): Promise<void> {
     do {
       if (this.#budget.isFull) {
-        await this.#budget.whenRoom()
+        await this.#budget.whenRoom(this.#stopped)
         for (const partition of partitions) partition.touch()
       }
-      if (stopped.aborted) return
+      if (this.#stopped.aborted) return
       const batch = this.#take(partitions)
       if (batch.length > 0) this.#inFlight.handOver(batch)
     } while (this.#budget.isFull || partitions.some(({ hasWaiting }) => hasWaiting))
   }
 
+  /** Throws where a record cannot be read: then nothing of the batch was taken. */
   #take(partitions: readonly OwnedPartition[]): KafkaDelivery[] {
     const batch: KafkaDelivery[] = []
-    for (const partition of partitions) {
-      const { connection, format } = this.#context
-      const place = { connection, format, topic: partition.topic, partition: partition.partition }
-      while (partition.hasWaiting && batch.length < handOverCount && !this.#budget.isFull) {
-        const next = partition.shift()
-        if (next === undefined) break
-        const envelope = decode(next.record as Parameters<typeof decode>[0], place)
-        this.#budget.take(envelope.sizeBytes)
-        batch.push(new KafkaDelivery(envelope, partition.topic, next.confirm, this.#inFlight))
-      }
+    try {
+      for (const partition of partitions) this.#takeOf(partition, batch)
+    } catch (error) {
+      for (const { envelope } of batch) this.#budget.give(envelope.sizeBytes)
+      throw error
     }
     return batch
+  }
+
+  #takeOf(partition: OwnedPartition, batch: KafkaDelivery[]): void {
+    const { connection, format } = this.#context
+    const place = { connection, format, topic: partition.topic, partition: partition.partition }
+    while (partition.hasWaiting && batch.length < handOverCount && !this.#budget.isFull) {
+      const next = partition.shift()
+      if (next === undefined) break
+      const envelope = decode(next.record as Parameters<typeof decode>[0], place)
+      this.#budget.take(envelope.sizeBytes)
+      batch.push(new KafkaDelivery(envelope, partition.topic, next.confirm, this.#inFlight))
+    }
   }
 }

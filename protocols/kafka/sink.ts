@@ -8,6 +8,7 @@ import {
   type Sink,
 } from '../../src/adapter/contract.ts'
 import { withDeadline } from '../../src/adapter/deadline.ts'
+import { Pace } from '../../src/adapter/pace.ts'
 import { type GatewayError, messageOf, PermanentError, RetryableError } from '../../src/errors.ts'
 import { encode } from './codec.ts'
 import type { KafkaConnection, KafkaTarget } from './config.ts'
@@ -29,6 +30,7 @@ const absentMs = 1000
 const creationLooks = 4
 const creationMs = 100
 const slackMs = 2000
+const mostInBatch = 2000
 const unknownTopic = 3
 const maxAbsent = 10_000
 
@@ -36,7 +38,7 @@ const maxAbsent = 10_000
 export class KafkaSink implements Sink<KafkaTarget> {
   readonly keepsOrder = true
   readonly maxConcurrentSends = 1
-  readonly maxBatch = 2000
+  readonly #pace = new Pace(mostInBatch)
   readonly #settings: KafkaConnection
   readonly #context: Context
   readonly #sticky = new Sticky()
@@ -46,6 +48,10 @@ export class KafkaSink implements Sink<KafkaTarget> {
   constructor(settings: KafkaConnection, context: Context) {
     this.#settings = settings
     this.#context = context
+  }
+
+  get maxBatch(): number {
+    return this.#pace.batch
   }
 
   async open(signal: AbortSignal): Promise<void> {
@@ -76,6 +82,7 @@ export class KafkaSink implements Sink<KafkaTarget> {
     const generation = this.#generation
     if (generation === undefined) return batch.map(() => again(new RetryableError('PEER_LOST', 'not connected')))
     const outcomes: Outcome[] = new Array(batch.length)
+    const departedAt = performance.now()
     try {
       const sending = this.#sendAll(generation, batch, outcomes, signal)
       await withDeadline(sending, this.#settings.requestTimeout + slackMs, 'confirmation by the brokers')
@@ -84,6 +91,7 @@ export class KafkaSink implements Sink<KafkaTarget> {
       generation.cluster.fail(failure) // what still runs must not meet the next send: the gateway opens anew
       for (let i = 0; i < batch.length; i++) outcomes[i] ??= again(failure)
     }
+    this.#pace.ended(outcomes.filter(isAnswer).length, performance.now() - departedAt)
     return [...outcomes]
   }
 
@@ -144,6 +152,11 @@ export class KafkaSink implements Sink<KafkaTarget> {
       if (topics.every((topic) => isUsable(cluster.topic(topic)))) return
     }
   }
+}
+
+/** Not one that nobody heard of in time. */
+function isAnswer(outcome: Outcome): boolean {
+  return outcome.kind !== 'retryable' || !outcome.error.isOutage
 }
 
 function isUsable(metadata: TopicMetadata | undefined): boolean {

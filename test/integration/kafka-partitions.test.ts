@@ -97,6 +97,29 @@ describe('Kafka, partition by partition', () => {
     expect(reading.texts()).toEqual(['0', '1', '2', '3', '4'])
   })
 
+  it.each(['from its start', 'while it reads'])(
+    'reads one topic while another has no leader %s, and that one from its beginning once it has',
+    async (when) => {
+      const [good, bad] = [await makeTopic(), await makeTopic()]
+      const sink = await openSink()
+      await produce(sink, [...numbered(bad, 0, 3), ...numbered(good, 0, 3)])
+      const group = freshName('group')
+      const of = (topic: string) => reading.deliveries.filter(({ address }) => address === topic).length
+      const early = when === 'from its start' ? withoutLeader(bad) : undefined
+      const reading = await read({ topics: [good, bad], group, startFrom: 'earliest' }, { onBatch: acceptAll })
+      if (early === undefined) await reading.atLeast(6)
+      const outage = early ?? withoutLeader(bad)
+      await eventually(() => of(good) === 3, { what: 'the topic with a leader' })
+      await produce(await openSink(), numbered(good, 3, 2))
+      await eventually(() => of(good) === 5, { what: 'and what comes later' })
+      expect(of(bad)).toBe(early === undefined ? 3 : 0)
+      outage.end()
+      await produce(sink, numbered(bad, 3, 2))
+      await eventually(() => of(bad) === 5, { what: 'the topic that has a leader again' })
+      await reading.stop()
+    },
+  )
+
   it('reads partitions that a topic is given later, although its metadata was looked up in between', async () => {
     const real = setInterval
     const hastened = (run: () => void, ms?: number) => real(run, ms === 30_000 ? 500 : ms) // the look for news

@@ -1,12 +1,12 @@
 import { Budget } from '../../../src/adapter/budget.ts'
 
-/** A budget that one message fills, and that knows how many wait for its room. */
+/** A budget that knows how many wait for its room; one message fills it, unless told otherwise. */
 export class WatchedBudget extends Budget {
   waiting = 0
   most = 0
 
-  constructor() {
-    super({ maxCount: 1, maxBytes: 1_000_000 })
+  constructor(maxCount = 1) {
+    super({ maxCount, maxBytes: 1_000_000 })
   }
 
   override async whenRoom(signal?: AbortSignal): Promise<void> {

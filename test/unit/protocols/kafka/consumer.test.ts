@@ -51,6 +51,9 @@ class FakeCluster {
     this.asked.push(what)
     return request
   }
+  lost(): Promise<never> {
+    return new Promise(() => {})
+  }
   send(): Promise<never> {
     return new Promise(() => {})
   }

@@ -16,7 +16,7 @@ function answer(records: Buffer, lastStableOffset: number): FetchedPartition {
 }
 
 function partitionAt(offset: number, committed = offset): OwnedPartition {
-  return new OwnedPartition({ topic: 't', partition: 0, offset }, committed)
+  return new OwnedPartition({ topic: 't', partition: 0, offset }, { committed, begin: 'earliest' })
 }
 
 describe('owned partition', () => {
