@@ -112,6 +112,8 @@ describe('Kafka, partition by partition', () => {
       await eventually(() => of(good) === 3, { what: 'the topic with a leader' })
       await produce(await openSink(), numbered(good, 3, 2))
       await eventually(() => of(good) === 5, { what: 'and what comes later' })
+      await produce(await openSink(), numbered(good, 5, 2)) // the fetch before was under way when the leader went
+      await eventually(() => of(good) === 7, { what: 'and after that' })
       expect(of(bad)).toBe(early === undefined ? 3 : 0)
       outage.end()
       await produce(sink, numbered(bad, 3, 2))
