@@ -327,7 +327,9 @@ export class Dispatcher {
   }
 
   #freeLanes(): void {
-    const lanes = [...this.#lanes.ready(this.#lastFinishedSend)]
+    // a lane may wait for a send that never was: its message expired as it was gathered
+    const finished = this.#sends.length === 0 ? Number.POSITIVE_INFINITY : this.#lastFinishedSend
+    const lanes = [...this.#lanes.ready(finished)]
     if (lanes.length === 0) return
     const isTried = ({ state, waiting }: Lane) => state === 'backoff' && waiting[0]?.isKeyed === true
     this.#hurry(lanes.flatMap((lane) => (isTried(lane) ? this.#lanes.tryFirst(lane) : this.#lanes.letGo(lane))))

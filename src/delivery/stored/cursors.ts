@@ -32,7 +32,12 @@ export class Cursors {
 
   /** True until everything is read again that was there when it last went back. */
   get isInPass(): boolean {
-    return this.#all.some(({ after, passEnd }) => after < passEnd)
+    return this.#all.some(isInPass)
+  }
+
+  /** The same of one rank: lower ones are read when it is through, and may take long. */
+  isInPassOf(rank: number): boolean {
+    return this.#all.some((cursor) => cursor.rank === rank && isInPass(cursor))
   }
 
   /** The one to read from. */
@@ -60,7 +65,8 @@ export class Cursors {
   goBack(beginnings: Beginnings): void {
     for (const cursor of this.#all) {
       const first = beginnings.get(cursor.rank)
-      if (first !== undefined) cursor.after = Math.min(cursor.after, first - 1)
+      if (first === undefined) continue
+      cursor.after = Math.min(cursor.after, first - 1)
       cursor.passEnd = cursor.end
     }
   }
@@ -74,4 +80,5 @@ export class Cursors {
   }
 }
 
+const isInPass = ({ after, passEnd }: Cursor): boolean => after < passEnd
 const isUnread = ({ after, end }: Cursor): boolean => after < end

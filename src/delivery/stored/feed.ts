@@ -6,7 +6,7 @@ import { Queue } from '../queue.ts'
 import { Cursors } from './cursors.ts'
 import { Rate } from './rate.ts'
 import type { Room } from './residence.ts'
-import { Shelf } from './shelf.ts'
+import { type Beginnings, Shelf } from './shelf.ts'
 import type { Starts } from './starts.ts'
 import type { StoredParcel } from './stored-parcel.ts'
 import { Trial } from './trial.ts'
@@ -285,6 +285,7 @@ export class Feed {
     this.#rewind(() => {
       this.#shelf.clear()
       this.#cursors = new Cursors(this.#outbox.ends(this.#route))
+      this.#passedMs = performance.now()
     })
   }
 
@@ -312,15 +313,18 @@ export class Feed {
   }
 
   /**
-   * Reads again what lanes left on disk that go on: all such lanes in one pass, and the next pass only after it. A pass that
+   * Reads again what lanes left on disk that go on: all such lanes in one pass, and the next of a rank only after it. A pass that
    * finds nothing that could leave is broken off for them, as it may be one long lane that it reads only to shelve it; but
    * not for ever, for what stands at the end.
    */
   #unshelve(): void {
     if (this.#isStopped || this.#rewinds > 0) return
+    if (!this.#cursors.isInPass) this.#passedMs = performance.now() // the first of a series
     const mayBreakOff = this.#isBarren && performance.now() - this.#passedMs < mostBrokenOffMs
-    if (this.#cursors.isInPass && !mayBreakOff) return
-    const from = this.#shelf.takeBack((lane) => this.#dispatcher.holds(lane))
+    const isInPass = (firsts: Beginnings) => [...firsts.keys()].some((rank) => this.#cursors.isInPassOf(rank))
+    const stays = (lane: string, firsts: Beginnings) =>
+      this.#dispatcher.holds(lane) || (!mayBreakOff && isInPass(firsts))
+    const from = this.#shelf.takeBack(stays)
     if (from !== undefined) this.#rewind(() => this.#cursors.goBack(from))
   }
 

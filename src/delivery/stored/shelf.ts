@@ -28,11 +28,11 @@ export class Shelf {
     startAt(firsts, rankOf(parcel.id), parcel.id)
   }
 
-  /** Forgets the lanes that are not stuck any more; from where all of theirs has to be read, or undefined where none is. */
-  takeBack(isStuck: (lane: string) => boolean): Beginnings | undefined {
+  /** Forgets the lanes that do not stay; from where all of theirs has to be read, or undefined where all do. */
+  takeBack(stays: (lane: string, firsts: Beginnings) => boolean): Beginnings | undefined {
     const all: Beginnings = new Map()
     for (const [lane, firsts] of this.#lanes) {
-      if (isStuck(lane)) continue
+      if (stays(lane, firsts)) continue
       this.#lanes.delete(lane)
       for (const [rank, id] of firsts) startAt(all, rank, id)
     }

@@ -96,6 +96,16 @@ describe('dispatcher', () => {
     expect(owner.events).toEqual(['confirmed k1', 'confirmed k2', 'confirmed k3'])
   })
 
+  test('a lane goes on although what was to be sent before it expired unsent', async () => {
+    const sink = new ScriptedSink()
+    const owner = new RecordingOwner()
+    const dispatcher = started(sink)
+    dispatcher.add(parcel(owner, 'k1', 'k', { ttlMs: 1_000, timestamp: '2020-01-01T00:00:00Z' }))
+    dispatcher.add(Object.assign(parcel(owner, 'k2', 'k'), { dueAt: Date.now() + 20 }))
+    await owner.ended(2)
+    expect(owner.events).toEqual(['failed k1 MESSAGE_EXPIRED', 'confirmed k2'])
+  })
+
   test('a target that is lost while the first of a lane is tried takes all of the lane back to disk, and none is forgotten', async () => {
     const sink = new ScriptedSink({ maxBatch: 1 })
     const owner = new ParkingOwner()

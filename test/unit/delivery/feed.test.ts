@@ -687,6 +687,26 @@ describe('feed of a target that refuses some for now', () => {
     expect(outbox.rowsRead).toBeLessThan(20_000 * 12)
   }, 60_000)
 
+  test('an urgent lane that goes on does not wait for what is less urgent to be read', async () => {
+    const outbox = new FakeOutbox()
+    for (const text of texts(['low'], 5_000)) outbox.add(text, { key: `low${text}` }) // left by an earlier process
+    const target = new Target(outbox)
+    target.sink.pause = () => new Promise((resolve) => setTimeout(resolve, 5))
+    const refusals = new Map([['alarm-00000', 3]])
+    target.sink.answerOf = (text) => {
+      const left = refusals.get(text) ?? 0
+      refusals.set(text, left - 1)
+      return left > 0 ? busy : delivered
+    }
+    target.dispatcher.resume()
+    await until(() => target.arrived.length > 300)
+    for (const text of texts(['alarm'], 10)) target.offer(outbox.add(text, { key: 'alarm', rank: 9 }))
+    await until(() => target.arrived.filter((text) => keyOf(text) === 'alarm').length === 10)
+    expect(outbox.rows.length).toBeGreaterThan(2_500)
+    expect(firstsOf(target.arrived, 'alarm')).toEqual(texts(['alarm'], 10))
+    await until(() => outbox.rows.length === 0)
+  }, 60_000)
+
   test('a held message does not overtake the last one on disk, which is not due yet', async () => {
     const now = performance.now()
     const clock = jest.spyOn(performance, 'now').mockReturnValue(now)
