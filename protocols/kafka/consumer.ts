@@ -192,8 +192,9 @@ export class Consumer {
     const byEnd = Map.groupBy(without, (partition) => this.#startFrom(partition))
     for (const [begin, asked] of byEnd) {
       for (const partition of asked) this.#own({ ...partition, offset: -1 }, { committed: -1, begin })
-      for (const position of await listOffsets(this.#cluster, asked, begin))
-        this.#own(position, { committed: -1, begin })
+      for (const position of await listOffsets(this.#cluster, asked, begin)) {
+        this.#owned.get(keyOf(position))?.moveTo(position.offset)
+      }
     }
   }
 

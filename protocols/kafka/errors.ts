@@ -76,9 +76,13 @@ export function brokerError(type: string, about: string, detail?: string): Retry
  */
 export function destinationError(type: string, about: string, detail?: string): RetryableError | PermanentError {
   const error = brokerError(type, about, detail)
-  const isOutage = error instanceof RetryableError && error.isOutage
-  const isUnavailable = isOutage || (movedLeaders.has(type) && error.code !== 'NOT_FOUND')
+  const isUnavailable = isOutage(error) || (movedLeaders.has(type) && error.code !== 'NOT_FOUND')
   return isUnavailable ? new RetryableError('DESTINATION_UNAVAILABLE', error.message) : error
+}
+
+/** True where the peer is away, whatever was asked of it. */
+export function isOutage(error: GatewayError): boolean {
+  return error instanceof RetryableError && error.isOutage
 }
 
 /** Anything kafkajs or a socket throws as an error of the gateway; `about` names what was attempted. */

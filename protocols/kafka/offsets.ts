@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { RetryableError } from '../../src/errors.ts'
 import type { Cluster } from './connection.ts'
-import { movedLeaders, toGatewayError, typeOf } from './errors.ts'
+import { isOutage, movedLeaders, toGatewayError, typeOf } from './errors.ts'
 import type { Position } from './group.ts'
 import { keyOf, type TopicPartition } from './topic-partition.ts'
 
@@ -56,7 +55,7 @@ async function listAll(
   } catch (error) {
     const failure = toGatewayError(error, 'looking up offsets')
     const hasMoved = movedLeaders.has(typeOf(error))
-    if (!hasMoved && !(failure instanceof RetryableError && failure.isOutage)) throw failure
+    if (!hasMoved && !isOutage(failure)) throw failure
     if (!hasMoved || asked.length === 1) return []
     return (await Promise.all(asked.map((partition) => listAll(cluster, node, [partition], end)))).flat()
   }

@@ -2,21 +2,20 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Budget } from '../../src/adapter/budget.ts'
 import type { Context } from '../../src/adapter/contract.ts'
-import { RetryableError } from '../../src/errors.ts'
 import { decode } from './codec.ts'
 import type { Cluster } from './connection.ts'
 import { KafkaDelivery } from './delivery.ts'
-import { brokerError, errorType, movedLeaders, toGatewayError } from './errors.ts'
+import { brokerError, errorType, isOutage, movedLeaders, toGatewayError } from './errors.ts'
 import type { WireProtocol } from './guard.ts'
 import type { InFlight } from './in-flight.ts'
-import { leaderPauseMs, listLed } from './offsets.ts'
+import { type End, leaderPauseMs, listLed } from './offsets.ts'
 import type { OwnedPartition } from './partition.ts'
 import { type FetchedPartition, fetchRequest } from './requests.ts'
 import { keyOf } from './topic-partition.ts'
 
 export interface ReadingSettings {
   readonly group: string
-  startFrom(topic: string): 'earliest' | 'latest'
+  startFrom(topic: string): End
   readonly maxFetchBytes: number
 }
 
@@ -84,10 +83,14 @@ export class Reading {
   /** Partitions that nobody leads are looked up again, while the others are read. */
   #readFromLeaders(): void {
     for (const owned of this.#owned.values()) {
-      const leader = this.#cluster.leaderOf(owned.topic, owned.partition)
+      const leader = this.#leaderOf(owned)
       if (leader === undefined) this.#lookAgainSoon()
       else if (!this.#nodes.has(leader) && !this.#moved.has(owned)) this.#begin(leader)
     }
+  }
+
+  #leaderOf({ topic, partition }: OwnedPartition): number | undefined {
+    return this.#cluster.leaderOf(topic, partition)
   }
 
   #begin(node: number): void {
@@ -115,7 +118,7 @@ export class Reading {
   }
 
   #tellUnled(): void {
-    const unled = [...this.#owned.values()].filter((p) => this.#cluster.leaderOf(p.topic, p.partition) === undefined)
+    const unled = [...this.#owned.values()].filter((owned) => this.#leaderOf(owned) === undefined)
     this.#pauseMs = unled.length === 0 ? leaderPauseMs : Math.min(2 * this.#pauseMs, maxPauseMs)
     const partitions = unled.map(keyOf).join()
     if (partitions === this.#unled) return
@@ -132,7 +135,7 @@ export class Reading {
       const mine = this.#ledBy(node, turn)
       await this.#place(mine)
       await this.#handOver(mine)
-      const wanted = mine.filter((partition) => partition.fetchOffset >= 0 && !this.#moved.has(partition))
+      const wanted = mine.filter(({ fetchOffset }) => fetchOffset >= 0)
       if (this.#stopped.aborted || wanted.length === 0) return
       if (!(await this.#fetch(node, wanted))) return
     }
@@ -184,16 +187,14 @@ export class Reading {
       const since = this.#failingSince.get(node) ?? Date.now()
       this.#failingSince.set(node, since)
       const failure = toGatewayError(error, 'fetching')
-      if (!(failure instanceof RetryableError && failure.isOutage) || Date.now() - since > nodePatienceMs) throw failure
+      if (!isOutage(failure) || Date.now() - since > nodePatienceMs) throw failure
       return undefined
     }
   }
 
   /** In turn, so that a partition that always has something does not starve the others. */
   #ledBy(node: number, turn: number): OwnedPartition[] {
-    const all = [...this.#owned.values()].filter(
-      (owned) => this.#cluster.leaderOf(owned.topic, owned.partition) === node && !this.#moved.has(owned),
-    )
+    const all = [...this.#owned.values()].filter((owned) => this.#leaderOf(owned) === node && !this.#moved.has(owned))
     const first = turn % Math.max(1, all.length)
     return [...all.slice(first), ...all.slice(0, first)]
   }

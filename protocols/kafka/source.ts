@@ -6,6 +6,7 @@ import { type KafkaConnection, type KafkaFrom, topicsOf } from './config.ts'
 import { Cluster } from './connection.ts'
 import { Consumer, type ConsumerSettings, type Past } from './consumer.ts'
 import { toGatewayError } from './errors.ts'
+import type { End } from './offsets.ts'
 import { findTopics, isExact, topicRegExp } from './topics.ts'
 
 const closeMs = 3000
@@ -82,7 +83,7 @@ export class KafkaSource implements Source {
 }
 
 /** With several routes on one topic the earliest wish wins: nobody misses a message. */
-function startFromOf(froms: readonly KafkaFrom[]): (topic: string) => 'earliest' | 'latest' {
+function startFromOf(froms: readonly KafkaFrom[]): (topic: string) => End {
   const wishes = froms.flatMap((from) =>
     topicsOf(from).map((text) => ({
       matches: isExact(text) ? undefined : topicRegExp(text),

@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite'
-import { GatewayError, RetryableError } from '../errors.ts'
+import { GatewayError, type PermanentError, RetryableError } from '../errors.ts'
 import { Gathering } from './gathering.ts'
 import { type TransactionParts, Transactions } from './transactions.ts'
 
@@ -65,7 +65,7 @@ export class CommitQueue {
   constructor(database: DatabaseSync, parts: TransactionParts & { readonly gate: Gate }) {
     const onFatal: TransactionParts['onFatal'] = (failure) => {
       clearTimeout(this.#retry)
-      for (const waiter of this.#waiters.splice(0)) waiter.reject(failure)
+      this.#rejectWaiters(failure)
       parts.onFatal(failure)
     }
     this.#transactions = new Transactions(database, { ...parts, onFatal })
@@ -114,7 +114,6 @@ export class CommitQueue {
   /** Commits what is pending, then `work` in a transaction of its own. Throws where that fails; STORE_FULL leaves it undone. */
   run<T>(work: () => T, sizeBytes = usualBytes): T {
     this.commitPending()
-    if (this.#transactions.failure !== undefined) throw this.#transactions.failure
     try {
       return this.#alone(work, sizeBytes)
     } catch (error) {
@@ -143,7 +142,11 @@ export class CommitQueue {
     if (this.#commitJobs()) for (const waiter of waiters) waiter.resolve()
     else this.#waiters.unshift(...waiters)
     const { failure } = this.#transactions
-    if (failure !== undefined) for (const waiter of this.#waiters.splice(0)) waiter.reject(failure)
+    if (failure !== undefined) this.#rejectWaiters(failure)
+  }
+
+  #rejectWaiters(failure: PermanentError): void {
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(failure)
   }
 
   /** Appends that wait for room, now or later, are dropped instead. */

@@ -1,12 +1,12 @@
 /** SASL and TLS against a Kafka of our own, whose users and certificates are made here. */
 import { execFileSync } from 'node:child_process'
-import { randomUUID } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { kafka } from '../../protocols/kafka/index.ts'
 import { answers } from '../support/brokers/answers.ts'
 import { commandPath, kafkaLibrary } from '../support/brokers/install.ts'
+import { newClusterId } from '../support/brokers/kafka.ts'
 import { dataFolder, launch, type Running } from '../support/brokers/process.ts'
 import { eventually } from '../support/poll.ts'
 import { freePorts } from '../support/ports.ts'
@@ -29,13 +29,11 @@ beforeAll(async () => {
   const file = join(folder, 'server.properties')
   writeFileSync(file, properties({ ...ports, controller }))
   const onClasspath = ['-cp', join(await kafkaLibrary(), '*')]
-  const id = Buffer.from(randomUUID().replaceAll('-', ''), 'hex').toString('base64url')
-  const clusterId = `t${id.slice(1)}` // not `-`, which would begin an option
   const scram = [256, 512].flatMap((bits) => [
     '--add-scram',
     `SCRAM-SHA-${bits}=[name=${user.username},password=${user.password}]`,
   ])
-  const format = ['kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', file, ...scram]
+  const format = ['kafka.tools.StorageTool', 'format', '-t', newClusterId(), '-c', file, ...scram]
   execFileSync(commandPath('java'), [...onClasspath, ...format], { stdio: 'ignore' })
   broker = await launch({
     name: 'Kafka',

@@ -27,8 +27,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Running> {
   writeFileSync(file, asLines({ ...properties, ...options.properties }))
   const java = commandPath('java')
   const onClasspath = ['-cp', join(await kafkaLibrary(), '*')]
-  const clusterId = `t${Buffer.from(randomUUID().replaceAll('-', ''), 'hex').toString('base64url').slice(1)}` // never with a dash in front: it would be taken for an option
-  const format = ['kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', file]
+  const format = ['kafka.tools.StorageTool', 'format', '-t', newClusterId(), '-c', file]
   await promisify(execFile)(java, [...onClasspath, ...format])
   return await launch({
     name: 'Kafka',
@@ -92,3 +91,8 @@ function asLines(properties: Readonly<Record<string, string>>): string {
 const metadataRequest = Uint8Array.of(0, 0, 0, 14, 0, 3, 0, 1, 0, 0, 0, 1, 255, 255, 0, 0, 0, 0)
 /** Its answer lists brokers only once they are admitted to the cluster: size, correlation id, then their number. */
 const namesABroker = (bytes: Buffer): boolean => bytes.length >= 12 && bytes.readInt32BE(8) > 0
+
+/** A cluster's id. Never with a dash in front: the command that takes it would take it for an option. */
+export function newClusterId(): string {
+  return `t${Buffer.from(randomUUID().replaceAll('-', ''), 'hex').toString('base64url').slice(1)}`
+}

@@ -71,12 +71,10 @@ test('whoever waits for a commit hears that there is none, wherever the disk fai
       waiting = queue.flushed()
     },
   })
-  expect(raiseIn(queue)).toThrow('cannot write any more')
+  expect(() => queue.run(raise('disk'))).toThrow('cannot write any more')
   await expect(waiting).rejects.toThrow('cannot write any more')
   expect(fatal).toHaveLength(1)
 })
-
-const raiseIn = (queue: CommitQueue) => () => queue.run(raise('disk'))
 
 test('whoever stops waiting for room is not told that there is some', () => {
   const { queue, done, job } = failing()

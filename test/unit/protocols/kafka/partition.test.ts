@@ -1,14 +1,11 @@
 import { describe, expect, it } from '@jest/globals'
 import { OwnedPartition } from '../../../../protocols/kafka/partition.ts'
-import { encodeBatch } from '../../../../protocols/kafka/record-batch.ts'
 import type { FetchedPartition } from '../../../../protocols/kafka/requests.ts'
+import { batchOf } from './batches.ts'
 
 /** What a broker answers: one batch of `count` records from `firstOffset` on. */
 async function fetched(firstOffset: number, count: number): Promise<FetchedPartition> {
-  const record = { key: null, value: Buffer.from('x'), headers: [], timestampMs: 0 }
-  const batch = await encodeBatch(new Array(count).fill(record), { producerId: -1n, epoch: 0, first: 0 }, 'none')
-  batch.writeBigInt64BE(BigInt(firstOffset))
-  return answer(batch, firstOffset + count)
+  return answer(await batchOf(firstOffset, count), firstOffset + count)
 }
 
 function answer(records: Buffer, lastStableOffset: number): FetchedPartition {

@@ -3,13 +3,13 @@ import type { Cluster } from '../../../../protocols/kafka/connection.ts'
 import { InFlight } from '../../../../protocols/kafka/in-flight.ts'
 import { OwnedPartition } from '../../../../protocols/kafka/partition.ts'
 import { Reading } from '../../../../protocols/kafka/reading.ts'
-import { encodeBatch } from '../../../../protocols/kafka/record-batch.ts'
 import { keyOf } from '../../../../protocols/kafka/topic-partition.ts'
 import type { Delivery } from '../../../../src/adapter/contract.ts'
 import { RetryableError } from '../../../../src/errors.ts'
 import { testContext } from '../../../support/context.ts'
 import { eventually } from '../../../support/poll.ts'
 import { WatchedBudget } from '../../adapter/watched-budget.ts'
+import { batchOf } from './batches.ts'
 
 const notLeader = 6
 const lost = () => new RetryableError('PEER_LOST', 'the node is away')
@@ -70,13 +70,6 @@ class FakeCluster {
     const answer = { topic, partition, errorCode: odd?.errorCode ?? 0, lastStableOffset: end, logStartOffset: 0 }
     return { ...answer, aborted: [], records: answer.errorCode === 0 ? records : Buffer.alloc(0) }
   }
-}
-
-async function batchOf(first: number, count: number): Promise<Buffer> {
-  const record = { key: null, value: Buffer.from('x'), headers: [], timestampMs: 0 }
-  const batch = await encodeBatch(new Array(count).fill(record), { producerId: -1n, epoch: 0, first: 0 }, 'none')
-  batch.writeBigInt64BE(BigInt(first))
-  return batch
 }
 
 let cluster: FakeCluster
