@@ -1,4 +1,5 @@
 import type { PermanentError } from '../errors.ts'
+import { isEncoded } from './content-encoding.ts'
 import { parseJson } from './json.ts'
 
 /** A header's value. Repeated headers are an array; anything JSON can say is kept as it is. */
@@ -96,11 +97,11 @@ export class Envelope implements Readonly<EnvelopeFields> {
   }
 
   /**
-   * The payload as JSON, parsed at most once; undefined where it is absent or no JSON. Never throws. Whole numbers a
-   * double cannot hold are bigint: `stringifyJson` writes them.
+   * The payload as JSON, parsed at most once; undefined where it is absent, encoded (`content-encoding`) or no JSON. Never
+   * throws. Whole numbers a double cannot hold are bigint: `stringifyJson` writes them.
    */
   get json(): unknown {
-    if (this.#json === notParsed) this.#json = parseJson(this.payload)
+    if (this.#json === notParsed) this.#json = isEncoded(this.headers) ? undefined : parseJson(this.payload)
     return this.#json
   }
 

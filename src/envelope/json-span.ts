@@ -29,7 +29,12 @@ export function memberBytes(json: Buffer, name: string): Buffer | undefined {
 
 function textOf(json: Buffer, start: number, end: number): unknown {
   const text = json.toString('utf8', start, end)
-  return text.includes('\\') ? JSON.parse(text) : text.slice(1, -1)
+  if (!text.includes('\\')) return text.slice(1, -1)
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined // bytes that are no JSON after all
+  }
 }
 
 function skipSpace(json: Buffer, at: number): number {

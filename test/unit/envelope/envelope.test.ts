@@ -14,6 +14,17 @@ describe('Envelope', () => {
     expect(new Envelope({ ...fields, payload }).json).toBeUndefined()
   })
 
+  it.each(['gzip', 'zstd', 'GZIP, base64', Buffer.from([0xff])])(
+    'has no JSON where it is encoded as %p',
+    (encoding) => {
+      expect(new Envelope({ ...fields, headers: { 'content-encoding': encoding } }).json).toBeUndefined()
+    },
+  )
+
+  it.each(['', 'identity', 'utf-8', 'UTF8', ' us-ascii '])('has JSON where its encoding says %p', (encoding) => {
+    expect(new Envelope({ ...fields, headers: { 'content-encoding': encoding } }).json).toEqual({ a: 1 })
+  })
+
   it('with changes what is named, keeps the parsed payload, and leaves the original', () => {
     const envelope = new Envelope({ ...fields, key: 'k', headers: { a: 'b' } })
     const { json } = envelope

@@ -47,6 +47,7 @@ describe('memberBytes', () => {
   })
 
   it('gives something or nothing for bytes that are no JSON', () => {
+    expect(member('{"\\')).toBeUndefined()
     fc.assert(fc.property(fc.uint8Array(), (bytes) => void memberBytes(Buffer.from(bytes), 'data')))
     expect(true).toBe(true)
   })
