@@ -1,21 +1,16 @@
 import { z } from 'zod'
 import type { SettingsProblem } from '../../src/adapter/protocol.ts'
-import { clientTls, duration, legalPort, portProblem, secret, size } from '../../src/adapter/schema.ts'
+import { address, clientTls, duration, secret, size } from '../../src/adapter/schema.ts'
 
 const name = () => z.string().min(1)
 const tableArguments = () => z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]))
-const urlRule = 'expected an address such as amqp://localhost:5672'
 const exchangeType = () => z.enum(['direct', 'fanout', 'topic', 'headers'])
 
 export const AmqpConnectionConfig = z.strictObject({
-  url: z
-    .url({ protocol: /^amqps?$/, error: ({ input }) => portProblem(input) ?? urlRule })
-    .superRefine(legalPort())
-    .meta({
-      description: 'Broker address, with the virtual host as its path: amqp://user:password@host:5672/vhost.',
-      examples: ['amqp://guest:guest@localhost:5672'],
-      secret: true,
-    }),
+  url: address({ schemes: ['amqp', 'amqps'], example: 'amqp://localhost:5672' }).meta({
+    description: 'Broker address, with the virtual host as its path: amqp://user:password@host:5672/vhost.',
+    examples: ['amqp://guest:guest@localhost:5672'],
+  }),
   username: z.string().optional().meta({ description: 'User, instead of the one in `url`.' }),
   password: secret()
     .optional()
@@ -90,7 +85,7 @@ export const AmqpTargetConfig = z.strictObject({
 export type AmqpTarget = z.infer<typeof AmqpTargetConfig>
 
 export function checkConnection(connection: AmqpConnectionConfig): SettingsProblem[] {
-  if (connection.tls === undefined || connection.url.startsWith('amqps:')) return []
+  if (connection.tls === undefined || /^amqps:/i.test(connection.url)) return []
   return [{ path: ['tls'], message: 'tls needs a url that starts with amqps://' }]
 }
 

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import type { Duplex } from 'node:stream'
 import type { Channel, ChannelModel, ConfirmChannel, Options, SocketOptions } from 'amqplib'
+import { parseAddress, shownAddress } from '../../src/adapter/address.ts'
 import type { Context } from '../../src/adapter/contract.ts'
 import { withDeadline } from '../../src/adapter/deadline.ts'
 import { once } from '../../src/adapter/once.ts'
@@ -54,7 +55,7 @@ export class AmqpConnection {
     signal: AbortSignal,
   ): Promise<AmqpConnection> {
     const options = connectOptions(settings)
-    const name = `${options.protocol}://${options.hostname}:${options.port ?? 'default port'}`
+    const name = shownAddress(settings.url)
     const clientProperties = { connection_name: `trivium ${context.gatewayId} ${context.connection} ${role}` }
     const socket = { ...(await tlsOptions(settings)), noDelay: true, timeout: connectDeadlineMs, clientProperties }
     const { connect } = await loadDriver()
@@ -177,25 +178,17 @@ function coalesceWrites(stream: Duplex): void {
 }
 
 function connectOptions(settings: AmqpConnectionConfig): Options.Connect {
-  const url = new URL(settings.url)
-  const username = settings.username ?? decode(url.username)
-  const password = settings.password ?? decode(url.password)
+  const address = parseAddress(settings.url)
+  const username = settings.username ?? address.username
+  const password = settings.password ?? address.password
   return {
-    protocol: url.protocol.slice(0, -1),
-    hostname: url.hostname.replace(/^\[|\]$/g, ''),
-    ...(url.port === '' ? {} : { port: Number(url.port) }),
+    protocol: address.scheme,
+    hostname: address.host,
+    ...(address.port === undefined ? {} : { port: address.port }),
     // Without either the driver falls back to guest, as other clients do.
-    ...(username === '' && password === '' ? {} : { username, password }),
-    ...(url.pathname.length > 1 ? { vhost: url.pathname.slice(1) } : {}),
+    ...(username === undefined && password === undefined ? {} : { username: username ?? '', password: password ?? '' }),
+    ...(address.path.length > 1 ? { vhost: address.path.slice(1) } : {}),
     heartbeat: Math.round(settings.heartbeat / 1000),
-  }
-}
-
-function decode(text: string): string {
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    return text
   }
 }
 

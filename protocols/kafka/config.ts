@@ -1,16 +1,11 @@
 import { z } from 'zod'
-import { clientTls, duration, legalPort, secret, size } from '../../src/adapter/schema.ts'
+import { clientTls, duration, hostPort, secret, size } from '../../src/adapter/schema.ts'
 
 export const compressions = ['none', 'gzip', 'zstd'] as const
 
 export const KafkaConnection = z.strictObject({
   brokers: z
-    .array(
-      z
-        .string()
-        .regex(/^(\[[0-9A-Fa-f:.]+\]|[^\s:/[\]]+):\d{1,5}$/, { error: 'expected host:port' })
-        .superRefine(legalPort()),
-    )
+    .array(hostPort())
     .min(1)
     .meta({ description: 'Brokers to begin with; the others are learnt from them.', examples: [['localhost:9092']] }),
   clientId: z

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
+import { type HostPort, parseHostPort, shownHostPort } from '../../src/adapter/address.ts'
 import type { Context } from '../../src/adapter/contract.ts'
 import { withDeadline } from '../../src/adapter/deadline.ts'
 import { type GatewayError, PermanentError, RetryableError } from '../../src/errors.ts'
@@ -18,12 +19,8 @@ import {
 import { driverLog } from './log.ts'
 import { type Metadata, metadataRequest, type TopicMetadata } from './requests.ts'
 
-interface Address {
-  readonly host: string
-  readonly port: number
-}
 interface Node {
-  readonly address: Address
+  readonly address: HostPort
   readonly broker: DriverBroker
   readonly ready: Promise<void>
   readonly sockets: Set<Socket>
@@ -41,7 +38,7 @@ export class Cluster {
   readonly #logger: DriverLogger
   readonly #tls: Readonly<Record<string, unknown>> | undefined
   readonly #nodes = new Map<string, Node>()
-  #addresses = new Map<number, Address>()
+  #addresses = new Map<number, HostPort>()
   #topics = new Map<string, TopicMetadata>()
   #isClosed = false
   #isReconnecting = false
@@ -93,7 +90,7 @@ export class Cluster {
         this.#learn(metadata)
         return metadata
       } catch (error) {
-        failure = toGatewayError(error, `broker ${address.host}:${address.port}`)
+        failure = toGatewayError(error, `broker ${shownHostPort(address)}`)
         if (failure instanceof RetryableError && failure.code === 'CREDENTIALS_REFUSED') break
       }
     }
@@ -128,7 +125,7 @@ export class Cluster {
       await ready
       return broker
     }
-    const address = this.#candidates()[0] as Address
+    const address = this.#candidates()[0] as HostPort
     return this.#connected(address)
   }
 
@@ -149,20 +146,20 @@ export class Cluster {
     }
   }
 
-  async #send<T>(address: Address, protocol: WireProtocol<T>, timeoutMs: number): Promise<T> {
+  async #send<T>(address: HostPort, protocol: WireProtocol<T>, timeoutMs: number): Promise<T> {
     const broker = await this.#connected(address)
-    const what = `${protocol.request.apiName} at ${address.host}:${address.port}`
+    const what = `${protocol.request.apiName} at ${shownHostPort(address)}`
     return this.ask(broker, what, broker.connectionPool.send(protocol), timeoutMs)
   }
 
   /** Known nodes first, connected ones before the others, then the configured brokers. */
-  #candidates(): Address[] {
-    const known = new Map<string, Address>()
-    for (const { address } of this.#nodes.values()) known.set(keyOf(address), address)
-    for (const address of this.#addresses.values()) known.set(keyOf(address), address)
+  #candidates(): HostPort[] {
+    const known = new Map<string, HostPort>()
+    for (const { address } of this.#nodes.values()) known.set(shownHostPort(address), address)
+    for (const address of this.#addresses.values()) known.set(shownHostPort(address), address)
     for (const text of this.#settings.brokers) {
-      const address = parseAddress(text)
-      known.set(keyOf(address), address)
+      const address = parseHostPort(text)
+      known.set(shownHostPort(address), address)
     }
     return [...known.values()]
   }
@@ -172,14 +169,14 @@ export class Cluster {
     for (const topic of metadata.topics) this.#topics.set(topic.name, topic)
   }
 
-  async #connected(address: Address): Promise<DriverBroker> {
+  async #connected(address: HostPort): Promise<DriverBroker> {
     if (this.#isClosed) throw new RetryableError('PEER_LOST', 'the Kafka connection is closed')
-    const node = this.#nodes.get(keyOf(address)) ?? this.#connect(address)
+    const node = this.#nodes.get(shownHostPort(address)) ?? this.#connect(address)
     await node.ready
     return node.broker
   }
 
-  #connect(address: Address): Node {
+  #connect(address: HostPort): Node {
     const sockets = new Set<Socket>()
     const broker = new Broker({
       connectionPool: new ConnectionPool({
@@ -192,7 +189,7 @@ export class Cluster {
         requestTimeout: this.#settings.requestTimeout,
         enforceRequestTimeout: false, // a timer every 100 ms for each connection; each request has its own deadline here
         socketFactory: socketFactory((socket) => {
-          if (this.#nodes.get(keyOf(address)) !== node) socket.destroy() // of a node that has been given up meanwhile
+          if (this.#nodes.get(shownHostPort(address)) !== node) socket.destroy() // of a node that has been given up meanwhile
           sockets.add(socket)
           socket.once('close', () => this.#drop(node))
         }),
@@ -202,10 +199,10 @@ export class Cluster {
       allowAutoTopicCreation: false,
     })
     const opening = broker.connect().then(() => checkVersions(broker, address))
-    const ready = withDeadline(opening, this.#settings.connectTimeout, `connecting to ${keyOf(address)}`)
+    const ready = withDeadline(opening, this.#settings.connectTimeout, `connecting to ${shownHostPort(address)}`)
     const node: Node = { address, broker, ready, sockets }
     ready.catch(() => this.#drop(node))
-    this.#nodes.set(keyOf(address), node)
+    this.#nodes.set(shownHostPort(address), node)
     return node
   }
 
@@ -215,8 +212,8 @@ export class Cluster {
 
   /** kafkajs hears of a lost socket only by its 'end': what waits for an answer is told here in every case. */
   #drop(node: Node): void {
-    if (this.#nodes.get(keyOf(node.address)) === node) this.#nodes.delete(keyOf(node.address))
-    const lost = new RetryableError('PEER_LOST', `the connection to ${keyOf(node.address)} is lost`)
+    if (this.#nodes.get(shownHostPort(node.address)) === node) this.#nodes.delete(shownHostPort(node.address))
+    const lost = new RetryableError('PEER_LOST', `the connection to ${shownHostPort(node.address)} is lost`)
     for (const connection of node.broker.connectionPool.pool) connection.rejectRequests(lost)
     for (const socket of node.sockets) socket.destroy()
     node.sockets.clear()
@@ -236,23 +233,14 @@ export class Cluster {
   }
 }
 
-function keyOf({ host, port }: Address): string {
-  return `${host}:${port}`
-}
-
-function parseAddress(text: string): Address {
-  const colon = text.lastIndexOf(':')
-  return { host: text.slice(0, colon).replace(/^\[(.*)\]$/, '$1'), port: Number(text.slice(colon + 1)) }
-}
-
-function checkVersions(broker: DriverBroker, address: Address): void {
+function checkVersions(broker: DriverBroker, address: HostPort): void {
   for (const [api, version] of Object.entries(requiredVersions)) {
     if ((broker.versions[Number(api)]?.maxVersion ?? 0) >= version) continue
-    throw new PermanentError('CONFIG_INVALID', `the broker ${keyOf(address)} is older than Kafka 2.4`)
+    throw new PermanentError('CONFIG_INVALID', `the broker ${shownHostPort(address)} is older than Kafka 2.4`)
   }
 }
 
-interface SocketOptions extends Address {
+interface SocketOptions extends HostPort {
   readonly ssl: Readonly<Record<string, unknown>> | undefined
   readonly onConnect: () => void
 }

@@ -1,6 +1,7 @@
 /** What mqtt.js is told: where to, as whom, and that it leaves reconnecting, pinging and queueing to the gateway. */
 import { readFile } from 'node:fs/promises'
 import type { IClientOptions, Packet } from 'mqtt'
+import { type Address, parseAddress } from '../../src/adapter/address.ts'
 import type { ClientSettings } from './config.ts'
 
 const connectMs = 10_000
@@ -21,15 +22,16 @@ export interface LinkOptions {
 /** Rejects where a file of `tls` cannot be read. */
 export async function clientOptions(version: MqttVersion, options: LinkOptions): Promise<IClientOptions> {
   const { settings, clean } = options
-  const url = new URL(settings.url)
-  const username = settings.username ?? (decodeURIComponent(url.username) || undefined)
-  const password = settings.password ?? (decodeURIComponent(url.password) || undefined)
+  const address = parseAddress(settings.url)
+  const isWebSocket = address.scheme.startsWith('ws')
+  const username = settings.username ?? address.username
+  const password = settings.password ?? address.password
   return {
-    protocol: url.protocol.slice(0, -1) as 'mqtt' | 'mqtts' | 'ws' | 'wss',
-    host: url.hostname.replaceAll(/[[\]]/g, ''),
-    hostname: url.protocol.startsWith('ws') ? url.hostname : url.hostname.replaceAll(/[[\]]/g, ''),
-    ...(url.port !== '' && { port: Number(url.port) }),
-    ...(url.protocol.startsWith('ws') && { path: `${url.pathname}${url.search}` }),
+    protocol: address.scheme as 'mqtt' | 'mqtts' | 'ws' | 'wss',
+    host: address.host,
+    hostname: isWebSocket && address.host.includes(':') ? `[${address.host}]` : address.host,
+    ...(address.port !== undefined && { port: address.port }),
+    ...(isWebSocket && { path: pathOf(address) }),
     ...(await tlsOptions(settings.tls)),
     protocolVersion: version,
     clientId: options.clientId,
@@ -46,6 +48,10 @@ export async function clientOptions(version: MqttVersion, options: LinkOptions):
     timerVariant: { set: () => 0, clear: () => {} }, // its pings: see Liveness
     log: () => {},
   } as IClientOptions
+}
+
+function pathOf({ path, query }: Address): string {
+  return `${path || '/'}${query === '' ? '' : `?${query}`}`
 }
 
 /** Who holds a will: a connection has one, its clients may be several. The first to open keeps it. */

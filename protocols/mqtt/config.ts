@@ -1,7 +1,7 @@
 /** Settings of MQTT: a connection to an external broker (`url`) or the embedded broker (`listen`), `from` and `to`. */
 import { z } from 'zod'
 import type { SettingsProblem } from '../../src/adapter/protocol.ts'
-import { clientTls, duration, legalPort, secret } from '../../src/adapter/schema.ts'
+import { address, clientTls, duration, refuse, secret } from '../../src/adapter/schema.ts'
 import { type EmbeddedConnection, embeddedShape, isLoopback, listenAddresses } from './broker/config.ts'
 import { patternProblem, topicProblem } from './topic.ts'
 
@@ -17,12 +17,7 @@ const will = () =>
 
 /** Optional throughout, as a connection with `listen` has none of them; `clientSettings` fills the gaps. */
 const clientShape = {
-  url: z
-    .string()
-    .regex(/^(mqtts?|wss?):\/\/[^/\s]+/, {
-      error: 'expected mqtt://, mqtts://, ws:// or wss:// with a host, e.g. mqtt://localhost:1883',
-    })
-    .superRefine(legalPort())
+  url: address({ schemes: ['mqtt', 'mqtts', 'ws', 'wss'], example: 'mqtt://localhost:1883' })
     .optional()
     .meta({ description: 'Address of an external broker.', examples: ['mqtt://localhost:1883'] }),
   clientId: z.string().min(1).optional().meta({
@@ -163,7 +158,7 @@ function checkClient(connection: MqttConnection): SettingsProblem[] {
   if ((tls?.cert === undefined) !== (tls?.key === undefined)) {
     problems.push({ path: ['tls'], message: 'a client certificate needs both `cert` and `key`' })
   }
-  if (tls !== undefined && !/^(mqtts|wss):/.test(connection.url ?? '')) {
+  if (tls !== undefined && !/^(mqtts|wss):/i.test(connection.url ?? '')) {
     problems.push({ path: ['tls'], message: '`tls` needs a url with mqtts:// or wss://' })
   }
   return problems
@@ -193,11 +188,4 @@ function checkListener(connection: EmbeddedConnection & MqttConnection): Setting
 function isGuarded(connection: MqttConnection, scheme: string): boolean {
   if ((connection.users?.length ?? 0) > 0) return true
   return (scheme === 'mqtts' || scheme === 'wss') && connection.tls?.ca !== undefined
-}
-
-function refuse(problemOf: (text: string) => string | undefined) {
-  return (text: string, context: z.RefinementCtx) => {
-    const message = problemOf(text)
-    if (message !== undefined) context.addIssue({ code: 'custom', message })
-  }
 }

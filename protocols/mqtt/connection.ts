@@ -9,11 +9,12 @@
  */
 import type { Duplex } from 'node:stream'
 import type { IConnackPacket, MqttClient } from 'mqtt'
+import { shownAddress } from '../../src/adapter/address.ts'
 import { withDeadline } from '../../src/adapter/deadline.ts'
 import { once } from '../../src/adapter/once.ts'
 import { type GatewayError, RetryableError } from '../../src/errors.ts'
 import { clientOptions, type LinkOptions, type MqttVersion } from './client-options.ts'
-import { connectError, isVersionRefused, lossError, shownUrl, subscribeError } from './errors.ts'
+import { connectError, isVersionRefused, lossError, subscribeError } from './errors.ts'
 import { Liveness } from './liveness.ts'
 import { disconnectPacket, pingPacket } from './wire.ts'
 
@@ -40,7 +41,7 @@ export async function openLink(options: LinkOptions, signal: AbortSignal): Promi
     return await connectAs(protocolVersion ?? 5, options, signal)
   } catch (error) {
     if (protocolVersion === undefined && isVersionRefused(error)) return await openAs4(options, signal)
-    throw connectError(error, shownUrl(options.settings.url))
+    throw connectError(error, shownAddress(options.settings.url))
   }
 }
 
@@ -48,14 +49,14 @@ async function openAs4(options: LinkOptions, signal: AbortSignal): Promise<Link>
   try {
     return await connectAs(4, options, signal)
   } catch (error) {
-    throw connectError(error, shownUrl(options.settings.url))
+    throw connectError(error, shownAddress(options.settings.url))
   }
 }
 
 async function connectAs(version: MqttVersion, options: LinkOptions, signal: AbortSignal): Promise<Link> {
   const { default: mqtt } = await loadDriver()
   const client = mqtt.connect(await clientOptions(version, options))
-  const link = new Link(client, version, shownUrl(options.settings.url), options)
+  const link = new Link(client, version, shownAddress(options.settings.url), options)
   try {
     await link.whenConnected(signal)
     return link

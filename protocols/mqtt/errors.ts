@@ -104,8 +104,3 @@ function hex(code: number): string {
 function codeOf(error: unknown): unknown {
   return typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined
 }
-
-/** A broker's address for people: without user name and password. */
-export function shownUrl(url: string): string {
-  return url.replace(/\/\/[^/@]*@/, '//')
-}

@@ -1,5 +1,6 @@
 /** Scalars that every protocol's configuration shares. The value carries its unit: `200ms`, `64KiB`. */
 import { z } from 'zod'
+import { type AddressRule, addressProblem, hostPortProblem } from './address.ts'
 
 const msPer: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 const bytesPer: Readonly<Record<string, number>> = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 }
@@ -20,25 +21,29 @@ function quantity(pattern: RegExp, per: Readonly<Record<string, number>>, name: 
 }
 
 /** Text that must not be shown: `meta.secret` keeps it out of every dump. */
-export const secret = () => z.string().meta({ secret: true, description: 'A secret; use ${env:…} or ${file:…}.' })
+export const secret = () =>
+  z
+    .string()
+    .min(1, { error: 'must not be empty; leave the key out where there is none' })
+    .meta({ secret: true, description: 'A secret; use ${env:…} or ${file:…}.' })
 
-/**
- * What is wrong with the port of `host:port`, or of a URL with one; undefined where it is right, or there is none. A port
- * to listen on may be 0: the system chooses.
- */
-export function portProblem(address: unknown, least: 0 | 1 = 1): string | undefined {
-  // behind the last @: what stands before it may be a password, and is not shown
-  const authority = String(address)
-    .replace(/^.*(:\/\/|@)/s, '')
-    .replace(/[/?#].*$/s, '')
-  const port = /:(\d+)$/.exec(authority)?.[1]
-  if (port === undefined || (Number(port) >= least && Number(port) <= 65_535)) return undefined
-  return `port ${port} is not ${least}-65535`
-}
+/** The address of a peer. What may be secret in it is kept out of every excerpt: `meta.address`. */
+export const address = (rule: AddressRule) =>
+  z
+    .string()
+    .superRefine(refuse((text) => addressProblem(text, rule)))
+    .meta({ address: true, examples: [rule.example] })
 
-/** Refuses a text whose port cannot be; what else may be wrong with it is for others to say. */
-export const legalPort = (least?: 0 | 1) => (text: string, context: z.RefinementCtx) => {
-  const message = portProblem(text, least)
+/** `host:port`, of a peer (from port 1 on) or to listen on (from 0). */
+export const hostPort = (leastPort: 0 | 1 = 1) =>
+  z
+    .string()
+    .superRefine(refuse((text) => hostPortProblem(text, leastPort)))
+    .meta({ address: true })
+
+/** Refuses a text for what is wrong with it. */
+export const refuse = (problemOf: (text: string) => string | undefined) => (text: string, context: z.RefinementCtx) => {
+  const message = problemOf(text)
   if (message !== undefined) context.addIssue({ code: 'custom', message })
 }
 

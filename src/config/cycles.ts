@@ -2,6 +2,7 @@
  * Routes whose messages come back to them. A static over-approximation: a template may give any value, so addresses that
  * could be equal count as equal; conditions are not understood, so a cycle with one on its way is only a warning.
  */
+import { parseAddress } from '../adapter/address.ts'
 import type { AnyProtocol } from '../adapter/protocol.ts'
 import { type Level, levelsOfPattern, levelsOfTemplate, overlap } from './address-overlap.ts'
 import type { Path } from './diagnostic.ts'
@@ -131,10 +132,9 @@ function brokerOf(connections: Connections, name: string): string {
   const settings = connection?.settings as { url?: unknown; listen?: unknown } | undefined
   const address = settings?.url ?? [settings?.listen].flat()[0]
   if (connection === undefined || typeof address !== 'string') return `name ${name}`
-  const url = URL.parse(address)
-  if (url === null) return `name ${name}`
-  const host = /^(localhost|127\.0\.0\.1|\[::1\]|0\.0\.0\.0|\[::\])$/.test(url.hostname) ? 'here' : url.hostname
-  return `${connection.protocol} ${host}:${url.port} ${url.pathname}`
+  const { host, port, path } = parseAddress(address, 0)
+  const place = /^(localhost|127\.0\.0\.1|::1|0\.0\.0\.0|::)$/.test(host) ? 'here' : host.toLowerCase()
+  return `${connection.protocol} ${place}:${port} ${path}`
 }
 
 /** Breadth first, so that the circle told is the shortest one. */

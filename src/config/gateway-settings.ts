@@ -1,4 +1,5 @@
 import type { z } from 'zod'
+import { parseHostPort } from '../adapter/address.ts'
 import type { Scene } from './scene.ts'
 import { gatewaySection, listenAddress } from './schema.ts'
 import type { GatewaySettings } from './types.ts'
@@ -12,7 +13,7 @@ export function readGateway(scene: Scene, env: Env): GatewaySettings | undefined
   const declared = section?.admin || undefined
   const token = env.TRIVIUM_ADMIN_TOKEN || declared?.token || undefined
   if (section === undefined || listen === undefined) return undefined
-  const admin = listen === 'off' ? undefined : { ...addressOf(listen), token }
+  const admin = listen === 'off' ? undefined : { ...parseHostPort(listen, 0), token }
   if (admin !== undefined && token === undefined && !isLoopback(admin.host)) warnOfOpenAdmin(scene, listen, env)
   return {
     id: section.id,
@@ -38,11 +39,6 @@ function listenOf(scene: Scene, section: z.infer<typeof gatewaySection> | undefi
   if (section === undefined) return undefined
   const declared = section.admin || undefined
   return declared?.listen || 'off'
-}
-
-function addressOf(listen: string): { host: string; port: number } {
-  const colon = listen.lastIndexOf(':')
-  return { host: listen.slice(0, colon).replace(/^\[(.*)\]$/, '$1'), port: Number(listen.slice(colon + 1)) }
 }
 
 function isLoopback(host: string): boolean {

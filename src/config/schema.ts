@@ -3,7 +3,8 @@
  * declared by the protocol it names, and added to them when a file is checked.
  */
 import { z } from 'zod'
-import { duration, legalPort, size } from '../adapter/schema.ts'
+import { hostPortProblem } from '../adapter/address.ts'
+import { duration, refuse, size } from '../adapter/schema.ts'
 import { formats } from '../envelope/envelope.ts'
 import { filterOperators } from './types.ts'
 
@@ -16,10 +17,13 @@ export function isName(text: string): boolean {
   return namePattern.test(text)
 }
 
-const listenPattern = /^((\[[0-9A-Fa-f:.]+\]|[^\s:[\]]+):\d{1,5}|off)$/
 const listenRule = 'expected an address and a port such as 127.0.0.1:7070, or off'
-export const listenAddress = () =>
-  z.string({ error: listenRule }).regex(listenPattern, { error: listenRule }).superRefine(legalPort(0))
+export const listenAddress = () => z.string({ error: listenRule }).superRefine(refuse(listenProblem))
+
+function listenProblem(text: string): string | undefined {
+  const problem = text === 'off' ? undefined : hostPortProblem(text, 0)
+  return problem === undefined || problem.startsWith('port ') ? problem : listenRule
+}
 
 const format = () =>
   z.enum(formats).optional().meta({ description: 'How messages travel here; see the page about formats.' })

@@ -1,5 +1,6 @@
 import { styleText } from 'node:util'
 import winston from 'winston'
+import { hideAddresses } from '../adapter/address.ts'
 import type { Log } from '../adapter/contract.ts'
 
 export const logLevels = ['error', 'warn', 'info', 'debug'] as const
@@ -50,11 +51,10 @@ function text(value: unknown): string {
   return typeof value === 'string' && !/[\s"]/.test(value) ? value : JSON.stringify(value)
 }
 
-/** Without control characters, and without the password of a URL: what a peer sent cannot forge a line. */
+/** Without control characters, and without what is secret in an address: what a peer sent cannot forge a line. */
 function clean(value: unknown): string {
-  return String(value)
+  return hideAddresses(String(value))
     .slice(0, maxFieldLength)
-    .replaceAll(/(\b[a-z][a-z0-9+.-]*:\/\/[^\s:/@]*):[^\s/@]+@/gi, '$1:***@')
     .replaceAll(/\p{Cc}/gu, ' ')
 }
 

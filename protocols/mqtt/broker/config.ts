@@ -1,21 +1,13 @@
 /** Settings of an mqtt connection that listens: the embedded broker. The shape is a part of the connection's schema. */
 import { z } from 'zod'
-import { duration, portProblem, secret, size } from '../../../src/adapter/schema.ts'
+import { type AddressRule, addressProblem, parseAddress } from '../../../src/adapter/address.ts'
+import { duration, refuse, secret, size } from '../../../src/adapter/schema.ts'
 import type { Format } from '../../../src/envelope/envelope.ts'
 import { filterProblem } from './filter.ts'
 
-const listenUrl = () =>
-  z.string().refine((text) => parseListenUrl(text) !== undefined, {
-    error: ({ input }) =>
-      portProblem(input, 0) ??
-      'expected mqtt://, mqtts://, ws:// or wss:// with host and port, e.g. mqtt://127.0.0.1:1883',
-  })
+const listenUrl = () => z.string().superRefine(refuse(listenProblem)).meta({ address: true })
 
-const filter = () =>
-  z.string().superRefine((text, context) => {
-    const problem = filterProblem(text)
-    if (problem !== undefined) context.addIssue({ code: 'custom', message: problem })
-  })
+const filter = () => z.string().superRefine(refuse(filterProblem))
 
 const user = z.strictObject({
   username: z.string().min(1).meta({ description: 'Name the device logs in with.' }),
@@ -97,22 +89,27 @@ export interface ListenAddress {
 }
 
 const defaultPorts = { mqtt: 1883, mqtts: 8883, ws: 80, wss: 443 } as const
-const listenPattern = /^(mqtts?|wss?):\/\/(\[[0-9A-Fa-f:.]+\]|[^\s/:@?#[\]]+)(?::(\d{1,5}))?\/?$/
+const listenRule: AddressRule = { schemes: Object.keys(defaultPorts), example: 'mqtt://127.0.0.1:1883', leastPort: 0 }
 
-/** The parts of `mqtt://host:port`, or undefined where it is none. The port may be left out. */
-export function parseListenUrl(text: string): ListenAddress | undefined {
-  const found = listenPattern.exec(text)
-  if (found === null) return undefined
-  const scheme = found[1] as ListenAddress['scheme']
-  const host = (found[2] as string).replaceAll(/[[\]]/g, '')
-  const port = found[3] === undefined ? defaultPorts[scheme] : Number(found[3])
-  return port > 65_535 ? undefined : { scheme, host, port, text }
+function listenProblem(text: string): string | undefined {
+  const problem = addressProblem(text, listenRule)
+  if (problem !== undefined) return problem
+  const { username, path, query } = parseAddress(text, 0)
+  if (username !== undefined) return 'an address to listen on has no user: name them in `users`'
+  return path.length > 1 || query !== '' ? 'an address to listen on has no path: mqtt://127.0.0.1:1883' : undefined
+}
+
+/** The parts of `mqtt://host:port`; the schema has checked it. The port may be left out. */
+export function parseListenUrl(text: string): ListenAddress {
+  const { scheme, host, port } = parseAddress(text, 0)
+  const known = scheme as ListenAddress['scheme']
+  return { scheme: known, host, port: port ?? defaultPorts[known], text }
 }
 
 /** The addresses of an embedded connection; the schema has checked them. */
 export function listenAddresses(connection: EmbeddedConnection): readonly ListenAddress[] {
   const texts = typeof connection.listen === 'string' ? [connection.listen] : (connection.listen ?? [])
-  return texts.map(parseListenUrl).filter((address) => address !== undefined)
+  return texts.map(parseListenUrl)
 }
 
 /** True for an address only this machine can reach. */
