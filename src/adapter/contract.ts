@@ -22,6 +22,11 @@ export interface Delivery {
   /** Put among the connection's kept entries in the same transaction as the message, where the message is stored. */
   readonly keep?: KeptEntry | undefined
   /**
+   * Called where it has to wait, after `envelope.ownBytes()`: what the source keeps of it besides should hold no other
+   * memory either.
+   */
+  waits?(): void
+  /**
    * Called exactly once, perhaps after the connection is gone: then it gives its budget back and acknowledges nothing.
    * Never throws.
    */

@@ -81,12 +81,13 @@ export class Dispatcher {
     const delayMs = parcel.dueAt === 0 ? 0 : parcel.dueAt - Date.now()
     if (delayMs > 0 && this.#lanes.of(parcel) === undefined) {
       const lane = this.#lanes.hold(parcel, 'backoff', this.#lastSend)
-      lane.waiting.push(parcel)
+      wait(parcel, lane)
       this.#backOff(lane, delayMs)
       return
     }
     const lane = this.#lanes.isEmpty ? undefined : this.#lanes.of(parcel)
     if (lane !== undefined && isStuck(lane) && this.#shelve(parcel)) return
+    if (!this.#isOpen) parcel.waits()
     this.#ready.push(parcel)
     this.#schedule()
   }
@@ -134,8 +135,12 @@ export class Dispatcher {
   #parkAll(parked: Parcel[]): void {
     for (const queue of [this.#urgent, this.#ready]) {
       for (const parcel of queue.takeAll()) {
-        if (isParkable(parcel)) parked.push(parcel)
-        else queue.push(parcel)
+        if (isParkable(parcel)) {
+          parked.push(parcel)
+          continue
+        }
+        parcel.waits()
+        queue.push(parcel)
       }
     }
     for (const parcel of parked) parcel.owner.parked?.(parcel)
@@ -188,6 +193,7 @@ export class Dispatcher {
       lane.lastSend = this.#lastSend + 1
       return false
     }
+    if (isStuck(lane) || lane.state === 'outage') parcel.waits()
     lane.waiting.push(parcel)
     return true
   }
@@ -266,7 +272,7 @@ export class Dispatcher {
     const isBehind = lane !== undefined && lane.state !== 'underway' && !isBefore(parcel, lane)
     // One before it in its lane failed: it is sent again behind that one, whatever became of it.
     if (isBehind && !this.#isStopped) {
-      if (!isStuck(lane) || !this.#shelve(parcel)) lane.waiting.push(parcel)
+      if (!isStuck(lane) || !this.#shelve(parcel)) wait(parcel, lane)
       return
     }
     if (outcome.kind === 'retryable') return this.#retry(parcel, outcome.error, isOld)
@@ -295,7 +301,7 @@ export class Dispatcher {
     if (this.#isWindingDown && isParkable(parcel)) return this.#giveBack(parcel)
     const isTrial = this.#lanes.of(parcel)?.scout === parcel
     const lane = this.#lanes.hold(parcel, error.isOutage ? 'outage' : 'backoff', this.#lastSend)
-    lane.waiting.push(parcel)
+    wait(parcel, lane)
     if (!error.isOutage && !isTrial) this.#shelveBehind(parcel, lane)
     if (error.isOutage && isOld && this.#isOpen)
       this.#lanes.due(lane) // the sink has been opened anew meanwhile
@@ -345,6 +351,12 @@ export class Dispatcher {
     const merged = [...this.#urgent.takeAll(), ...parcels].sort(byPlace)
     for (const parcel of merged) this.#urgent.push(parcel)
   }
+}
+
+/** For longer than a turn of the event loop, perhaps: it owns what it holds. */
+function wait(parcel: Parcel, lane: Lane): void {
+  parcel.waits()
+  lane.waiting.push(parcel)
 }
 
 const isAny = (): boolean => true

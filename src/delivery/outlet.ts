@@ -64,6 +64,12 @@ export class Outlet implements ParcelOwner {
     this.#deadLetters.take(transitOf(parcel), error, { attempts: parcel.attempts, target, bit: this.#bit })
   }
 
+  waits(parcel: Parcel): void {
+    const { delivery } = transitOf(parcel).receipt
+    parcel.outbound.envelope.ownBytes(delivery.envelope)
+    delivery.waits?.()
+  }
+
   released(parcel: Parcel): void {
     this.#waiting.ended(parcel, false)
     transitOf(parcel).released(performance.now())

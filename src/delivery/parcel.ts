@@ -1,4 +1,5 @@
 import type { Outbound } from '../adapter/contract.ts'
+import { ownBytes } from '../envelope/own-bytes.ts'
 import type { GatewayError } from '../errors.ts'
 
 /** Who a parcel belongs to: one target of one route, or the way of the dead letters. */
@@ -22,6 +23,8 @@ export interface ParcelOwner {
    * With `parked`, or not at all.
    */
   shelved?(parcel: Parcel): void
+  /** It is not about to leave: the bytes of the message are to be its own, see `Envelope.ownBytes`. */
+  waits?(parcel: Parcel): void
 }
 
 /** One message on its way to one target. */
@@ -43,6 +46,7 @@ export class Parcel {
   /** Failed sends of any kind: what the back-off grows with. */
   failures = 0
   #lane: string | undefined
+  #isWaiting = false
 
   constructor(owner: ParcelOwner, outbound: Outbound, receivedMs: number, context: unknown) {
     this.owner = owner
@@ -61,6 +65,15 @@ export class Parcel {
     if (!this.isKeyed) return `#${this.seq}` // not kept: it may be asked for before the dispatcher has given it a place
     this.#lane ??= `${this.owner.id} ${this.#key}`
     return this.#lane
+  }
+
+  /** To be called where it is not about to leave: what it holds in memory is then no more than its size. */
+  waits(): void {
+    if (this.#isWaiting) return
+    this.#isWaiting = true
+    this.owner.waits?.(this)
+    const target = this.outbound.target as { key?: string | Uint8Array } | undefined
+    if (target?.key instanceof Uint8Array) target.key = ownBytes(target.key)
   }
 
   get #key(): string | undefined {

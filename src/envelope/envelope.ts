@@ -1,6 +1,7 @@
 import type { PermanentError } from '../errors.ts'
 import { isEncoded } from './content-encoding.ts'
 import { parseJson } from './json.ts'
+import { ownBytes } from './own-bytes.ts'
 
 /** A header's value. Repeated headers are an array; anything JSON can say is kept as it is. */
 export type HeaderValue = string | number | bigint | boolean | null | Uint8Array | readonly HeaderValue[] | HeaderTable
@@ -110,6 +111,20 @@ export class Envelope implements Readonly<EnvelopeFields> {
     this.#json = notParsed
   }
 
+  /**
+   * To be called where it begins to wait: from now on its bytes are its own, and the chunk they were read in may go.
+   * `original` is the envelope it was made of, whose payload it may share.
+   */
+  ownBytes(original?: Envelope): void {
+    const own = this as { -readonly [Field in keyof EnvelopeFields]: Envelope[Field] }
+    const isShared = original !== undefined && original !== this && original.payload === this.payload
+    if (this.payload !== null) own.payload = ownBytes(this.payload)
+    if (this.key instanceof Uint8Array) own.key = ownBytes(this.key)
+    if (this.headers !== noHeaders) own.headers = mapTable(this.headers, ownHeader)
+    if (isShared) (original as { payload: Uint8Array | null }).payload = this.payload
+    if (original !== this) original?.ownBytes()
+  }
+
   /** Size for budgets: the payload plus a flat charge for the fields. */
   get sizeBytes(): number {
     return (this.payload?.byteLength ?? 0) + fieldsCostBytes
@@ -123,6 +138,18 @@ export class Envelope implements Readonly<EnvelopeFields> {
     if (!('payload' in changes)) copy.#json = this.#json
     return copy
   }
+}
+
+function ownHeader(value: HeaderValue): HeaderValue {
+  if (value instanceof Uint8Array) return ownBytes(value)
+  if (Array.isArray(value)) return value.map(ownHeader)
+  return typeof value === 'object' && value !== null ? mapTable(value as HeaderTable, ownHeader) : value
+}
+
+function mapTable(table: HeaderTable, map: (value: HeaderValue) => HeaderValue): CustomHeaders {
+  const mapped = new HeaderBag()
+  for (const [name, value] of Object.entries(table)) mapped[name] = map(value)
+  return mapped
 }
 
 const notParsed = Symbol('not parsed')

@@ -8,6 +8,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Aedes, type AedesOptions } from 'aedes'
 import type { Context } from '../../../src/adapter/contract.ts'
 import { withDeadline } from '../../../src/adapter/deadline.ts'
+import { ownBytes } from '../../../src/envelope/own-bytes.ts'
 import { messageOf, RetryableError } from '../../../src/errors.ts'
 import { Admission } from './admission.ts'
 import { Arrivals } from './arrivals.ts'
@@ -276,6 +277,7 @@ export class EmbeddedBroker {
     if (device === undefined) return
     device.onConnect()
     device.keepaliveMs = (packet.keepalive ?? 0) * 1000
+    if (packet.password !== undefined) packet.password = ownBytes(packet.password) as Buffer // the parser keeps the packet
     packet.keepalive = 0 // kept here: aedes forgets a device's pings while it waits for us
     device.connectProblem = connectProblem(packet, this.#limits)
   }

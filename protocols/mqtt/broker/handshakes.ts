@@ -3,6 +3,7 @@
  * message (`noteFor`); it becomes `isPublished` when the message went to the broker's own subscribers too.
  */
 import type { KeptEntry } from '../../../src/adapter/contract.ts'
+import { ownBytes } from '../../../src/envelope/own-bytes.ts'
 import type { StoredPacket } from './driver.ts'
 import { decodeRecord, encodeRecord, numberedKey, parseNumberedKey, spaces } from './records.ts'
 import type { Shelf } from './shelf.ts'
@@ -87,7 +88,7 @@ export class Handshakes {
   // only the id counts; the interface promises the packet, and gives it whole while that costs little
   #shortened(packet: StoredPacket): StoredPacket {
     const { cmd, topic, qos, retain, dup, messageId } = packet
-    const payload = this.#bytes + packet.payload.length > this.#maxBytes ? new Uint8Array(0) : packet.payload
+    const payload = this.#bytes + packet.payload.length > this.#maxBytes ? new Uint8Array(0) : ownBytes(packet.payload)
     return { cmd, topic, payload, qos, retain, dup, messageId }
   }
 }

@@ -146,6 +146,11 @@ class Taken implements Delivery {
     return this.#arrival.packet.topic
   }
 
+  /** The broker has the packet until it is acknowledged, and then sends it on. */
+  waits(): void {
+    this.#arrival.packet.payload = this.envelope.payload as Buffer
+  }
+
   announce(): void {
     this.#arrival.onTaken()
   }

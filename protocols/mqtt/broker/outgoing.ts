@@ -1,9 +1,11 @@
 /** What waits for one device with a kept session: unsent, and sent but unacknowledged messages, in order. */
+import { ownBytes } from '../../../src/envelope/own-bytes.ts'
 import type { StoredPacket } from './driver.ts'
 import { decodeRecord, encodePacket, encodeRecord, numberedKey, spaces } from './records.ts'
 import type { Shelf } from './shelf.ts'
 
-const flatBytes = 256
+/** Of its objects, measured: a message of 1 byte costs as much. */
+const flatBytes = 512
 
 interface Waiting {
   packet: StoredPacket
@@ -50,7 +52,15 @@ export class OutgoingQueue {
     const { cmd, topic, payload, qos, brokerId, brokerCounter = 0 } = packet
     // [MQTT-3.3.1-3] [MQTT-3.3.1-9]: both flags are about the connection it came by
     const flags = { retain: false, dup: false }
-    const kept: StoredPacket = { cmd, topic, payload, qos, ...flags, brokerCounter, messageId: undefined }
+    const kept: StoredPacket = {
+      cmd,
+      topic,
+      payload: own(payload),
+      qos,
+      ...flags,
+      brokerCounter,
+      messageId: undefined,
+    }
     if (brokerId !== undefined) kept.brokerId = brokerId
     const waiting = { packet: kept, isReleased: false, wasSent: sent !== undefined }
     this.#bytes += costOf(kept)
@@ -151,4 +161,9 @@ export class OutgoingQueue {
 
 export function costOf(packet: StoredPacket): number {
   return (packet.payload?.length ?? 0) + (packet.topic?.length ?? 0) + flatBytes
+}
+
+/** What the broker publishes of itself may be text. */
+function own(payload: Uint8Array): Uint8Array {
+  return payload instanceof Uint8Array ? ownBytes(payload) : payload
 }

@@ -2,6 +2,7 @@
  * Keys and values of what the broker keeps. A key begins with a number, so that a client id or topic, which may hold any
  * character, is all that follows its first space. A value is one line of JSON and, behind it, a payload as it is.
  */
+import { ownBytes } from '../../../src/envelope/own-bytes.ts'
 import type { StoredPacket } from './driver.ts'
 
 export const spaces = {
@@ -64,5 +65,5 @@ export function encodePacket({ topic, qos, retain, payload }: StoredPacket): Uin
 export function decodePacket(value: Uint8Array): StoredPacket {
   const { fields, payload } = decodeRecord<PacketFields>(value)
   const { topic, qos, retain } = fields
-  return { cmd: 'publish', topic, payload, qos, retain, dup: false }
+  return { cmd: 'publish', topic, payload: ownBytes(payload), qos, retain, dup: false }
 }

@@ -1,4 +1,5 @@
 /** Retained messages by topic: read from memory, kept on the shelf. */
+import { ownBytes } from '../../../src/envelope/own-bytes.ts'
 import type { StoredPacket } from './driver.ts'
 import { compileFilter } from './filter.ts'
 import { costOf } from './outgoing.ts'
@@ -30,7 +31,7 @@ export class RetainedMessages {
     const growth = costOf(packet) - (before === undefined ? 0 : costOf(before))
     const isNew = before === undefined && this.#byTopic.size >= this.#max.count
     if (isNew || this.#bytes + growth > this.#max.bytes) return false
-    this.#set(packet.topic, { ...packet })
+    this.#set(packet.topic, { ...packet, payload: ownBytes(packet.payload) })
     this.#shelf.put(spaces.retained, packet.topic, encodePacket(packet))
     return true
   }

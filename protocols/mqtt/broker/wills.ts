@@ -2,6 +2,7 @@
  * The last wills of connected devices. On the shelf each has a key of its own, so that a device that is back soon after a
  * crash does not replace the will which that crash called for.
  */
+import { ownBytes } from '../../../src/envelope/own-bytes.ts'
 import type { StoredPacket } from './driver.ts'
 import { decodeRecord, encodeRecord, numberedKey, spaces } from './records.ts'
 import type { Shelf } from './shelf.ts'
@@ -47,6 +48,7 @@ export class Wills {
   }
 
   put(brokerId: string, clientId: string, will: Will, username: string | undefined): void {
+    will.payload = ownBytes(will.payload)
     will.brokerId = brokerId
     will.clientId = clientId
     const key = numberedKey(this.#next, brokerId)

@@ -140,6 +140,10 @@ export class StoredOutlet implements StoredParcelOwner {
     this.feed.left(stored)
   }
 
+  waits(parcel: Parcel): void {
+    parcel.outbound.envelope.ownBytes((parcel as StoredParcel).message.envelope)
+  }
+
   released(parcel: Parcel): void {
     this.#waiting.ended(parcel, false)
     this.feed.released(parcel as StoredParcel)

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import { delivered } from '../../../src/adapter/contract.ts'
 import { Dispatcher } from '../../../src/delivery/dispatcher.ts'
+import type { Parcel } from '../../../src/delivery/parcel.ts'
 import { randomOf } from '../../support/fault/random.ts'
 import {
   busy,
@@ -45,6 +46,25 @@ describe('dispatcher', () => {
     sink.held[0]?.answer([delivered])
     await nextTurn()
     expect(sink.batches).toEqual([['a'], ['b', 'c']])
+  })
+
+  test('what waits, for its target or behind one that failed, is told to own its bytes; what leaves at once is not', async () => {
+    const waiting: string[] = []
+    const owner = new (class extends RecordingOwner {
+      waits({ outbound }: Parcel): void {
+        waiting.push(Buffer.from(outbound.envelope.payload ?? []).toString())
+      }
+    })()
+    const sink = new ScriptedSink()
+    sink.script.set('k1', [busy])
+    const dispatcher = started(sink)
+    for (const text of ['k1', 'k2']) dispatcher.add(parcel(owner, text, 'k'))
+    dispatcher.add(parcel(owner, 'x1', 'x'))
+    await owner.ended(3)
+    expect(waiting).toEqual(['k1', 'k2'])
+    dispatcher.suspend()
+    dispatcher.add(parcel(owner, 'x2', 'x'))
+    expect(waiting).toEqual(['k1', 'k2', 'x2'])
   })
 
   test('sends a failed message and all behind it in its lane again, in order, while other lanes go on', async () => {
