@@ -3,6 +3,7 @@ import { setTimeout } from 'node:timers/promises'
 import { Budget } from './adapter/budget.ts'
 import type { Context, Kept, Log, Sink } from './adapter/contract.ts'
 import type { AnyProtocol } from './adapter/protocol.ts'
+import { abandoned } from './adapter/standing.ts'
 import type { GatewayConfig, RouteConfig, TargetConfig } from './config/types.ts'
 import { DeadLetterForwarder, type DeadLetterTarget } from './delivery/dead-letters/forwarder.ts'
 import { DeadLetterOffice } from './delivery/dead-letters/office.ts'
@@ -99,6 +100,7 @@ export class Gateway {
     for (const forwarder of this.#forwarders) forwarder.wake()
     this.#sinks = Promise.all([...this.#outbound.values()].map((link) => this.#superviseSink(link)))
     const groups = this.#sourceGroups().map((runs) => ({ runs, link: this.#sourceLink(runs) }))
+    this.#tellAbandoned()
     const starting = groups.map(async ({ runs, link }) => {
       await this.#headStart.promise
       await this.#superviseSource(runs, link)
@@ -259,11 +261,30 @@ export class Gateway {
 
   /** Routes that share one source: the same connection, and what its protocol calls the same group. */
   #sourceGroups(): readonly (readonly RouteRun[])[] {
-    const groups = Map.groupBy(this.#runs, ({ compiled: { route } }) => {
-      const group = this.#protocol(route.from.protocol).source!.group(route.from.settings, this.#settingsOf(route))
-      return `${route.from.connection}\0${group}`
-    })
+    const groups = Map.groupBy(
+      this.#runs,
+      ({ compiled: { route } }) => `${route.from.connection}\0${this.#groupOf(route)}`,
+    )
     return [...groups.values()]
+  }
+
+  #groupOf({ from }: RouteConfig): string {
+    const { settings } = this.#config.connections.get(from.connection)!
+    return this.#protocol(from.protocol).source!.group(from.settings, settings)
+  }
+
+  /** What sources that are no more have left at their brokers: nobody reads it, and nobody else will say so. */
+  #tellAbandoned(): void {
+    const { routes } = this.#config
+    for (const connection of this.#store.kept.connections()) {
+      const read = routes.filter(({ from }) => from.connection === connection)
+      const groups = new Set(read.map((route) => this.#groupOf(route)))
+      for (const text of abandoned(keptOf(this.#store, connection), groups)) {
+        this.#log.warn(`no route reads ${text} any more; the broker keeps it, and what arrives for it gathers there`, {
+          connection,
+        })
+      }
+    }
   }
 
   #sourceLink(runs: readonly RouteRun[]): LinkStats {
@@ -278,6 +299,7 @@ export class Gateway {
     const { format } = routes[0]!.from // the same for all of a group: the configuration is refused otherwise
     const source = this.#protocol(protocol).source!.create(this.#settingsOf(routes[0]!), froms, {
       ...this.#context(stats, format),
+      group: this.#groupOf(routes[0]!),
       settlesOnDisk: routes.every((route) => route.acknowledge === 'stored'),
     })
     const runOf = new Map(runs.map((run) => [run.compiled, run]))

@@ -8,13 +8,13 @@
  * the connection: a message is then late, not lost.
  */
 import type { Duplex } from 'node:stream'
-import type { IConnackPacket, MqttClient } from 'mqtt'
+import type { IClientSubscribeOptions, IConnackPacket, MqttClient, Packet } from 'mqtt'
 import { shownAddress } from '../../src/adapter/address.ts'
 import { withDeadline } from '../../src/adapter/deadline.ts'
 import { once } from '../../src/adapter/once.ts'
 import { type GatewayError, RetryableError } from '../../src/errors.ts'
 import { clientOptions, type LinkOptions, type MqttVersion } from './client-options.ts'
-import { connectError, isVersionRefused, lossError, subscribeError } from './errors.ts'
+import { connectError, isVersionRefused, lossError, subscribeError, unsubscribeRefusal } from './errors.ts'
 import { Liveness } from './liveness.ts'
 import { disconnectPacket, pingPacket } from './wire.ts'
 
@@ -32,6 +32,8 @@ export interface PeerLimits {
   readonly maximumPacketSize: number
   readonly maximumQos: number
   readonly canRetain: boolean
+  /** Whether subscriptions may have identifiers. */
+  readonly canIdentify: boolean
 }
 
 /** Opens a connection in the version asked for, or in 5, then 4 where the broker refuses 5. */
@@ -114,6 +116,7 @@ export class Link {
       maximumPacketSize: Math.min(said?.maximumPacketSize ?? Number.POSITIVE_INFINITY, this.#maxPacketBytes),
       maximumQos: said?.maximumQoS ?? 2,
       canRetain: said?.retainAvailable ?? true,
+      canIdentify: said?.subscriptionIdentifiersAvailable ?? true,
     }
   }
 
@@ -164,12 +167,13 @@ export class Link {
   }
 
   /** Resolves with the granted QoS of each filter; rejects with ACCESS_DENIED naming the first that is refused. */
-  async subscribe(filters: ReadonlyMap<string, 0 | 1 | 2>): Promise<ReadonlyMap<string, number>> {
+  async subscribe(filters: ReadonlyMap<string, 0 | 1 | 2>, identifier?: number): Promise<ReadonlyMap<string, number>> {
     const names = [...filters.keys()]
     // rh 1: retained messages only for a new subscription; rap: the flag as it was published
     const wanted = Object.fromEntries(names.map((name) => [name, { qos: filters.get(name) ?? 0, rh: 1, rap: true }]))
     const answered = new Promise<number[]>((resolve, reject) => {
-      this.#client.subscribe(wanted, (error, _subscriptions, suback) => {
+      const properties = identifier === undefined ? {} : { properties: { subscriptionIdentifier: identifier } }
+      this.#client.subscribe(wanted, properties as IClientSubscribeOptions, (error, _subscriptions, suback) => {
         if (suback?.granted.length === names.length) resolve(suback.granted.map(Number))
         else reject(lossError(error ?? new Error('SUBACK does not fit'), this.#url))
       })
@@ -178,6 +182,18 @@ export class Link {
     const refused = granted.findIndex((code) => code >= 128)
     if (refused >= 0) throw subscribeError(names[refused] ?? '', granted[refused] ?? 128)
     return new Map(names.map((name, i) => [name, granted[i] ?? 0]))
+  }
+
+  /** Resolves with what the broker says against each filter; undefined: it stands no more. MQTT 3.1.1 cannot refuse. */
+  async unsubscribe(filters: readonly string[]): Promise<readonly (string | undefined)[]> {
+    const answered = new Promise<readonly number[]>((resolve, reject) => {
+      this.#client.unsubscribe([...filters], (error, packet) => {
+        if (error) reject(lossError(error, this.#url))
+        else resolve(unsubackCodes(packet))
+      })
+    })
+    const codes = await withDeadline(answered, subscribeMs, 'UNSUBACK')
+    return filters.map((_, i) => unsubscribeRefusal(codes[i] ?? 0))
   }
 
   /** Resolves with the reason when the connection ends by itself; stays pending through `close`. */
@@ -234,6 +250,11 @@ export class Link {
 
 function disconnected(reasonCode: number | undefined): Error {
   return Object.assign(new Error(`the broker said DISCONNECT, reason ${reasonCode ?? 0}`), { code: reasonCode })
+}
+
+function unsubackCodes(packet: Packet | undefined): readonly number[] {
+  const granted = packet?.cmd === 'unsuback' ? packet.granted : undefined
+  return Array.isArray(granted) ? granted.map(Number) : []
 }
 
 function asLoss(reason: unknown, url: string): GatewayError {

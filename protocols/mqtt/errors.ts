@@ -78,6 +78,11 @@ export function subscribeError(filter: string, reasonCode: number): GatewayError
   return new RetryableError('ACCESS_DENIED', `the broker refuses the subscription to ${filter}: ${text}`)
 }
 
+/** Why a filter stays subscribed; undefined: it does not. */
+export function unsubscribeRefusal(reasonCode: number): string | undefined {
+  return reasonCode < 128 ? undefined : (reasons[reasonCode] ?? hex(reasonCode))
+}
+
 const reasons: Readonly<Record<number, string>> = {
   128: 'unspecified error',
   131: 'implementation specific error',

@@ -13,6 +13,7 @@ import type { Envelope } from '../../src/envelope/envelope.ts'
 import type { GatewayError } from '../../src/errors.ts'
 import { decode } from './codec.ts'
 import type { Link } from './connection.ts'
+import type { HeldFilters } from './held-filters.ts'
 import { AckWriter, ackHeader } from './wire.ts'
 
 /** How long a released message waits before it is handed over again. */
@@ -41,6 +42,7 @@ interface Receipt {
 export class Intake {
   readonly #session: Session
   readonly #context: Context
+  readonly #filters: Pick<HeldFilters, 'readersOf'>
   readonly #acks = new AckWriter()
   readonly #order = new OrderedPrefix<Receipt>((receipt) => this.#acknowledge(receipt))
   readonly #end = Promise.withResolvers<void>()
@@ -56,9 +58,11 @@ export class Intake {
   #isAckDue = false
   #isWaiting = false
 
-  constructor(session: Session, context: Context) {
+  /** `filters` knows whom the copies of a message are for. */
+  constructor(session: Session, context: Context, filters: Pick<HeldFilters, 'readersOf'>) {
     this.#session = session
     this.#context = context
+    this.#filters = filters
   }
 
   /** The hook for `LinkOptions.take`. */
@@ -172,7 +176,8 @@ export class Intake {
     const done = receipt === undefined ? undefined : this.#order.add(receipt)
     this.#session.budget.take(envelope.sizeBytes)
     this.#inFlight += 1
-    return new MqttDelivery(this, envelope, packet.topic, receipt, done)
+    const readers = this.#filters.readersOf(packet.properties?.subscriptionIdentifier)
+    return new MqttDelivery(this, { envelope, address: packet.topic, readers, receipt, done })
   }
 
   /** A delivery was settled; called once per delivery. */
@@ -238,24 +243,29 @@ export class Intake {
   }
 }
 
+/** What is known of a message, however often it is handed over. */
+interface Arrival {
+  readonly envelope: Envelope
+  readonly address: string
+  readonly readers: ReadonlySet<unknown> | undefined
+  readonly receipt: Receipt | undefined
+  readonly done: (() => void) | undefined
+}
+
 class MqttDelivery implements Delivery {
   readonly envelope: Envelope
   readonly address: string
+  readonly readers: ReadonlySet<unknown> | undefined
   readonly receipt: Receipt | undefined
   readonly done: (() => void) | undefined
   readonly #intake: Intake
   #isSettled = false
 
-  constructor(
-    intake: Intake,
-    envelope: Envelope,
-    address: string,
-    receipt: Receipt | undefined,
-    done: (() => void) | undefined,
-  ) {
+  constructor(intake: Intake, { envelope, address, readers, receipt, done }: Arrival) {
     this.#intake = intake
     this.envelope = envelope
     this.address = address
+    this.readers = readers
     this.receipt = receipt
     this.done = done
   }
@@ -268,7 +278,7 @@ class MqttDelivery implements Delivery {
 
   /** The same message, to be settled once more. */
   anew(): MqttDelivery {
-    return new MqttDelivery(this.#intake, this.envelope, this.address, this.receipt, this.done)
+    return new MqttDelivery(this.#intake, this)
   }
 }
 

@@ -3,14 +3,16 @@ import type { Context, Delivery, Source } from '../../src/adapter/contract.ts'
 import { RetryableError } from '../../src/errors.ts'
 import type { ClientSettings, MqttFrom } from './config.ts'
 import { type Link, openLink } from './connection.ts'
+import { HeldFilters, type Wanted } from './held-filters.ts'
 import { createSession, Intake, type Session } from './intake.ts'
-import { coveringFilters, type Qos } from './subscription.ts'
+import { coveringFilters, covers } from './subscription.ts'
 import { filterOf } from './topic.ts'
 
 export class MqttSource implements Source {
   readonly #settings: ClientSettings
   readonly #context: Context
-  readonly #filters: ReadonlyMap<string, Qos>
+  readonly #wanted: readonly Wanted[]
+  readonly #held: HeldFilters
   readonly #clientId: string
   readonly #session: Session
   #link: Link | undefined
@@ -23,14 +25,15 @@ export class MqttSource implements Source {
     const share = froms[0]?.share
     this.#settings = settings
     this.#context = context
-    this.#filters = filtersOf(froms, share)
+    this.#wanted = wantedOf(froms, share)
     this.#clientId = `${settings.clientId ?? `${context.gatewayId}-${context.connection}`}-in${share === undefined ? '' : `-${share}`}`
     this.#session = createSession(context, settings.maxInFlight)
+    this.#held = new HeldFilters(this.#wanted, this.#clientId, context)
   }
 
   async open(signal: AbortSignal): Promise<void> {
     await this.close()
-    const intake = new Intake(this.#session, this.#context)
+    const intake = new Intake(this.#session, this.#context, this.#held)
     const link = await openLink(
       {
         settings: this.#settings,
@@ -66,24 +69,28 @@ export class MqttSource implements Source {
     if (this.#isSubscribed && link.sessionPresent) return
     this.#isSubscribed = false
     try {
-      const granted = await link.subscribe(this.#filters)
+      const granted = await this.#held.bring(link, !this.#settings.clean)
       this.#isSubscribed = true
-      for (const [filter, qos] of granted) this.#warnIfWeaker(filter, qos)
+      for (const { filter, qos } of this.#wanted) this.#warnIfWeaker(filter, qos, granted.get(filter) ?? 0)
     } catch (error) {
       await this.close()
       throw error
     }
   }
 
-  #warnIfWeaker(filter: string, granted: number): void {
-    const asked = this.#filters.get(filter) ?? 0
+  #warnIfWeaker(filter: string, asked: number, granted: number): void {
     if (granted >= asked) return
     this.#context.log.warn('the broker grants less than was asked for', { filter, asked, granted })
   }
 }
 
-function filtersOf(froms: readonly MqttFrom[], share: string | undefined): Map<string, Qos> {
-  const covering = coveringFilters(froms.map(({ topic, qos }) => ({ filter: filterOf(topic), qos })))
-  if (share === undefined) return covering
-  return new Map([...covering].map(([filter, qos]) => [`$share/${share}/${filter}`, qos]))
+function wantedOf(froms: readonly MqttFrom[], share: string | undefined): Wanted[] {
+  const wishes = froms.map((from) => ({ from, filter: filterOf(from.topic), qos: from.qos }))
+  const covering = coveringFilters(wishes)
+  const served = Map.groupBy(wishes, (wish) => [...covering.keys()].find((cover) => covers(cover, wish.filter)))
+  return [...covering].map(([filter, qos]) => ({
+    filter: share === undefined ? filter : `$share/${share}/${filter}`,
+    qos,
+    readers: new Set(served.get(filter)?.map(({ from }) => from)),
+  }))
 }

@@ -19,6 +19,8 @@ export interface Delivery {
   readonly address: string
   /** What the AMQP routing key adds to the address for captures; undefined elsewhere. */
   readonly subject?: string | undefined
+  /** The `from`s, of those the source was made for, that this copy is for; undefined: all that read the address. */
+  readonly readers?: ReadonlySet<unknown> | undefined
   /** Put among the connection's kept entries in the same transaction as the message, where the message is stored. */
   readonly keep?: KeptEntry | undefined
   /**
@@ -125,6 +127,8 @@ export interface Context {
   readonly budget: Budget
   /** True for a source whose messages are all settled once they are on disk, which no target keeps waiting. */
   readonly settlesOnDisk?: boolean | undefined
+  /** Of a source: the group its routes share, see `Protocol.source.group`. */
+  readonly group?: string | undefined
   /** Undefined where the gateway has no store, e.g. for `trivium publish`. */
   readonly kept?: Kept | undefined
   /** Adds to a counter of the connection, shown as `trivium_<name>_total`; for things only the adapter can see. */

@@ -12,7 +12,7 @@ export function intake(
 ): (batch: readonly Delivery[]) => void {
   const take = (delivery: Delivery, nowMs: number): void => {
     link.received += 1
-    const matches = router.lookup(delivery.address, delivery.subject)
+    const matches = matchesOf(router, delivery)
     if (matches.length === 0) {
       link.unmatched += 1
       link.settled += 1
@@ -27,6 +27,12 @@ export function intake(
     const nowMs = performance.now()
     for (const delivery of batch) take(delivery, nowMs)
   }
+}
+
+/** A broker may send a copy for each of several subscriptions: each is for some of the routes that read the address. */
+function matchesOf(router: Router, { address, subject, readers }: Delivery): readonly RouteMatch[] {
+  const matches = router.lookup(address, subject)
+  return readers === undefined ? matches : matches.filter(({ route }) => readers.has(route.route.from.settings))
 }
 
 const isStored = ({ route }: RouteMatch): boolean => route.route.acknowledge === 'stored'

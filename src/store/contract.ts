@@ -206,6 +206,8 @@ export interface KeptTable {
   all(connection: string, space: string): Iterable<readonly [key: string, value: Uint8Array]>
   put(connection: string, space: string, key: string, value: Uint8Array): void
   delete(connection: string, space: string, key: string): void
+  /** The connections that have entries. */
+  connections(): readonly string[]
 }
 
 export interface Store {

@@ -10,6 +10,7 @@ import type { Participant } from './transactions.ts'
 export class KeptRows implements KeptTable, Participant {
   readonly #queue: () => CommitQueue
   readonly #all: StatementSync
+  readonly #connections: StatementSync
   readonly #put: StatementSync
   readonly #delete: StatementSync
   #hasChanges = false
@@ -17,6 +18,7 @@ export class KeptRows implements KeptTable, Participant {
   constructor(database: DatabaseSync, queue: () => CommitQueue) {
     this.#queue = queue
     this.#all = database.prepare('SELECT key, value FROM kept WHERE connection = ? AND space = ? ORDER BY key')
+    this.#connections = database.prepare('SELECT DISTINCT connection FROM kept')
     this.#put = database.prepare(
       `INSERT INTO kept (connection, space, key, value) VALUES (?, ?, ?, ?)
        ON CONFLICT DO UPDATE SET value = excluded.value`,
@@ -27,6 +29,10 @@ export class KeptRows implements KeptTable, Participant {
 
   all(connection: string, space: string): Iterable<readonly [key: string, value: Uint8Array]> {
     return readSafely(() => this.#all.all(connection, space)) as unknown as [string, Uint8Array][]
+  }
+
+  connections(): readonly string[] {
+    return readSafely(() => this.#connections.all() as { connection: string }[]).map(({ connection }) => connection)
   }
 
   put(connection: string, space: string, key: string, value: Uint8Array): void {

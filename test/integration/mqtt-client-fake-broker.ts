@@ -8,7 +8,17 @@ export interface Heard {
   readonly type: number
   readonly body: Buffer
 }
-export const types = { connect: 1, publish: 3, puback: 4, pubrec: 5, pubrel: 6, pubcomp: 7, subscribe: 8, ping: 12 }
+export const types = {
+  connect: 1,
+  publish: 3,
+  puback: 4,
+  pubrec: 5,
+  pubrel: 6,
+  pubcomp: 7,
+  subscribe: 8,
+  unsubscribe: 10,
+  ping: 12,
+}
 
 export class FakeBroker {
   readonly heard: Heard[] = []
@@ -18,6 +28,8 @@ export class FakeBroker {
   connackFor: (version: number) => Buffer | undefined = () => Buffer.from([0x20, 3, 0, 0, 0])
   answersPings = true
   suback = (body: Buffer) => Buffer.from([0x90, 4, body[0]!, body[1]!, 0, 1])
+  /** Undefined: silence. */
+  unsuback = (body: Buffer): Buffer | undefined => Buffer.from([0xb0, 4, body[0]!, body[1]!, 0, 0])
   onPublish: (body: Buffer, socket: Socket) => void = () => {}
   readonly #server
 
@@ -82,6 +94,7 @@ export class FakeBroker {
     this.heard.push(packet)
     if (packet.type === types.connect) socket.write(this.connackFor(packet.body[6]!) ?? '')
     if (packet.type === types.subscribe) socket.write(this.suback(packet.body))
+    if (packet.type === types.unsubscribe) socket.write(this.unsuback(packet.body) ?? '')
     if (packet.type === types.ping && this.answersPings) socket.write(Buffer.from([0xd0, 0]))
     if (packet.type === types.publish) this.onPublish(packet.body, socket)
   }

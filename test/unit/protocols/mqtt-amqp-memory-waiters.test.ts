@@ -22,7 +22,7 @@ const connections = {
   mqtt(budget: Budget) {
     const session = createSession(testContext('plant', { budget }), 10)
     return async () => {
-      const intake = new Intake(session, testContext('plant', { budget }))
+      const intake = new Intake(session, testContext('plant', { budget }), { readersOf: () => undefined })
       const link = { version: 5, sessionPresent: true, write() {}, pause() {}, resume() {} }
       intake.start(link as unknown as Link)
       intake.consume(() => {}, never).catch(() => {})

@@ -21,7 +21,7 @@ function fakeLink(sessionPresent: boolean) {
 
 /** One connection of a session, consuming; `got` are its deliveries. */
 function connect(session: Session, sessionPresent = true) {
-  const intake = new Intake(session, testContext('plant'))
+  const intake = new Intake(session, testContext('plant'), { readersOf: () => undefined })
   const { link, written } = fakeLink(sessionPresent)
   const got: Delivery[] = []
   intake.start(link)
