@@ -13,7 +13,14 @@ export function readinessView(status: GatewayStatus) {
     stored: stored.map((route) => ({ route: route.name, messages: route.waiting })),
     /** Destinations that take nothing for now, such as a topic that is missing, of targets that are up. */
     blocked: status.routes.flatMap((route) => route.targets.flatMap((target) => blockedOf(route, target))),
+    ...deadLettersHeld(status),
   }
+}
+
+/** Dead letters that wait for room, and with them the sources of their messages. */
+function deadLettersHeld({ store }: GatewayStatus): { deadLettersHeld?: number } {
+  const { held } = store.deadLetterFigures
+  return held === 0 ? {} : { deadLettersHeld: held }
 }
 
 function blockedOf({ name: route }: RouteStats, { connection, blocked }: TargetStats) {
@@ -40,10 +47,15 @@ export function connectionsView({ id, version, startedAt, links, inFlight, store
   }
 }
 
-function storeView({ waiting, waitingBytes, oldestAt, fullBecause, deadLetters, fileBytes }: GatewayStatus['store']) {
+function storeView({ deadLetters, deadLetterFigures, ...store }: GatewayStatus['store']) {
+  const { waiting, waitingBytes, oldestAt, fullBecause, fileBytes } = store
   const oldest = oldestAt === undefined ? undefined : new Date(oldestAt).toISOString()
   const letters = [...deadLetters.values()].reduce((sum, count) => sum + count, 0)
-  return { waiting, waitingBytes, oldest, fullBecause, deadLetters: letters, fileBytes }
+  const { bytes: deadLetterBytes, held: deadLettersHeld, dropped: deadLettersDropped } = deadLetterFigures
+  return {
+    ...{ waiting, waitingBytes, oldest, fullBecause, fileBytes },
+    ...{ deadLetters: letters, deadLetterBytes, deadLettersHeld, deadLettersDropped },
+  }
 }
 
 export function routesView({ routes }: GatewayStatus) {

@@ -63,10 +63,12 @@ function readyText(answer: string): string {
     away = [],
     stored = [],
     blocked = [],
+    deadLettersHeld = 0,
   } = JSON.parse(answer) as {
     away?: readonly { connection: string }[]
     stored?: readonly { messages: number }[]
     blocked?: readonly { connection: string; code: string }[]
+    deadLettersHeld?: number
   }
   const names = [...new Set(away.map(({ connection }) => connection))]
   const stuck = [...new Set(blocked.map(({ connection, code }) => `${connection} (${code})`))]
@@ -75,6 +77,7 @@ function readyText(answer: string): string {
     'ready',
     ...(names.length === 0 ? [] : [`away: ${names.join(', ')}`]),
     ...(stuck.length === 0 ? [] : [`blocked: ${stuck.join(', ')}`]),
+    ...(deadLettersHeld === 0 ? [] : [`dead letters full: ${deadLettersHeld} held back`]),
     ...(waiting === 0 ? [] : [`${counted(waiting, 'message')} in the store`]),
   ].join('; ')
 }

@@ -66,6 +66,21 @@ export const gatewaySection = z.strictObject({
     .meta({ description: 'Lines the log shows once the gateway runs, such as what to try first.' }),
 })
 
+const deadLetters = z.strictObject({
+  maxBytes: size()
+    .default(1024 ** 3)
+    .meta({
+      description: 'Most bytes of dead letters; a warning at 80 %, and `onFull` decides when there are so many.',
+    }),
+  maxAge: duration()
+    .optional()
+    .meta({ description: 'A dead letter that is older is deleted; none: it stays until somebody decides.' }),
+  onFull: z.enum(['wait', 'dropOldest']).default('wait').meta({
+    description:
+      'wait: what fails stays where it came from, and its source is held back, until there is room; dropOldest: the oldest dead letters are deleted, counted and logged.',
+  }),
+})
+
 export const storeSection = z.strictObject({
   maxBytes: size()
     .default(4 * 1024 ** 3)
@@ -79,6 +94,7 @@ export const storeSection = z.strictObject({
   onFull: z.enum(['wait', 'deadLetterOldest']).default('wait').meta({
     description: 'wait: sources are held back until there is room; deadLetterOldest: the oldest messages make room.',
   }),
+  deadLetters: deadLetters.prefault({}).meta({ description: 'What dead letters may take up.' }),
 })
 
 /** What every entry of `connections` may have, besides its protocol's settings. */

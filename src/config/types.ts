@@ -30,6 +30,17 @@ export interface StoreSettings {
   readonly maxAgeMs: number | undefined
   /** `wait`: sources are held back. `deadLetterOldest`: the oldest messages make room. */
   readonly onFull: 'wait' | 'deadLetterOldest'
+  readonly deadLetters: DeadLetterSettings
+}
+
+/** Of the dead letters in the store. */
+export interface DeadLetterSettings {
+  /** Most bytes; at this mark `onFull` decides. */
+  readonly maxBytes: number
+  /** A letter that is older is deleted; undefined: it stays until somebody decides. */
+  readonly maxAgeMs: number | undefined
+  /** `wait`: what fails stays where it came from. `dropOldest`: the oldest letters are deleted. */
+  readonly onFull: 'wait' | 'dropOldest'
 }
 
 export interface ConnectionConfig {

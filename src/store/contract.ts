@@ -179,9 +179,34 @@ export interface DeadLetterQuery {
   readonly toForward?: boolean | undefined
 }
 
+/** What becomes of a letter before it is on disk. */
+export interface Burial {
+  /**
+   * Called once, at once where there is room, else when there is: it goes into the next transaction, and a `Finish` handed
+   * over now goes with it.
+   */
+  admitted?(): void
+  /** In place of it: the store ends and had no room. */
+  released?(): void
+}
+
+/** How the dead letters stand against their limits. */
+export interface DeadLetterFigures {
+  readonly bytes: number
+  readonly maxBytes: number
+  /** Letters that wait for room, in memory. */
+  readonly held: number
+  /** Let go since the start: as there was no room, and as they were too old. */
+  readonly dropped: number
+  readonly expired: number
+}
+
 export interface DeadLetterStore {
-  /** `safe` after the fsync. A `Finish` handed over in the same turn is in the same transaction. */
-  add(letter: DeadLetter, safe: (id: number) => void): void
+  /** `safe` after the fsync. Where there is no room for it, the letter waits, or the oldest go; see `DeadLetterLimit`. */
+  add(letter: DeadLetter, safe: (id: number) => void, burial?: Burial): void
+  readonly figures: DeadLetterFigures
+  /** Committed at once: letters that died before go, a piece of them; how many did. */
+  expire(diedBefore: number): number
   /** In order of their ids, above `after`. */
   list(query: DeadLetterQuery, page: { readonly after: number; readonly limit: number }): readonly StoredDeadLetter[]
   get(id: number): StoredDeadLetter | undefined

@@ -1,9 +1,12 @@
-import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
 import type { Envelope } from '../envelope/envelope.ts'
 import { failpoint } from '../failpoint.ts'
 import type { CommitQueue, Job } from './commit-queue.ts'
-import type { DeadLetterQuery, DeadLetterStore, StoredDeadLetter } from './contract.ts'
-import type { DeadLetter, DeadLetterReason } from './dead-letters.ts'
+import type { Burial, DeadLetterFigures, DeadLetterQuery, DeadLetterStore, StoredDeadLetter } from './contract.ts'
+import { bytesOfLetter, type DeadLetterWriter, ForwardedJob, LetterJob } from './dead-letter-jobs.ts'
+import { DeadLetterRoom } from './dead-letter-room.ts'
+import { DeadLetterTally } from './dead-letter-tally.ts'
+import type { DeadLetter, DeadLetterLimit, DeadLetterReason } from './dead-letters.ts'
 import type { OutboxTable } from './outbox-table.ts'
 import { decodeEnvelope, decodeParams, encodeFields, encodeParams } from './record.ts'
 import { readSafely } from './sqlite-error.ts'
@@ -14,29 +17,63 @@ const mostForwarded = 10_000
 
 type Row = Readonly<Record<string, string | number | null>> & { readonly payload: Uint8Array | null }
 
-/** Messages that could not be delivered, until somebody decides. */
-export class DeadLetterRows implements DeadLetterStore, Participant {
+/** Letters that go in one transaction as they are too old. */
+const mostExpired = 1_000
+/** Rows that are looked at together when some have to go. */
+const mostAtOnce = 10
+
+const unlimited: DeadLetterLimit = { maxBytes: Number.POSITIVE_INFINITY, onFull: 'wait' }
+
+/** Messages that could not be delivered, until somebody decides; within the limit that the configuration sets. */
+export class DeadLetterRows implements DeadLetterStore, DeadLetterWriter, Participant {
   readonly #database: DatabaseSync
   readonly #outbox: OutboxTable
   readonly #queue: () => CommitQueue
+  readonly #limit: DeadLetterLimit
   readonly #statements: Statements
-  readonly #counts = new Map<string, number>()
-  readonly #changes = new Map<string, number>()
-  #hasNew = false
-  #forwarded: number
-  #forwardedChange = 0
+  readonly #tally: DeadLetterTally
+  readonly #room: DeadLetterRoom
+  /** The latest row of the transaction; 0 where it has none. */
+  #newest = 0
+  #isToLookAgain = false
+  #droppedNow = 0
+  #dropped = 0
+  #expired = 0
 
-  constructor(database: DatabaseSync, parts: { outbox: OutboxTable; queue: () => CommitQueue }) {
+  constructor(
+    database: DatabaseSync,
+    parts: { outbox: OutboxTable; queue: () => CommitQueue; limit: DeadLetterLimit | undefined },
+  ) {
     this.#database = database
     this.#outbox = parts.outbox
     this.#queue = parts.queue
+    this.#limit = parts.limit ?? unlimited
     this.#statements = prepare(database)
-    for (const { route, count } of database.prepare(countsSql).all()) this.#counts.set(route as string, count as number)
-    this.#forwarded = this.#statements.countForwarded.get()?.count as number
+    this.#tally = new DeadLetterTally(database)
+    this.#room = new DeadLetterRoom({ limit: this.#limit, tally: this.#tally, queue: parts.queue })
   }
 
-  add(letter: DeadLetter, safe: (id: number) => void): void {
-    this.#queue().add(new LetterJob(this, letter, safe))
+  add(letter: DeadLetter, safe: (id: number) => void, burial: Burial = {}): void {
+    this.#room.take(new LetterJob(this, letter, safe), burial)
+  }
+
+  /** As the gateway ends. */
+  stopWaiting(): void {
+    this.#room.stopWaiting()
+  }
+
+  get figures(): DeadLetterFigures {
+    const { maxBytes } = this.#limit
+    const { bytes } = this.#tally
+    return { bytes, maxBytes, held: this.#room.heldCount, dropped: this.#dropped, expired: this.#expired }
+  }
+
+  expire(diedBefore: number): number {
+    const rows = readSafely(() => this.#statements.oldest.all(diedBefore, mostExpired))
+    if (rows.length === 0) return 0
+    const count = this.#queue().run(() => rows.filter(({ id }) => this.#remove(id as number)).length)
+    this.#expired += count
+    return count
   }
 
   list(query: DeadLetterQuery, { after, limit }: { after: number; limit: number }): readonly StoredDeadLetter[] {
@@ -58,8 +95,8 @@ export class DeadLetterRows implements DeadLetterStore, Participant {
   count(query: DeadLetterQuery): number {
     const { route, ...others } = query
     if (Object.values(others).every((part) => part === undefined)) {
-      if (route !== undefined) return this.#counts.get(route) ?? 0
-      return [...this.#counts.values()].reduce((sum, count) => sum + count, 0)
+      if (route !== undefined) return this.#tally.byRoute.get(route) ?? 0
+      return [...this.#tally.byRoute.values()].reduce((sum, count) => sum + count, 0)
     }
     const { where, values } = conditionOf(query)
     const sql = `SELECT count(*) AS count FROM dead_letters WHERE ${where}`
@@ -67,7 +104,7 @@ export class DeadLetterRows implements DeadLetterStore, Participant {
   }
 
   countsByRoute(): ReadonlyMap<string, number> {
-    return this.#counts
+    return this.#tally.byRoute
   }
 
   requeue(moves: Parameters<DeadLetterStore['requeue']>[0]): readonly number[] {
@@ -82,7 +119,14 @@ export class DeadLetterRows implements DeadLetterStore, Participant {
 
   edit(id: number, envelope: Envelope): boolean {
     const fields = encodeFields(envelope)
-    return this.#queue().run(() => this.#statements.edit.run(fields, envelope.payload, id).changes === 1)
+    const { payload } = envelope
+    return this.#queue().run(() => {
+      const row = this.#statements.get.get(id) as Row | undefined
+      if (row === undefined) return false
+      const bytes = bytesOfLetter(fields, payload, { message: row.message as string })
+      this.#tally.grow(bytes - (row.bytes as number), row.forwarded_at !== null)
+      return this.#statements.edit.run(fields, payload, bytes, id).changes === 1
+    })
   }
 
   discard(ids: readonly number[]): number {
@@ -93,10 +137,8 @@ export class DeadLetterRows implements DeadLetterStore, Participant {
     this.#queue().add(new ForwardedJob(() => this.#noteForwarded(id, answer === 'confirmed' ? Date.now() : null)))
   }
 
-  /** Inside the transaction. */
-  insert(letter: DeadLetter, fields: string): number {
-    this.#hasNew = true
-    this.#change(letter.route, 1)
+  insert(letter: DeadLetter, fields: string, bytes: number): number {
+    this.#tally.add({ route: letter.route, bytes, isForwarded: false })
     const { lastInsertRowid } = this.#statements.insert.run(
       letter.route,
       letter.reason,
@@ -112,31 +154,61 @@ export class DeadLetterRows implements DeadLetterStore, Participant {
       encodeParams(letter.params),
       fields,
       letter.envelope.payload,
+      bytes,
     )
-    return Number(lastInsertRowid)
+    this.#newest = Number(lastInsertRowid)
+    this.#keepWithinLimit() // at once: the file would grow by all that a transaction brings
+    return this.#newest
+  }
+
+  arrived(job: Job): void {
+    this.#room.arrived(job)
   }
 
   beforeCommit(): void {
-    if (this.#hasNew) failpoint('dead-letter.before-commit')
+    if (this.#newest !== 0) failpoint('dead-letter.before-commit')
   }
 
   committed(): void {
-    if (this.#hasNew) failpoint('dead-letter.after-commit')
-    this.#hasNew = false
-    for (const [route, change] of this.#changes) {
-      const count = (this.#counts.get(route) ?? 0) + change
-      if (count > 0) this.#counts.set(route, count)
-      else this.#counts.delete(route)
-    }
-    this.#changes.clear()
-    this.#forwarded += this.#forwardedChange
-    this.#forwardedChange = 0
+    if (this.#newest !== 0) failpoint('dead-letter.after-commit')
+    this.#tally.committed()
+    this.#dropped += this.#droppedNow
+    if (this.#isToLookAgain) this.#room.lookAgain()
+    this.#forget()
   }
 
   rolledBack(): void {
-    this.#hasNew = false
-    this.#changes.clear()
-    this.#forwardedChange = 0
+    this.#tally.rolledBack()
+    this.#forget()
+  }
+
+  #forget(): void {
+    this.#newest = 0
+    this.#droppedNow = 0
+    this.#isToLookAgain = false
+  }
+
+  /** What the route's own target has too gives way first: it is here for reference alone. */
+  #keepWithinLimit(): void {
+    const { forwarded, oldestButNewest } = this.#statements
+    this.#removeWhileOver(() => forwarded.oldest.all(mostAtOnce))
+    if (this.#limit.onFull === 'wait') return
+    this.#droppedNow += this.#removeWhileOver(() => oldestButNewest.all(this.#newest, mostAtOnce))
+  }
+
+  get #isOverLimit(): boolean {
+    return this.#tally.next.bytes > this.#limit.maxBytes
+  }
+
+  /** As many of those found, and found again, as have to go; how many did. */
+  #removeWhileOver(find: () => readonly { id?: unknown }[]): number {
+    let removed = 0
+    while (this.#isOverLimit) {
+      const removedBefore = removed
+      for (const { id } of find()) if (this.#isOverLimit && this.#remove(id as number)) removed += 1
+      if (removed === removedBefore) break
+    }
+    return removed
   }
 
   #move({ id, route, wanted, dueAt }: Parameters<DeadLetterStore['requeue']>[0][number]): boolean {
@@ -157,47 +229,46 @@ export class DeadLetterRows implements DeadLetterStore, Participant {
   #remove(id: number): boolean {
     const row = this.#statements.remove.get(id)
     if (row === undefined) return false
-    this.#change(row.route as string, -1)
-    if (row.forwarded_at !== null) this.#forwardedChange -= 1
+    const { route, bytes, forwarded_at: forwardedAt } = row
+    this.#tally.remove({ route: route as string, bytes: bytes as number, isForwarded: forwardedAt !== null })
+    this.#isToLookAgain = true
     return true
   }
 
   #noteForwarded(id: number, at: number | null): void {
-    const { changes } = this.#statements.forwarded.run(at, id)
-    if (at !== null) this.#forwardedChange += Number(changes)
-    const tooMany = this.#forwarded + this.#forwardedChange - mostForwarded
+    const row = this.#statements.forwarded.note.get(at, id)
+    if (row === undefined || at === null) return
+    this.#tally.forwarded(row.bytes as number)
+    this.#isToLookAgain = true
+    const tooMany = this.#tally.next.forwarded - mostForwarded
     if (tooMany <= 0) return
-    for (const row of this.#statements.oldestForwarded.all(tooMany)) this.#remove(row.id as number)
-  }
-
-  #change(route: string, by: number): void {
-    this.#changes.set(route, (this.#changes.get(route) ?? 0) + by)
+    for (const { id: oldest } of this.#statements.forwarded.oldest.all(tooMany)) this.#remove(oldest as number)
   }
 }
 
-const countsSql = 'SELECT route, count(*) AS count FROM dead_letters GROUP BY route'
-
 type Statements = ReturnType<typeof prepare>
 
-function prepare(
-  database: DatabaseSync,
-): Record<'insert' | 'get' | 'edit' | 'remove' | 'forwarded' | 'oldestForwarded' | 'countForwarded', StatementSync> {
+function prepare(database: DatabaseSync) {
   return {
     insert: database.prepare(
       `INSERT INTO dead_letters (route, reason, last_at, first_at, attempts, requeues, target, bit, to_forward, code, message,
-         params, fields, payload)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         params, fields, payload, bytes)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ),
     get: database.prepare('SELECT * FROM dead_letters WHERE id = ?'),
-    edit: database.prepare('UPDATE dead_letters SET fields = ?, payload = ?, requeues = 0 WHERE id = ?'),
-    remove: database.prepare('DELETE FROM dead_letters WHERE id = ? RETURNING route, forwarded_at'),
-    forwarded: database.prepare(
-      'UPDATE dead_letters SET forwarded_at = ?, to_forward = NULL WHERE id = ? AND forwarded_at IS NULL',
-    ),
-    oldestForwarded: database.prepare(
-      'SELECT id FROM dead_letters WHERE forwarded_at IS NOT NULL ORDER BY forwarded_at, id LIMIT ?',
-    ),
-    countForwarded: database.prepare('SELECT count(*) AS count FROM dead_letters WHERE forwarded_at IS NOT NULL'),
+    edit: database.prepare('UPDATE dead_letters SET fields = ?, payload = ?, bytes = ?, requeues = 0 WHERE id = ?'),
+    remove: database.prepare('DELETE FROM dead_letters WHERE id = ? RETURNING route, bytes, forwarded_at'),
+    oldest: database.prepare('SELECT id FROM dead_letters WHERE last_at < ? ORDER BY last_at LIMIT ?'),
+    oldestButNewest: database.prepare('SELECT id FROM dead_letters WHERE id < ? ORDER BY id LIMIT ?'),
+    forwarded: {
+      note: database.prepare(
+        `UPDATE dead_letters SET forwarded_at = ?, to_forward = NULL WHERE id = ? AND forwarded_at IS NULL
+         RETURNING bytes`,
+      ),
+      oldest: database.prepare(
+        'SELECT id FROM dead_letters WHERE forwarded_at IS NOT NULL ORDER BY forwarded_at, id LIMIT ?',
+      ),
+    },
   }
 }
 
@@ -230,43 +301,4 @@ function letterOf(row: Row): StoredDeadLetter {
     toForward: row.to_forward === 1,
     forwardedAt: (row.forwarded_at as number | null) ?? undefined,
   }
-}
-
-/** A letter that is being stored. */
-class LetterJob implements Job {
-  readonly pace = 'now'
-  readonly sizeBytes: number
-  readonly #letters: DeadLetterRows
-  readonly #letter: DeadLetter
-  readonly #fields: string
-  readonly #safe: (id: number) => void
-  #id = 0
-
-  constructor(letters: DeadLetterRows, letter: DeadLetter, safe: (id: number) => void) {
-    this.#letters = letters
-    this.#letter = letter
-    this.#fields = encodeFields(letter.envelope)
-    this.#safe = safe
-    this.sizeBytes = letter.envelope.sizeBytes
-  }
-
-  apply(): void {
-    this.#id = this.#letters.insert(this.#letter, this.#fields)
-  }
-
-  done(): void {
-    this.#safe(this.#id)
-  }
-}
-
-class ForwardedJob implements Job {
-  readonly pace = 'soon'
-  readonly sizeBytes = 0
-  readonly apply: () => void
-
-  constructor(apply: () => void) {
-    this.apply = apply
-  }
-
-  done(): void {}
 }

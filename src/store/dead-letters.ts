@@ -38,3 +38,10 @@ export interface DeadLetter {
   /** True where the route names a target of its own for its dead letters, which is to get it too. */
   readonly toForward: boolean
 }
+
+/** What the dead letters may take up, and what happens when more come. */
+export interface DeadLetterLimit {
+  readonly maxBytes: number
+  /** `wait`: a letter waits in memory, and its message stays where it came from. `dropOldest`: the oldest letters go. */
+  readonly onFull: 'wait' | 'dropOldest'
+}

@@ -61,6 +61,7 @@ export class Room implements Gate {
 
 const pageBytes = 4096
 
-function shown(bytes: number): string {
+/** For people: `512 KiB`, `4 MiB`. */
+export function shown(bytes: number): string {
   return bytes < 2 ** 20 ? `${Math.round(bytes / 2 ** 10)} KiB` : `${Math.round(bytes / 2 ** 20)} MiB`
 }

@@ -65,6 +65,12 @@ export const migrations: readonly (string | ((database: DatabaseSync) => void))[
   CREATE TABLE bundles_gone (id INTEGER PRIMARY KEY, gone BLOB NOT NULL);
   `,
   leaveBundleTables,
+  `
+  ALTER TABLE dead_letters ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+  UPDATE dead_letters
+    SET bytes = octet_length(fields) + coalesce(octet_length(payload), 0) + octet_length(message) + 512;
+  CREATE INDEX dead_letters_by_age ON dead_letters (last_at, bytes);
+  `,
 ]
 
 /** Bundles were rows once: the messages of one transaction, as the spool has them now, and a bit for each that had left. */

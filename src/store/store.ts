@@ -6,6 +6,7 @@ import { CommitQueue } from './commit-queue.ts'
 import type { Store, StoreStats } from './contract.ts'
 import { type OpenedDatabase, openDatabase, openingError } from './database.ts'
 import { DeadLetterRows } from './dead-letter-rows.ts'
+import type { DeadLetterLimit } from './dead-letters.ts'
 import { KeptRows } from './kept-rows.ts'
 import { OutboxTable } from './outbox-table.ts'
 import { Room } from './room.ts'
@@ -16,6 +17,8 @@ export interface StoreOptions {
   readonly directory: string
   /** Of the messages that wait, with their fields; what comes beyond it is held. */
   readonly maxBytes: number
+  /** Default: as many dead letters as come. */
+  readonly deadLetters?: DeadLetterLimit | undefined
   readonly log: Log
   /** Called once when the disk has failed: nothing is committed or called back after it, and the process should end. */
   readonly onFatal: (error: PermanentError) => void
@@ -57,7 +60,8 @@ class SqliteStore implements Store {
     this.kept = new KeptRows(database, queue)
     this.#spool = new Spool(directory)
     this.outbox = new OutboxTable(database, { kept: this.kept, spool: this.#spool, queue, wasClean })
-    this.deadLetters = new DeadLetterRows(database, { outbox: this.outbox, queue })
+    const { deadLetters: limit } = options
+    this.deadLetters = new DeadLetterRows(database, { outbox: this.outbox, queue, limit })
     this.#queue = new CommitQueue(database, {
       participants: [...this.outbox.participants, this.deadLetters, this.kept],
       gate: new Room(database, { directory, maxBytes, tally: this.outbox.tally, log }),
@@ -83,6 +87,7 @@ class SqliteStore implements Store {
 
   stopWaiting(): void {
     this.#queue.stopWaiting()
+    this.deadLetters.stopWaiting()
   }
 
   flushed(): Promise<void> {

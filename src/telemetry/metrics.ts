@@ -102,6 +102,20 @@ function describeStore(series: Series): void {
   series.gauge('trivium_dlq_messages', 'Dead letters kept in the store.', ['route'], ({ store }) =>
     [...store.deadLetters].map(([route, count]): Sample => [{ route }, count]),
   )
+  const letters = (name: 'bytes' | 'maxBytes' | 'held') => (status: GatewayStatus) =>
+    [[{}, status.store.deadLetterFigures[name]]] satisfies Sample[]
+  series.gauge('trivium_dlq_bytes', 'Bytes of the dead letters in the store.', [], letters('bytes'))
+  series.gauge('trivium_dlq_max_bytes', 'Most bytes they may take up.', [], letters('maxBytes'))
+  series.gauge('trivium_dlq_held', 'Dead letters that wait for room, and hold back their sources.', [], letters('held'))
+  series.counter(
+    'trivium_dlq_dropped_total',
+    'Dead letters deleted: for want of room (full), or as they were too old (max_age).',
+    ['reason'],
+    ({ store: { deadLetterFigures } }) => [
+      [{ reason: 'full' }, deadLetterFigures.dropped],
+      [{ reason: 'max_age' }, deadLetterFigures.expired],
+    ],
+  )
 }
 
 function describeLinks(series: Series): void {

@@ -1,3 +1,4 @@
+import type { DeadLetterFigures } from '../store/contract.ts'
 import type { LinkStats, RouteStats } from './stats.ts'
 
 /** A running gateway as the admin server and the metrics see it. */
@@ -23,6 +24,7 @@ export interface StoreStatus {
   readonly fullBecause: string | undefined
   /** By route. */
   readonly deadLetters: ReadonlyMap<string, number>
+  readonly deadLetterFigures: DeadLetterFigures
   readonly fileBytes: number
   readonly commits: number
 }

@@ -23,6 +23,15 @@ export interface Dead {
   readonly bit: number | undefined
 }
 
+/** What becomes of a letter, see `Burial` of the store. */
+export interface Burial {
+  /** The reason is what stands in the letter. */
+  admitted?(reason: DeadLetterReason): void
+  /** It is on disk. */
+  safe?(): void
+  released?(): void
+}
+
 /**
  * Where the messages of one route end that can never be delivered: on this disk, and then also at the route's own dead
  * letter target. A message is settled only after its letter is on disk.
@@ -40,16 +49,23 @@ export class DeadLetterOffice {
     this.#obituary = new Obituary(parts.route, parts.log)
   }
 
-  /** Takes over a message whose source still waits; ends its transit when the letter is on disk. */
+  /**
+   * Takes over a message whose source still waits; ends its transit when the letter is on disk. Where the dead letters have no
+   * room, the source goes on waiting.
+   */
   take(transit: Transit, error: GatewayError, at: Pick<Dead, 'attempts' | 'target' | 'bit'>): void {
     const { receipt, params } = transit
     const receivedAt = Date.now() - Math.round(performance.now() - receipt.receivedMs)
     const dead = { envelope: receipt.delivery.envelope, params, receivedAt, requeues: 0, error, ...at }
-    const reason = this.bury(dead, () => transit.deadLettered(reason, performance.now()))
+    const reason = reasonOf(error)
+    this.bury(dead, {
+      safe: () => transit.deadLettered(reason, performance.now()),
+      released: () => transit.released(performance.now()),
+    })
   }
 
-  /** Hands the letter to the store; `safe` is called when it is on disk. Returns the reason that stands in it. */
-  bury(dead: Dead, safe: () => void): DeadLetterReason {
+  /** Hands the letter to the store. */
+  bury(dead: Dead, { admitted, safe, released }: Burial): void {
     const { envelope, error, receivedAt, ...rest } = dead
     const reason = reasonOf(error)
     const letter: DeadLetter = {
@@ -63,10 +79,10 @@ export class DeadLetterOffice {
       toForward: this.#forwarder !== undefined,
     }
     this.#obituary.say(letter)
-    this.#store.add(letter, () => {
+    const onDisk = () => {
       this.#forwarder?.wake()
-      safe()
-    })
-    return reason
+      safe?.()
+    }
+    this.#store.add(letter, onDisk, { admitted: () => admitted?.(reason), released: () => released?.() })
   }
 }

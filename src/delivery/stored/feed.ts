@@ -149,6 +149,18 @@ export class Feed {
     )
   }
 
+  /** It is being set aside without having been on its way: until `letGo` it is in memory like one that is. */
+  hold({ id, envelope }: Pick<StoredMessage, 'id' | 'envelope'>): void {
+    this.#inMemory.add(sequenceOf(id))
+    this.#room.take(envelope.sizeBytes)
+  }
+
+  letGo({ id, envelope }: Pick<StoredMessage, 'id' | 'envelope'>): void {
+    this.#inMemory.delete(sequenceOf(id))
+    this.#room.give(envelope.sizeBytes, false)
+    this.#fillUp()
+  }
+
   /** False when it stays on disk, as its lane is stuck. */
   handOut(parcel: StoredParcel): boolean {
     if (this.#shelf.has(parcel)) {

@@ -3,6 +3,7 @@ import type { StoreSettings } from '../../config/types.ts'
 import { PermanentError } from '../../errors.ts'
 import { type Store, sequenceOf } from '../../store/contract.ts'
 import type { StoreStatus } from '../../telemetry/status.ts'
+import { DeadLetterKeeper } from '../dead-letters/keeper.ts'
 import type { StoredRoute } from './stored-route.ts'
 
 const lookMs = 1_000
@@ -20,6 +21,7 @@ export class StoreKeeper {
   readonly #settings: StoreSettings
   readonly #routes: ReadonlyMap<string, StoredRoute>
   readonly #log: Log
+  readonly #letters: DeadLetterKeeper
   #timer: NodeJS.Timeout | undefined
   #roomTimer: NodeJS.Timeout | undefined
   #why: string | undefined
@@ -35,6 +37,7 @@ export class StoreKeeper {
     this.#settings = parts.settings
     this.#routes = parts.routes
     this.#log = parts.log
+    this.#letters = new DeadLetterKeeper(parts.store.deadLetters, parts.settings.deadLetters, parts.log)
   }
 
   start(): void {
@@ -45,6 +48,7 @@ export class StoreKeeper {
   }
 
   stop(): void {
+    this.#letters.stop()
     clearInterval(this.#timer)
     clearInterval(this.#roomTimer)
   }
@@ -64,6 +68,7 @@ export class StoreKeeper {
       oldestAt,
       fullBecause: this.#why,
       deadLetters: this.#store.deadLetters.countsByRoute(),
+      deadLetterFigures: this.#store.deadLetters.figures,
       fileBytes: this.#store.stats.fileBytes(),
       commits: this.#store.stats.commits,
     }
@@ -78,6 +83,7 @@ export class StoreKeeper {
   }
 
   #look(): void {
+    this.#letters.look()
     const { maxAgeMs } = this.#settings
     if (maxAgeMs === undefined) return
     const error = new PermanentError('MESSAGE_EXPIRED', `it waited longer than store.maxAge (${maxAgeMs} ms)`)
@@ -96,6 +102,7 @@ export class StoreKeeper {
 
   /** What is on its way at this moment is left alone; what has just arrived is off the disk before. */
   #setAside(error: PermanentError, which: { receivedBefore?: number; maxBytes?: number }): void {
+    if (this.#store.deadLetters.figures.held > 0) return // there is no room for their letters either
     const { receivedBefore, maxBytes = pieceBytes } = which
     const setAside = () => {
       let bytes = 0

@@ -1,9 +1,9 @@
 import type { Log, Outbound } from '../../adapter/contract.ts'
 import { type GatewayError, PermanentError, RetryableError } from '../../errors.ts'
 import { failpoint } from '../../failpoint.ts'
-import type { Attempts, DeadLetterReason, Outbox, StoredMessage } from '../../store/contract.ts'
+import type { Attempts, DeadLetterReason, Finish, Outbox, StoredMessage } from '../../store/contract.ts'
 import type { TargetStats } from '../../telemetry/stats.ts'
-import type { DeadLetterOffice } from '../dead-letters/office.ts'
+import type { Burial, Dead, DeadLetterOffice } from '../dead-letters/office.ts'
 import type { Dispatcher } from '../dispatcher.ts'
 import type { Parcel, ParcelOwner } from '../parcel.ts'
 import { WaitingNotice } from '../waiting-notice.ts'
@@ -88,9 +88,22 @@ export class StoredOutlet implements StoredParcelOwner {
     return outbound !== undefined && this.feed.handOut(this.#parcelOf(row, outbound))
   }
 
-  /** It waits on disk and is not to wait any longer; `bits` are all the targets that this is for. */
-  setAside(row: StoredMessage, error: PermanentError, bits = this.bit): void {
-    this.#setAside(row, error, undefined, bits)
+  /** It waits on disk and is not to wait any longer; `outlets` are all those that this is for. */
+  setAside(row: StoredMessage, error: PermanentError, outlets: readonly StoredOutlet[] = [this]): void {
+    const feeds = outlets.map(({ feed }) => feed)
+    const bits = outlets.reduce((all, { bit }) => all | bit, 0)
+    const at = { attempts: 0, target: undefined, bit: bits === this.bit ? bits : undefined }
+    for (const feed of feeds) feed.hold(row)
+    this.#bury(row, error, at, {
+      admitted: (dead) => {
+        this.#finish(row, { bits, dead, hasAttempts: row.attempts !== undefined })
+        for (const feed of feeds) feed.skip(row.id)
+        for (const feed of feeds) feed.letGo(row)
+      },
+      released: () => {
+        for (const feed of feeds) feed.letGo(row)
+      },
+    })
   }
 
   poisoned(row: StoredMessage): void {
@@ -98,8 +111,7 @@ export class StoredOutlet implements StoredParcelOwner {
       'MESSAGE_POISONOUS',
       `${row.starts} starts of the gateway ended while it was on its way`,
     )
-    this.#setAside(row, error, undefined)
-    this.feed.skip(row.id)
+    this.setAside(row, error)
   }
 
   confirmed(parcel: Parcel, nowMs: number): void {
@@ -136,8 +148,14 @@ export class StoredOutlet implements StoredParcelOwner {
     const stored = parcel as StoredParcel
     this.#stats.attemptsFail += 1
     this.#waiting.ended(parcel, false)
-    this.#setAside(stored.message, error, stored)
-    this.feed.left(stored)
+    const at = { attempts: parcel.attempts, target: this.#addressOf(parcel.outbound.target), bit: this.bit }
+    this.#bury(stored.message, error, at, {
+      admitted: (dead) => {
+        this.#finish(stored.message, { bits: this.bit, dead, hasAttempts: stored.hasAttempts })
+        this.feed.left(stored)
+      },
+      released: () => this.feed.released(stored),
+    })
   }
 
   waits(parcel: Parcel): void {
@@ -169,21 +187,21 @@ export class StoredOutlet implements StoredParcelOwner {
     return parcel
   }
 
-  /** The letter and the end of the message are one transaction. A letter for several targets names none. */
-  #setAside(
-    message: Resident | StoredMessage,
+  /** The message stays in the store, and here, until there is room for its letter. A letter for several targets names none. */
+  #bury(
+    { envelope, params, receivedAt, requeues }: Resident | StoredMessage,
     error: GatewayError,
-    parcel: StoredParcel | undefined,
-    bits = this.bit,
+    at: Pick<Dead, 'attempts' | 'target' | 'bit'>,
+    burial: Burial,
   ): void {
-    const { envelope, params, receivedAt, requeues } = message
-    const target = parcel === undefined ? undefined : this.#addressOf(parcel.outbound.target)
-    const at = { attempts: parcel?.attempts ?? 0, target, bit: bits === this.bit ? bits : undefined }
-    const dead = this.#deadLetters.bury({ envelope, params, receivedAt, requeues, error, ...at }, () => {})
-    const hasAttempts = parcel?.hasAttempts ?? ('attempts' in message && message.attempts !== undefined)
-    const ended = (reason: DeadLetterReason | undefined) => this.#route.ended(message, reason, false)
+    this.#deadLetters.bury({ envelope, params, receivedAt, requeues, error, ...at }, burial)
+  }
+
+  /** In one transaction with the letter. */
+  #finish(message: Resident | StoredMessage, end: Pick<Finish, 'bits' | 'dead' | 'hasAttempts'>): void {
     const { id, route, bytes, wanted } = message
-    this.#outbox.finish({ id, route, bytes, wanted, bits, hasAttempts, dead, ended })
+    const ended = (reason: DeadLetterReason | undefined) => this.#route.ended(message, reason, false)
+    this.#outbox.finish({ id, route, bytes, wanted, ...end, ended })
   }
 }
 

@@ -110,10 +110,8 @@ export class StoredRoute implements StoredRouteEnd {
 
   /** A message that none of its targets has seen is one letter, which will go to all of them again. */
   #setAside(message: StoredMessage, error: PermanentError, outlets: readonly StoredOutlet[]): void {
-    const bits = bitsOf(outlets)
-    if (bits === message.wanted) outlets[0]?.setAside(message, error, bits)
+    if (bitsOf(outlets) === message.wanted) outlets[0]?.setAside(message, error, outlets)
     else for (const outlet of outlets) outlet.setAside(message, error)
-    for (const { feed } of outlets) feed.skip(message.id)
   }
 
   /**
@@ -165,7 +163,6 @@ export class StoredRoute implements StoredRouteEnd {
     if (this.#isOnItsWay(message.id)) return false
     const waiting = this.outlets.filter((outlet) => isWaitedForBy(message, outlet))
     for (const outlet of waiting) outlet.setAside(message, error)
-    for (const { feed } of waiting) feed.skip(message.id)
     return waiting.length > 0
   }
 

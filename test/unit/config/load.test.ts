@@ -67,15 +67,22 @@ describe('loading', () => {
       retry: { attempts: 8, delayMs: 200, maxDelayMs: 60_000 },
       deadLetter: undefined,
     })
-    expect(config?.store).toEqual({ maxBytes: 4 * 1024 ** 3, maxAgeMs: undefined, onFull: 'wait' })
+    expect(config?.store).toEqual({
+      maxBytes: 4 * 1024 ** 3,
+      maxAgeMs: undefined,
+      onFull: 'wait',
+      deadLetters: { maxBytes: 1024 ** 3, maxAgeMs: undefined, onFull: 'wait' },
+    })
   })
 
   test('reads the settings of the store', () => {
-    const store = 'store: { maxBytes: 64MiB, maxAge: 36h, onFull: deadLetterOldest }'
+    const letters = 'deadLetters: { maxBytes: 2MiB, maxAge: 30d, onFull: dropOldest }'
+    const store = `store: { maxBytes: 64MiB, maxAge: 36h, onFull: deadLetterOldest, ${letters} }`
     expect(load(`${store}${minimal}`).config?.store).toEqual({
       maxBytes: 64 * 1024 ** 2,
       maxAgeMs: 36 * 3_600_000,
       onFull: 'deadLetterOldest',
+      deadLetters: { maxBytes: 2 * 1024 ** 2, maxAgeMs: 30 * 86_400_000, onFull: 'dropOldest' },
     })
   })
 

@@ -26,7 +26,8 @@ function fullStore(maxBytes: number) {
       return true
     },
   } as unknown as StoredRoute
-  const settings = { maxBytes, maxAgeMs: undefined, onFull: 'deadLetterOldest' } as const
+  const deadLetters = { maxBytes: 2 ** 30, maxAgeMs: undefined, onFull: 'wait' } as const
+  const settings = { maxBytes, maxAgeMs: undefined, onFull: 'deadLetterOldest', deadLetters } as const
   const keeper = new StoreKeeper({ store, settings, routes: new Map([['road', route]]), log: silent })
   keepers.push(keeper)
   keeper.start()
