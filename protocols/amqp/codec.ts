@@ -9,7 +9,7 @@ import {
   setAttribute,
   untyped,
 } from '../../src/envelope/attributes.ts'
-import { addHeader, Draft } from '../../src/envelope/draft.ts'
+import { addExtension, addHeader, Draft } from '../../src/envelope/draft.ts'
 import { type Envelope, type Format, HeaderBag, type HeaderValue } from '../../src/envelope/envelope.ts'
 import { remainingMs } from '../../src/envelope/expiry.ts'
 import { bytesKey, Extras, finish, tombstone } from '../../src/envelope/extras.ts'
@@ -98,8 +98,14 @@ function readText(draft: Draft, name: string, value: string): boolean {
 function readCustom(draft: Draft, name: string, value: HeaderValue): void {
   if (value === undefined) return
   const isAttribute = name.startsWith('cloudEvents_') || name.startsWith('cloudEvents:')
-  if (isShallow(value)) return addHeader(draft, isAttribute ? name.slice('cloudEvents_'.length) : name, value)
+  if (isAttribute) return addExtension(draft, name.slice('cloudEvents_'.length), attributeValue(value))
+  if (isShallow(value)) return addHeader(draft, name, value)
   draft.malformed = new PermanentError('MESSAGE_MALFORMED', `its header ${name} is nested too deep`)
+}
+
+/** CloudEvents' timestamps as RFC 3339; its own other types as they are. */
+function attributeValue(value: HeaderValue): HeaderValue {
+  return typeof value === 'object' && value !== null && '!' in value ? attributeText(value) || value : value
 }
 
 /** Attributes may come in AMQP's own types; a timestamp is RFC 3339 in its canonical form. */
@@ -199,6 +205,7 @@ function binaryHeaders(envelope: Envelope, hops: string | undefined): Table | un
   writeLong(headers, envelope)
   const rare = rareAttributes(envelope)
   for (let i = 0; i < rare.length; i += 2) headers[`cloudEvents_${rare[i]}`] = rare[i + 1]
+  for (const name in envelope.extensions) headers[`cloudEvents_${name}`] = envelope.extensions[name]
   writeCustom(headers, envelope)
   return tableBytes(headers) > maxTableBytes ? undefined : headers
 }

@@ -2,8 +2,8 @@
 import { isUtf8 } from 'node:buffer'
 import type { Outbound } from '../../src/adapter/contract.ts'
 import { attributesByName, namesOf, rareAttributes, setAttribute } from '../../src/envelope/attributes.ts'
-import { addHeader, Draft } from '../../src/envelope/draft.ts'
-import type { Envelope, Format, HeaderValue } from '../../src/envelope/envelope.ts'
+import { addExtension, addHeader, Draft } from '../../src/envelope/draft.ts'
+import type { Envelope, ExtensionValue, Format, HeaderValue } from '../../src/envelope/envelope.ts'
 import { remainingMs } from '../../src/envelope/expiry.ts'
 import { bytesKey, Extras, finish } from '../../src/envelope/extras.ts'
 import {
@@ -84,20 +84,27 @@ function readHeaders(draft: Draft, headers: NonNullable<KafkaMessage['headers']>
     if (attribute !== undefined) setAttribute(draft, attribute, textOf(value))
     else if (name === contentTypeName) draft.contentType = textOf(value)
     else if (name === hopsName) draft.hops = textOf(value)
-    else if (value !== undefined) readCustom(draft, name.startsWith(prefix) ? name.slice(prefix.length) : name, value)
+    else if (value === undefined) continue
+    else if (name.startsWith(prefix)) readCustom(draft, name.slice(prefix.length), value, addExtension)
+    else readCustom(draft, name, value, addHeader)
   }
 }
 
-function readCustom(draft: Draft, name: string, value: NonNullable<KafkaMessage['headers']>[string]): void {
-  if (Buffer.isBuffer(value)) return addHeader(draft, name, textOrBytes(value))
-  if (!Array.isArray(value)) return addHeader(draft, name, value as string | null)
+function readCustom(
+  draft: Draft,
+  name: string,
+  value: NonNullable<KafkaMessage['headers']>[string],
+  add: typeof addHeader,
+): void {
+  if (Buffer.isBuffer(value)) return add(draft, name, textOrBytes(value))
+  if (!Array.isArray(value)) return add(draft, name, value as string | null)
   const values: HeaderValue[] = []
   for (const each of value) {
     // kafkajs puts an inherited property in front of a header called `constructor`
     if (each === null || typeof each === 'string') values.push(each)
     else if (Buffer.isBuffer(each)) values.push(textOrBytes(each))
   }
-  if (values.length > 0) addHeader(draft, name, values.length === 1 ? (values[0] as HeaderValue) : values)
+  if (values.length > 0) add(draft, name, values.length === 1 ? (values[0] as HeaderValue) : values)
 }
 
 /** Of a repeated attribute the first counts. */
@@ -162,7 +169,8 @@ function binaryEntries(envelope: Envelope, key: Envelope['key'], hops: string | 
   if (replyTo !== undefined) entries.push([names.trvreply, replyTo])
   const rare = rareAttributes(envelope)
   for (let i = 0; i < rare.length; i += 2) entries.push([prefix + rare[i], rare[i + 1] as string])
-  writeHeaders(entries, envelope.headers, key === envelope.key ? undefined : writeOwnKey(entries, envelope.key))
+  const extras = key === envelope.key ? undefined : writeOwnKey(entries, envelope.key)
+  writeHeaders(entries, envelope.headers, writeExtensions(entries, envelope.extensions, extras))
   return entries
 }
 
@@ -174,6 +182,20 @@ function writeOwnKey(entries: Entry[], key: Envelope['key']): Extras | undefined
   const extras = new Extras()
   extras.tagField(bytesKey)
   return extras
+}
+
+function writeExtensions(
+  entries: Entry[],
+  extensions: Envelope['extensions'],
+  extras: Extras | undefined,
+): Extras | undefined {
+  let used = extras
+  for (const name in extensions) {
+    const value = extensions[name] as ExtensionValue
+    if (typeof value !== 'string') used ??= new Extras()
+    entries.push([prefix + name, typeof value === 'string' ? value : (used as Extras).extensionText(name, value)])
+  }
+  return used
 }
 
 function writeHeaders(entries: Entry[], headers: Envelope['headers'], extras: Extras | undefined): void {

@@ -1,7 +1,8 @@
 /** MQTT 5's user properties: attributes under their plain names beside the custom headers. */
 import { attributesByName, rareAttributes, setAttribute, untyped } from '../../src/envelope/attributes.ts'
-import { addHeader, type Draft } from '../../src/envelope/draft.ts'
-import { type Envelope, HeaderBag, type HeaderValue } from '../../src/envelope/envelope.ts'
+import { addExtension, addHeader, type Draft } from '../../src/envelope/draft.ts'
+import { type Envelope, type ExtensionValue, HeaderBag, type HeaderValue } from '../../src/envelope/envelope.ts'
+import { isExtensionName } from '../../src/envelope/extensions.ts'
 import { bytesKey, Extras, tombstone } from '../../src/envelope/extras.ts'
 import { bytesOf, toText } from '../../src/envelope/typed.ts'
 import { isMqttText, mqttJson } from './text.ts'
@@ -19,6 +20,7 @@ export function readUserProperties(draft: Draft, user: UserProperties): void {
     const attribute = isEvent ? attributeOf.get(name) : undefined
     if (attribute !== undefined) setAttribute(draft, attribute, String(Array.isArray(value) ? value[0] : value))
     else if (name === hopsName) draft.hops = String(value)
+    else if (typeof value === 'string' && isEvent) addExtension(draft, name, value)
     else if (typeof value === 'string') addHeader(draft, name, value)
     else if (Array.isArray(value)) addHeader(draft, name, value.filter(isText))
   }
@@ -44,6 +46,7 @@ export function writeUserProperties(envelope: Envelope, hops: string | undefined
   const extras = new Extras()
   if (payload === null) extras.tagField(tombstone)
   if (key !== undefined && typeof key !== 'string') extras.tagField(bytesKey)
+  if (!writeExtensions(user, envelope, extras)) return undefined
   for (const name in envelope.headers) writeHeader(user, extras, name, envelope.headers[name] as HeaderValue)
   return writeExtras(user, extras) ? user : undefined
 }
@@ -61,6 +64,13 @@ function writeRare(user: UserProperties, envelope: Envelope, hops: string | unde
   return true
 }
 
+function writeExtensions(user: UserProperties, { extensions }: Envelope, extras: Extras): boolean {
+  for (const name in extensions) {
+    if (!put(user, name, extras.extensionText(name, extensions[name] as ExtensionValue))) return false
+  }
+  return true
+}
+
 function put(user: UserProperties, name: string, text: string): boolean {
   user[name] = text
   return isMqttText(text)
@@ -68,12 +78,18 @@ function put(user: UserProperties, name: string, text: string): boolean {
 
 function writeHeader(user: UserProperties, extras: Extras, name: string, value: HeaderValue): void {
   if (value === undefined) return
-  if (name === hopsName || attributeOf.has(name) || !isMqttText(name)) return extras.spill(name, value)
-  if (typeof value === 'string') {
-    if (isMqttText(value)) user[name] = value
-    else extras.spill(name, value)
-  } else if (isRepeated(value)) user[name] = value
+  // `user` has the attributes by now: one of the name wins, the header goes apart
+  if (name === hopsName || attributeOf.has(name) || name in user || !isMqttText(name)) return extras.spill(name, value)
+  if (typeof value === 'string') writeText(user, extras, name, value)
+  else if (isRepeated(value)) user[name] = value
   else writeTyped(user, extras, name, value)
+}
+
+/** Without a prefix only a tag tells a header from an extension. */
+function writeText(user: UserProperties, extras: Extras, name: string, value: string): void {
+  if (!isMqttText(value)) return extras.spill(name, value)
+  if (isExtensionName(name)) extras.tag(name, 'h')
+  user[name] = value
 }
 
 /** True for what comes back as it is; mqtt-packet's parser drops an empty text that another one follows. */

@@ -1,29 +1,8 @@
 /** The CloudEvents attributes that carry canonical fields, read and written as text whatever the protocol. */
+import { type Attribute, attributes } from './attribute-names.ts'
 import type { Draft } from './draft.ts'
 import type { Envelope } from './envelope.ts'
 import { epochMs, isoText } from './time.ts'
-
-export const attributes = [
-  'id',
-  'source',
-  'type',
-  'specversion',
-  'time',
-  'datacontenttype',
-  'correlationid',
-  'partitionkey',
-  'expirytime',
-  'trvdest',
-  'trvversion',
-  'trvpriority',
-  'trvttl',
-  'trvretry',
-  'trvreply',
-  'trvhops',
-  'trvtypes',
-  'trvheaders',
-] as const
-export type Attribute = (typeof attributes)[number]
 
 /** CloudEvents demands a type; this one stands for none. */
 export const untyped = 'trivium.raw'

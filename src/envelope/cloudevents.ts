@@ -1,7 +1,9 @@
 /** `application/cloudevents+json`, structured mode: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md */
-import { type Attribute, attributes, rareAttributes, setAttribute, untyped } from './attributes.ts'
-import { addHeader, type Draft } from './draft.ts'
+import { type Attribute, attributes } from './attribute-names.ts'
+import { rareAttributes, setAttribute, untyped } from './attributes.ts'
+import { addExtension, type Draft } from './draft.ts'
 import type { Envelope, HeaderValue } from './envelope.ts'
+import { isExtensionName, isExtensionValue } from './extensions.ts'
 import { bytesKey, Extras } from './extras.ts'
 import { memberBytes } from './json-span.ts'
 import { jsonBytes, mayBeJson, spaceAround, utf8Text, withMember, withSpace } from './payload-json.ts'
@@ -26,24 +28,27 @@ export function writeCloudEvent(envelope: Envelope, hops: string | undefined): B
   return writeData(event, envelope)
 }
 
-function writeHeaders(event: Record<string, unknown>, { headers, key }: Envelope): void {
+function writeHeaders(event: Record<string, unknown>, { headers, extensions, key }: Envelope): void {
   const extras = new Extras()
+  for (const name in extensions) event[name] = extensions[name]
   if (key !== undefined && typeof key !== 'string') extras.tagField(bytesKey)
   for (const name in headers) {
     const value = headers[name] as HeaderValue
     if (value === undefined) continue
-    if (isAttribute(name, value)) event[name] = value
-    else extras.spill(name, value)
+    if (!isAttribute(name, value) || name in extensions) extras.spill(name, value)
+    else {
+      event[name] = value
+      if (isExtensionName(name)) extras.tag(name, 'h')
+    }
   }
   if (extras.types !== '') event.trvtypes = extras.types
   if (extras.spilled !== undefined) event.trvheaders = extras.spilled
 }
 
-/** True for what CloudEvents allows as an extension: such a name, and a string, a boolean or an integer of 32 bits. */
+/** True for what any reader of CloudEvents takes as an extension. */
 function isAttribute(name: string, value: HeaderValue): boolean {
   if (!attributeName.test(name) || known.has(name) || dataNames.has(name)) return false
-  if (typeof value === 'number') return (value | 0) === value && !Object.is(value, -0)
-  return typeof value === 'string' || typeof value === 'boolean'
+  return isExtensionValue(value)
 }
 
 function writeData(event: Record<string, unknown>, envelope: Envelope): Buffer {
@@ -72,7 +77,7 @@ export function readCloudEvent(draft: Draft, event: Record<string, unknown>, bod
   for (const name of Object.keys(event)) {
     const value = event[name]
     if (dataNames.has(name) || value === null) continue
-    if (!known.has(name)) addHeader(draft, name.toWellFormed(), fromJson(value))
+    if (!known.has(name)) addExtension(draft, name.toWellFormed(), fromJson(value))
     else if (typeof value === 'object') throw new TypeError(`${name} is no text`)
     else setAttribute(draft, name as Attribute, String(value).toWellFormed())
   }

@@ -1,5 +1,6 @@
 import type { PermanentError } from '../errors.ts'
-import { type EnvelopeFields, HeaderBag, type HeaderValue } from './envelope.ts'
+import { type EnvelopeFields, type ExtensionValue, HeaderBag, type HeaderValue } from './envelope.ts'
+import { isExtensionName, isExtensionValue } from './extensions.ts'
 import { isShallow, tooDeep } from './typed.ts'
 
 /** The fields of an envelope as a decoder gathers them. Always of one shape, which keeps `new Envelope` fast. */
@@ -16,6 +17,7 @@ export class Draft implements EnvelopeFields {
   ttlMs: number | undefined = undefined
   retryCount: number | undefined = undefined
   headers: Record<string, HeaderValue> | undefined = undefined
+  extensions: Record<string, ExtensionValue> | undefined = undefined
   payload: Uint8Array | null
   key: string | Uint8Array | undefined = undefined
   replyTo: string | undefined = undefined
@@ -32,6 +34,13 @@ export class Draft implements EnvelopeFields {
     this.source = source
     this.payload = payload
   }
+}
+
+/** Adds an attribute that no field stands for, as a custom header where CloudEvents knows no such name or type. */
+export function addExtension(draft: Draft, name: string, value: HeaderValue): void {
+  if (!isExtensionName(name) || !isExtensionValue(value)) return addHeader(draft, name, value)
+  draft.extensions ??= new HeaderBag() as Record<string, ExtensionValue>
+  draft.extensions[name] = value
 }
 
 /**

@@ -1,6 +1,6 @@
 /** The canonical envelope as JSON, `application/vnd.trivium.envelope+json; v=1`: field names as in configuration and rules. */
 import { priorityOf } from './attributes.ts'
-import { addHeader, type Draft } from './draft.ts'
+import { addExtension, addHeader, type Draft } from './draft.ts'
 import type { Envelope } from './envelope.ts'
 import { memberBytes } from './json-span.ts'
 import { jsonBytes, mayBeJson, spaceAround, utf8Text, withMember, withSpace } from './payload-json.ts'
@@ -58,6 +58,10 @@ function writeHeaders(body: Record<string, unknown>, envelope: Envelope): void {
     if (value !== undefined) (wellKnown.has(name) ? clashing : headers)[name] = toJson(value)
   }
   body.headers = headers
+  for (const _ in envelope.extensions) {
+    body.extensions = envelope.extensions
+    break
+  }
   if (Object.keys(clashing).length > 0) body.customHeaders = clashing
 }
 
@@ -95,6 +99,8 @@ function readHeaders(draft: Draft, body: Record<string, unknown>): void {
   for (const name of Object.keys(headers)) {
     if (!wellKnown.has(name)) addHeader(draft, name.toWellFormed(), fromJson(headers[name]))
   }
+  const extensions = tableOf(body, 'extensions')
+  for (const name of Object.keys(extensions)) addExtension(draft, name.toWellFormed(), fromJson(extensions[name]))
   const clashing = tableOf(body, 'customHeaders')
   for (const name of Object.keys(clashing)) addHeader(draft, name.toWellFormed(), fromJson(clashing[name]))
 }

@@ -11,6 +11,10 @@ export interface HeaderTable {
 /** Custom headers, without Object's prototype (see `HeaderBag`); names as the sender wrote them. */
 export type CustomHeaders = Readonly<Record<string, HeaderValue>>
 
+/** An extension attribute of a CloudEvent: its own types that JSON has too; numbers are integers of 32 bits. */
+export type ExtensionValue = string | number | boolean
+export type Extensions = Readonly<Record<string, ExtensionValue>>
+
 /** An object to gather headers in: inherits nothing, so that any name is only a name; faster than `Object.create(null)`. */
 export const HeaderBag = function HeaderBag() {} as unknown as new () => Record<string, HeaderValue>
 HeaderBag.prototype = Object.freeze(Object.create(null))
@@ -44,6 +48,8 @@ export interface EnvelopeFields {
   /** Attempts counted by gateways before this one. */
   retryCount?: number | undefined
   headers?: CustomHeaders | undefined
+  /** CloudEvents attributes that no field stands for. */
+  extensions?: Extensions | undefined
   /** The bytes as received; null is a tombstone (Kafka: no value). */
   payload: Uint8Array | null
   /** Ordering and partition key: the bytes of Kafka's key where it was not UTF-8. */
@@ -70,6 +76,7 @@ export class Envelope implements Readonly<EnvelopeFields> {
   readonly ttlMs: number | undefined
   readonly retryCount: number | undefined
   readonly headers: CustomHeaders
+  readonly extensions: Extensions
   readonly payload: Uint8Array | null
   readonly key: string | Uint8Array | undefined
   readonly replyTo: string | undefined
@@ -90,6 +97,7 @@ export class Envelope implements Readonly<EnvelopeFields> {
     this.ttlMs = fields.ttlMs
     this.retryCount = fields.retryCount
     this.headers = fields.headers ?? noHeaders
+    this.extensions = fields.extensions ?? noExtensions
     this.payload = fields.payload
     this.key = fields.key
     this.replyTo = fields.replyTo
@@ -135,6 +143,7 @@ export class Envelope implements Readonly<EnvelopeFields> {
     const copy = new Envelope(this)
     Object.assign(copy, changes)
     if (copy.headers === undefined) Object.assign(copy, { headers: noHeaders })
+    if (copy.extensions === undefined) Object.assign(copy, { extensions: noExtensions })
     if (!('payload' in changes)) copy.#json = this.#json
     return copy
   }
@@ -154,4 +163,5 @@ function mapTable(table: HeaderTable, map: (value: HeaderValue) => HeaderValue):
 
 const notParsed = Symbol('not parsed')
 const noHeaders: CustomHeaders = Object.freeze(new HeaderBag())
+const noExtensions = noHeaders as Extensions
 const fieldsCostBytes = 512

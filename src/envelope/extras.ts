@@ -1,12 +1,13 @@
 /**
  * What a binary message says beside its plain headers. `trvtypes` tags texts that stand for other types:
- * `name=tag;name=tag`, names percent-encoded, a name that starts with `:` being a field's. `trvheaders` is JSON with
- * the headers that cannot be written under their own name.
+ * `name=tag;name=tag`, names percent-encoded; `:` is in front of a field's name, `@` of an extension's. `trvheaders` is
+ * JSON with the headers that cannot be written under their own name.
  */
 import { addHeader, type Draft } from './draft.ts'
-import { Envelope, type HeaderValue } from './envelope.ts'
+import { Envelope, type ExtensionValue, type HeaderValue } from './envelope.ts'
+import { isExtensionValue } from './extensions.ts'
 import { epochMs } from './time.ts'
-import { fromJson, fromText, type Tag, toJson } from './typed.ts'
+import { fromJson, fromText, type Tag, toJson, toText } from './typed.ts'
 
 /** Tags of fields. */
 export const tombstone = ':payload=0'
@@ -24,6 +25,14 @@ export class Extras {
 
   tag(name: string, tag: Tag): void {
     this.tagField(`${encodeURIComponent(name.toWellFormed())}=${tag}`)
+  }
+
+  /** An extension as a carrier of text has it. */
+  extensionText(name: string, value: ExtensionValue): string {
+    if (typeof value === 'string') return value
+    const { text, tag } = toText(value)
+    this.tagField(`@${name}=${tag}`)
+    return text
   }
 
   /** Throws a PermanentError for a value nested too deep. */
@@ -53,13 +62,26 @@ function retype(draft: Draft, types: string): void {
     if (entry === tombstone) draft.payload = draft.payload?.byteLength ? draft.payload : null
     else if (entry === bytesKey)
       draft.key = typeof draft.key === 'string' ? Buffer.from(draft.key, 'base64') : draft.key
+    else if (entry.startsWith('@')) retypeExtension(draft, entry.slice(1, equals), tag)
     else retypeHeader(draft, nameOf(entry.slice(0, equals)), tag)
   }
 }
 
-function retypeHeader({ headers }: Draft, name: string, tag: string): void {
-  const value = headers?.[name]
-  if (headers !== undefined && typeof value === 'string') headers[name] = fromText(value, tag)
+function retypeExtension({ extensions }: Draft, name: string, tag: string): void {
+  const value = extensions?.[name]
+  const typed = typeof value === 'string' ? fromText(value, tag) : undefined
+  if (extensions !== undefined && isExtensionValue(typed)) extensions[name] = typed
+}
+
+/** What has a tag is a header, where extensions have no prefix either. */
+function retypeHeader(draft: Draft, name: string, tag: string): void {
+  const extension = draft.extensions?.[name]
+  if (extension !== undefined && draft.headers?.[name] === undefined) {
+    delete draft.extensions?.[name]
+    addHeader(draft, name, extension)
+  }
+  const value = draft.headers?.[name]
+  if (draft.headers !== undefined && typeof value === 'string') draft.headers[name] = fromText(value, tag)
 }
 
 function nameOf(encoded: string): string {

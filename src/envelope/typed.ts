@@ -83,8 +83,8 @@ export function tooDeep(): PermanentError {
   return new PermanentError('MESSAGE_MALFORMED', `its headers are nested deeper than ${maxDepth} levels`)
 }
 
-/** n number, f flag, l integer of any size, b bytes, 0 null, j JSON. */
-export type Tag = 'n' | 'f' | 'l' | 'b' | '0' | 'j'
+/** n number, f flag, l integer of any size, b bytes, 0 null, j JSON, h a header as it stands, which else were taken for an attribute. */
+export type Tag = 'n' | 'f' | 'l' | 'b' | '0' | 'j' | 'h'
 
 /** A value that is no string, as text for carriers of text. */
 export function toText(value: HeaderValue): { text: string; tag: Tag } {

@@ -16,6 +16,7 @@ export const fieldTypes = {
   key: 'dyn', // text, or bytes where Kafka's key was not UTF-8
   replyTo: 'string',
   headers: 'map<string, dyn>',
+  extensions: 'map<string, dyn>',
   params: 'map<string, string>',
   payload: 'dyn',
 } as const
@@ -43,6 +44,7 @@ const roots: Readonly<Record<FieldName, Read>> = {
   key: (subject) => subject.envelope.key,
   replyTo: (subject) => subject.envelope.replyTo,
   headers: (subject) => allHeaders(subject.envelope),
+  extensions: (subject) => subject.envelope.extensions,
   params: (subject) => subject.params,
   payload: (subject) => subject.envelope.json,
 }
@@ -56,9 +58,13 @@ const known: Readonly<Record<KnownHeader, Read>> = {
   retryCount: (subject) => subject.envelope.retryCount,
 }
 
-/** One header, well-known or custom, without building the map of all. */
+/** One header, well-known or custom, else the extension of that name; without building the map of all. */
 export function readHeader(name: string): Read {
-  return isKnownHeader(name) ? known[name] : ({ envelope }) => memberOf(envelope.headers, name)
+  if (isKnownHeader(name)) return known[name]
+  return ({ envelope }) => {
+    const header = memberOf(envelope.headers, name)
+    return header === undefined ? memberOf(envelope.extensions, name) : header
+  }
 }
 
 /** A member of a JSON object; undefined for anything inherited, and for what is no object. */
@@ -76,7 +82,7 @@ export function elementOf(value: unknown, index: unknown): unknown {
 }
 
 function allHeaders(envelope: Envelope): Record<string, unknown> {
-  const headers: Record<string, unknown> = Object.assign(new HeaderBag(), envelope.headers)
+  const headers: Record<string, unknown> = Object.assign(new HeaderBag(), envelope.extensions, envelope.headers)
   const subject: Subject = { envelope, params: {} }
   for (const name of knownHeaders) {
     const value = known[name](subject)

@@ -1,4 +1,11 @@
-import { Envelope, type EnvelopeFields, HeaderBag, type HeaderValue } from '../envelope/envelope.ts'
+import {
+  Envelope,
+  type EnvelopeFields,
+  type ExtensionValue,
+  HeaderBag,
+  type HeaderValue,
+} from '../envelope/envelope.ts'
+import { isExtensionName, isExtensionValue } from '../envelope/extensions.ts'
 import { stringifyJson } from '../envelope/json.ts'
 import { PermanentError } from '../errors.ts'
 import { compileValue, constantOf, type Scope } from './expression.ts'
@@ -47,6 +54,12 @@ class Draft {
     const headers = Object.assign(new HeaderBag(), this.changes.headers ?? this.#envelope.headers)
     headers[name] = value
     this.changes.headers = headers
+  }
+
+  setExtension(name: string, value: ExtensionValue): void {
+    const extensions = Object.assign(new HeaderBag(), this.changes.extensions ?? this.#envelope.extensions)
+    extensions[name] = value
+    this.changes.extensions = extensions as Record<string, ExtensionValue>
   }
 
   setPayload(payload: Uint8Array): void {
@@ -139,7 +152,7 @@ const settable = [
   'headers.retryCount',
 ]
 
-const settableText = `what can be: ${textFields.join(', ')}, key, payload, payload.…, headers.…`
+const settableText = `what can be: ${textFields.join(', ')}, key, payload, payload.…, headers.…, extensions.…`
 
 function writerFor(path: string): Write {
   const names = path.split('.')
@@ -148,6 +161,7 @@ function writerFor(path: string): Write {
   if (isTextField(path)) return (draft, value) => draft.set(path, text(value))
   if (path === 'key') return (draft, value) => draft.set('key', value instanceof Uint8Array ? value : text(value))
   if (names[0] === 'headers' && names.length > 1) return headerWriter(path.slice('headers.'.length))
+  if (names[0] === 'extensions' && names.length > 1) return extensionWriter(path, path.slice('extensions.'.length))
   if (names[0] === 'payload') return payloadWriter(names.slice(1))
   throw pathError(path, `'${path}' cannot be set`, didYouMean(path, settable) ?? settableText)
 }
@@ -175,6 +189,14 @@ const knownWriters: Readonly<Record<KnownHeader, Write>> = {
 function headerWriter(name: string): Write {
   if (isKnownHeader(name)) return knownWriters[name]
   return (draft, value) => draft.setHeader(name, value as HeaderValue)
+}
+
+function extensionWriter(path: string, name: string): Write {
+  if (!isExtensionName(name)) {
+    const rule = 'lower-case letters and digits, and no name that CloudEvents or the gateway uses itself'
+    throw pathError(path, `'${name}' cannot be an extension: ${rule}`)
+  }
+  return (draft, value) => draft.setExtension(name, isExtensionValue(value) ? value : text(value))
 }
 
 function text(value: unknown): string {

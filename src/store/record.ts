@@ -1,5 +1,5 @@
 /** How an envelope stands in the store: the payload's bytes by themselves, every other field in one line of JSON. Pure. */
-import { type CustomHeaders, Envelope, HeaderBag, type HeaderValue } from '../envelope/envelope.ts'
+import { type CustomHeaders, Envelope, type Extensions, HeaderBag, type HeaderValue } from '../envelope/envelope.ts'
 import { fromJson, toJson } from '../envelope/typed.ts'
 import { type ErrorCode, errorCodes, PermanentError } from '../errors.ts'
 
@@ -35,6 +35,7 @@ export function encodeFields(envelope: Envelope): string {
     envelope.hops,
     malformed && [malformed.code, malformed.message],
     headersJson(envelope.headers),
+    headersJson(envelope.extensions),
   ]
   while (fields.at(-1) === undefined) fields.pop()
   return JSON.stringify(fields)
@@ -44,7 +45,7 @@ export function encodeFields(envelope: Envelope): string {
 export function decodeEnvelope({ fields, payload }: EnvelopeRecord): Envelope {
   const [messageId, timestamp, source, ...more] = parsed(fields)
   const [destination, eventType, version, correlationId, contentType, ...rest] = more
-  const [priority, ttlMs, retryCount, key, replyTo, hops, malformed, headers] = rest
+  const [priority, ttlMs, retryCount, key, replyTo, hops, malformed, headers, extensions] = rest
   return new Envelope({
     messageId: String(messageId),
     timestamp: String(timestamp),
@@ -62,6 +63,7 @@ export function decodeEnvelope({ fields, payload }: EnvelopeRecord): Envelope {
     hops: textOf(hops),
     malformed: malformedOf(malformed),
     headers: headersOf(headers),
+    extensions: headersOf(extensions) as Extensions | undefined,
     payload: payload === null ? null : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength), // as codecs give it
   })
 }

@@ -1,10 +1,12 @@
 /** Against the CloudEvents project's own library, in both directions. */
-import { describe, expect, it } from '@jest/globals'
+import { describe, expect, it, test } from '@jest/globals'
 import { CloudEvent, type CloudEventV1, Kafka, MQTT } from 'cloudevents'
 import fc from 'fast-check'
+import * as amqp from '../../../protocols/amqp/codec.ts'
 import * as kafka from '../../../protocols/kafka/codec.ts'
 import * as mqtt from '../../../protocols/mqtt/codec.ts'
-import { Envelope, type Format, HeaderBag } from '../../../src/envelope/envelope.ts'
+import { Envelope, type ExtensionValue, type Format, HeaderBag } from '../../../src/envelope/envelope.ts'
+import { amqpWire, kafkaWire, mqttWire } from './codec-wire.ts'
 
 const word = fc.string({ unit: 'grapheme-ascii', minLength: 1, maxLength: 20 })
 const attribute = fc
@@ -31,13 +33,14 @@ function cloudEvent({ extensions, ...event }: Event): CloudEvent<unknown> {
 }
 
 function envelope({ id, source, type, time, subject, extensions, data }: Event): Envelope {
-  const headers = Object.assign(new HeaderBag(), { subject, ...extensions })
+  const headers = Object.assign(new HeaderBag(), { subject })
   const fields = {
     messageId: id,
     source,
     eventType: type,
     timestamp: time,
     headers,
+    extensions: Object.assign(new HeaderBag() as Record<string, string>, extensions),
     payload: Buffer.from(JSON.stringify(data)),
   }
   return new Envelope({ ...fields, contentType: 'application/json' })
@@ -45,10 +48,11 @@ function envelope({ id, source, type, time, subject, extensions, data }: Event):
 
 function expectSame(received: Envelope, event: Event): void {
   const sent = envelope(event)
-  const { headers, payload, ...fields } = received
-  const { headers: sentHeaders, payload: sentPayload, ...sentFields } = sent
+  const { headers, extensions, payload, ...fields } = received
+  const { headers: sentHeaders, extensions: sentExtensions, payload: sentPayload, ...sentFields } = sent
   expect({ ...fields, key: undefined }).toEqual({ ...sentFields })
   expect({ ...headers }).toEqual({ ...sentHeaders })
+  expect({ ...extensions }).toEqual({ ...sentExtensions })
   expect(JSON.parse(String(payload))).toEqual(JSON.parse(String(sentPayload)))
 }
 
@@ -72,15 +76,10 @@ function ourKafka(event: Event, format: Format) {
   return { headers: texts, value: Buffer.from(value ?? ''), key: undefined, body: undefined }
 }
 
-/** Attributes that a header without a prefix carries; the library reads only what has one. */
-function withoutExtensions(event: Event): Event {
-  return { ...event, extensions: {} }
-}
-
 describe('the CloudEvents library', () => {
   it('reads what the Kafka codec writes in binary mode', () => {
     fc.assert(
-      fc.property(events.map(withoutExtensions), (event) => {
+      fc.property(events, (event) => {
         expectEvent(Kafka.toEvent(ourKafka(event, 'binary') as never) as CloudEventV1<unknown>, event)
       }),
       runs,
@@ -159,5 +158,26 @@ describe('what the CloudEvents library writes', () => {
       }),
       runs,
     )
+  })
+})
+
+test('an extension stays one from protocol to protocol, beside a header of its name', async () => {
+  const extensions = Object.assign(new HeaderBag() as Record<string, ExtensionValue>, {
+    traceparent: '00-origin',
+    sequence: 7,
+  })
+  const headers = Object.assign(new HeaderBag(), { traceparent: '00-hop' })
+  const fields = { messageId: 'i', source: 's', timestamp: '2026-11-23T20:00:00.123Z', payload: Buffer.from('{}') }
+  let envelope = new Envelope({ ...fields, eventType: 't', headers, extensions })
+  for (const wire of [kafkaWire('binary'), mqttWire(5, 'binary'), amqpWire('binary'), mqttWire(4, 'cloudevents')]) {
+    envelope = await wire.carry(envelope, Date.parse('2026-11-23T20:00:05.000Z'))
+    expect({ ...envelope.extensions }).toEqual({ traceparent: '00-origin', sequence: 7 })
+    expect({ ...envelope.headers }).toEqual({ traceparent: '00-hop' })
+  }
+  const { options } = amqp.encode({ envelope, target: {}, format: 'binary' })
+  expect(options.headers).toMatchObject({
+    cloudEvents_traceparent: '00-origin',
+    cloudEvents_sequence: 7,
+    traceparent: '00-hop',
   })
 })

@@ -1,7 +1,8 @@
 /** Arbitrary envelopes, as canonical ones are: well-formed text, bytes where text would not do. */
 import { isUtf8 } from 'node:buffer'
 import fc from 'fast-check'
-import { Envelope, HeaderBag, type HeaderValue } from '../../../src/envelope/envelope.ts'
+import { Envelope, type ExtensionValue, HeaderBag, type HeaderValue } from '../../../src/envelope/envelope.ts'
+import { isExtensionName } from '../../../src/envelope/extensions.ts'
 
 const text = (maxLength = 40) =>
   fc.oneof(
@@ -80,6 +81,21 @@ const headers = fc.array(fc.tuple(name, value), { maxLength: 6 }).map((entries) 
   return bag
 })
 
+const extensionName = fc.oneof(
+  fc.string({ unit: fc.constantFrom(...'abcdwxyz0189'), minLength: 1, maxLength: 24 }),
+  fc.constantFrom('traceparent', 'sequence', 'constructor', 'ttl', 'priority', 'n'.repeat(100)),
+)
+const extensions = fc
+  .array(
+    fc.tuple(extensionName, fc.oneof(text(), fc.constant(''), fc.boolean(), fc.integer(), fc.constantFrom(-(2 ** 31)))),
+    { maxLength: 3 },
+  )
+  .map((entries) => {
+    const bag = new HeaderBag() as Record<string, ExtensionValue>
+    for (const [key, content] of entries.filter(([each]) => isExtensionName(each))) bag[key] = content
+    return bag
+  })
+
 const jsonText = fc
   .tuple(fc.json(), fc.constantFrom('', ' ', '\n'))
   .map(([json, space]) => Buffer.from(space + json + space))
@@ -125,6 +141,7 @@ export function envelopes(nowMs: number): fc.Arbitrary<Envelope> {
       ttlMs: optional(fc.integer({ min: 1, max: 2 ** 45 }).map((ms) => Math.max(0, nowMs - start) + ms)),
       retryCount: optional(fc.nat()),
       headers,
+      extensions,
       payload,
       key: optional(key),
       replyTo: optional(

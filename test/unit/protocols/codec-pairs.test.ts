@@ -14,8 +14,12 @@ const protocols: Readonly<Record<string, readonly Wire[]>> = {
 
 /** All that two envelopes must share, in a form that compares bytes as bytes and -0 as -0. */
 function shape(envelope: Envelope): object {
-  const { headers, payload, key } = envelope
-  return { ...envelope, headers: comparable(headers), payload: comparable(payload), key: comparable(key) }
+  const { headers, extensions, payload, key } = envelope
+  const compared = { headers, extensions, payload, key }
+  return {
+    ...envelope,
+    ...Object.fromEntries(Object.entries(compared).map(([name, each]) => [name, comparable(each)])),
+  }
 }
 
 function comparable(value: unknown): unknown {

@@ -50,11 +50,10 @@ describe('kafka decode', () => {
     expect({ ...receive({ headers }).headers }).toEqual({ constructor: 'x' })
   })
 
-  it('makes unknown attributes custom headers', () => {
-    expect({ ...receive({ headers: { ce_subject: 's', ce_foo: 'f', foo: 'g' } }).headers }).toEqual({
-      subject: 's',
-      foo: ['f', 'g'],
-    })
+  it('makes unknown attributes extensions, and those that CloudEvents does not know custom headers', () => {
+    const { headers, extensions } = receive({ headers: { ce_subject: 's', ce_foo: 'f', foo: 'g', 'ce_a-b': 'c' } })
+    expect({ ...headers }).toEqual({ subject: 's', foo: 'g', 'a-b': 'c' })
+    expect({ ...extensions }).toEqual({ foo: 'f' })
   })
 
   it('takes everything as payload in raw format', () => {

@@ -46,9 +46,10 @@ describe('mqtt decode', () => {
 
   it('takes user properties named like attributes for headers unless all mandatory ones are there', () => {
     expect({ ...receive({ userProperties: { id: 'x', type: 'y' } }).headers }).toEqual({ id: 'x', type: 'y' })
-    expect(receive({ userProperties: { ...event, other: 'o' } })).toMatchObject({
+    expect(receive({ userProperties: { ...event, other: 'o', 'o-p': 'q' } })).toMatchObject({
       ...{ messageId: 'i', source: 's', eventType: 't' },
-      headers: { other: 'o' },
+      headers: { 'o-p': 'q' },
+      extensions: { other: 'o' },
     })
   })
 
