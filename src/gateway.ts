@@ -280,7 +280,7 @@ export class Gateway {
       const read = routes.filter(({ from }) => from.connection === connection)
       const groups = new Set(read.map((route) => this.#groupOf(route)))
       for (const text of abandoned(keptOf(this.#store, connection), groups)) {
-        this.#log.warn(`no route reads ${text} any more; the broker keeps it, and what arrives for it gathers there`, {
+        this.#log.warn(`no route reads this any more, but the broker goes on filling it: ${text}`, {
           connection,
         })
       }

@@ -1,5 +1,6 @@
 import { Budget } from '../../src/adapter/budget.ts'
 import type { Context, Delivery, Source } from '../../src/adapter/contract.ts'
+import { rememberBindings } from './bindings.ts'
 import type { AmqpConnectionConfig, AmqpFromConfig } from './config.ts'
 import { AmqpConnection } from './connection.ts'
 import { Consumption } from './consumption.ts'
@@ -32,6 +33,7 @@ export class AmqpSource implements Source {
     this.#connection = connection
     try {
       await prepareSource(connection, this.#froms)
+      rememberBindings(this.#froms, this.#context)
     } catch (error) {
       await connection.close()
       throw error
