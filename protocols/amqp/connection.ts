@@ -1,11 +1,11 @@
-import { readFile } from 'node:fs/promises'
 import type { Duplex } from 'node:stream'
 import type { Channel, ChannelModel, ConfirmChannel, Options, SocketOptions } from 'amqplib'
 import { parseAddress, shownAddress } from '../../src/adapter/address.ts'
 import type { Context } from '../../src/adapter/contract.ts'
 import { withDeadline } from '../../src/adapter/deadline.ts'
 import { once } from '../../src/adapter/once.ts'
-import { type GatewayError, messageOf, PermanentError } from '../../src/errors.ts'
+import { clientTlsOptions } from '../../src/adapter/tls-files.ts'
+import type { GatewayError } from '../../src/errors.ts'
 import type { AmqpConnectionConfig } from './config.ts'
 import { lost, toGatewayError } from './errors.ts'
 
@@ -57,7 +57,7 @@ export class AmqpConnection {
     const options = connectOptions(settings)
     const name = shownAddress(settings.url)
     const clientProperties = { connection_name: `trivium ${context.gatewayId} ${context.connection} ${role}` }
-    const socket = { ...(await tlsOptions(settings)), noDelay: true, timeout: connectDeadlineMs, clientProperties }
+    const socket = { ...tlsOptions(settings, context), noDelay: true, timeout: connectDeadlineMs, clientProperties }
     const { connect } = await loadDriver()
     const connecting = connect(options, socket)
     try {
@@ -192,21 +192,8 @@ function connectOptions(settings: AmqpConnectionConfig): Options.Connect {
   }
 }
 
-/** Reads the files anew at each open, so that a renewed certificate is taken up. */
-async function tlsOptions({ tls }: AmqpConnectionConfig): Promise<SocketOptions> {
+function tlsOptions({ tls }: AmqpConnectionConfig, { log }: Context): SocketOptions {
   if (tls === undefined) return {}
-  const [ca, cert, key] = await Promise.all([tls.ca, tls.cert, tls.key].map(readIfNamed))
-  return {
-    ...(ca === undefined ? {} : { ca: [ca] }),
-    ...(cert === undefined ? {} : { cert }),
-    ...(key === undefined ? {} : { key }),
-    ...(tls.serverName === undefined ? {} : { servername: tls.serverName }),
-  }
-}
-
-async function readIfNamed(file: string | undefined): Promise<Buffer | undefined> {
-  if (file === undefined) return undefined
-  return readFile(file).catch((error: unknown) => {
-    throw new PermanentError('FILE_MISSING', `cannot read ${file}: ${messageOf(error)}`, { cause: error })
-  })
+  const { ca, ...options } = clientTlsOptions(tls, log)
+  return { ...options, ...(ca === undefined ? {} : { ca: [ca] }) }
 }

@@ -1,10 +1,10 @@
 /** The cluster as one side of the gateway sees it: a connected broker for each node, and who leads what. */
-import { readFileSync } from 'node:fs'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { type HostPort, parseHostPort, shownHostPort } from '../../src/adapter/address.ts'
-import type { Context } from '../../src/adapter/contract.ts'
+import type { Context, Log } from '../../src/adapter/contract.ts'
 import { withDeadline } from '../../src/adapter/deadline.ts'
+import { clientTlsOptions } from '../../src/adapter/tls-files.ts'
 import { type GatewayError, PermanentError, RetryableError } from '../../src/errors.ts'
 import type { KafkaConnection } from './config.ts'
 import { toGatewayError } from './errors.ts'
@@ -36,7 +36,7 @@ export class Cluster {
   readonly #settings: KafkaConnection
   readonly #clientId: string
   readonly #logger: DriverLogger
-  readonly #tls: Readonly<Record<string, unknown>> | undefined
+  readonly #log: Log
   readonly #nodes = new Map<string, Node>()
   #addresses = new Map<number, HostPort>()
   #topics = new Map<string, TopicMetadata>()
@@ -48,7 +48,8 @@ export class Cluster {
     this.#settings = settings
     this.#clientId = settings.clientId ?? `trivium-${context.gatewayId}`
     this.#logger = createLogger({ level: 2, logCreator: () => driverLog(context.log) })
-    this.#tls = settings.tls && tlsOptions(settings.tls)
+    this.#log = context.log
+    if (settings.tls !== undefined) clientTlsOptions(settings.tls, context.log) // throws where its files cannot be used
   }
 
   get requestTimeoutMs(): number {
@@ -181,7 +182,7 @@ export class Cluster {
     const broker = new Broker({
       connectionPool: new ConnectionPool({
         ...address,
-        ssl: this.#tls,
+        ssl: this.#settings.tls && clientTlsOptions(this.#settings.tls, this.#log),
         sasl: this.#settings.sasl,
         clientId: this.#clientId,
         logger: this.#logger,
@@ -253,23 +254,5 @@ function socketFactory(made: (socket: Socket) => void): (options: SocketOptions)
     socket.setNoDelay(true)
     made(socket)
     return socket
-  }
-}
-
-function tlsOptions(tls: NonNullable<KafkaConnection['tls']>): Readonly<Record<string, unknown>> {
-  const read = (file: string | undefined) => (file === undefined ? undefined : readPem(file))
-  return {
-    ca: read(tls.ca),
-    cert: read(tls.cert),
-    key: read(tls.key),
-    ...(tls.serverName === undefined ? {} : { servername: tls.serverName }),
-  }
-}
-
-function readPem(file: string): Buffer {
-  try {
-    return readFileSync(file)
-  } catch (cause) {
-    throw new PermanentError('FILE_MISSING', `cannot read ${file}`, { cause })
   }
 }

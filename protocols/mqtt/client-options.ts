@@ -1,7 +1,8 @@
 /** What mqtt.js is told: where to, as whom, and that it leaves reconnecting, pinging and queueing to the gateway. */
-import { readFile } from 'node:fs/promises'
 import type { IClientOptions, Packet } from 'mqtt'
 import { type Address, parseAddress } from '../../src/adapter/address.ts'
+import type { Log } from '../../src/adapter/contract.ts'
+import { clientTlsOptions } from '../../src/adapter/tls-files.ts'
 import type { ClientSettings } from './config.ts'
 
 const connectMs = 10_000
@@ -17,10 +18,11 @@ export interface LinkOptions {
   readonly receiveMaximum: number
   /** Sees every packet before mqtt.js; true: taken, mqtt.js shall pass over it. Called from before CONNACK on. */
   readonly take: (packet: Packet) => boolean
+  readonly log: Log
 }
 
-/** Rejects where a file of `tls` cannot be read. */
-export async function clientOptions(version: MqttVersion, options: LinkOptions): Promise<IClientOptions> {
+/** Throws PermanentError where the files of `tls` cannot be used. */
+export function clientOptions(version: MqttVersion, options: LinkOptions): IClientOptions {
   const { settings, clean } = options
   const address = parseAddress(settings.url)
   const isWebSocket = address.scheme.startsWith('ws')
@@ -32,7 +34,7 @@ export async function clientOptions(version: MqttVersion, options: LinkOptions):
     hostname: isWebSocket && address.host.includes(':') ? `[${address.host}]` : address.host,
     ...(address.port !== undefined && { port: address.port }),
     ...(isWebSocket && { path: pathOf(address) }),
-    ...(await tlsOptions(settings.tls)),
+    ...tlsOptions(options),
     protocolVersion: version,
     clientId: options.clientId,
     clean,
@@ -70,13 +72,11 @@ function connectProperties(options: LinkOptions) {
   return { receiveMaximum: options.receiveMaximum, sessionExpiryInterval: Math.min(expirySecs, 0xffff_ffff) }
 }
 
-async function tlsOptions(tls: ClientSettings['tls']) {
+function tlsOptions({ settings: { tls }, log }: LinkOptions) {
   if (tls === undefined) return {}
-  const { ca, cert, key, serverName } = tls
+  const { serverName } = tls
   return {
-    ...(ca !== undefined && { ca: await readFile(ca) }),
-    ...(cert !== undefined && { cert: await readFile(cert) }),
-    ...(key !== undefined && { key: await readFile(key) }),
-    ...(serverName !== undefined && { servername: serverName, wsOptions: { servername: serverName } }),
+    ...clientTlsOptions(tls, log),
+    ...(serverName !== undefined && { wsOptions: { servername: serverName } }),
   }
 }

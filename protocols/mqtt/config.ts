@@ -3,6 +3,8 @@ import { z } from 'zod'
 import type { SettingsProblem } from '../../src/adapter/protocol.ts'
 import { address, clientTls, duration, refuse, secret } from '../../src/adapter/schema.ts'
 import { type EmbeddedConnection, embeddedShape, isLoopback, listenAddresses } from './broker/config.ts'
+import { identities } from './broker/identity.ts'
+import { userProblems } from './broker/user-problems.ts'
 import { patternProblem, topicProblem } from './topic.ts'
 
 const qos = () => z.literal([0, 1, 2])
@@ -45,9 +47,18 @@ const clientShape = {
 }
 
 const tls = () =>
-  clientTls().optional().meta({
-    description: 'TLS of mqtts and wss: what a client trusts and shows; for `listen` the certificate and key it needs.',
-  })
+  clientTls()
+    .extend({
+      identity: z.enum(identities).optional().meta({
+        description:
+          'For `listen` with `ca`: the user of a device is the common name (`cn`) or the first alternative name (`san`: DNS, mail, URI) of its certificate, which then needs no password. Default: `cn` where there are no `users`.',
+      }),
+    })
+    .optional()
+    .meta({
+      description:
+        'TLS of mqtts and wss: what a client trusts and shows; for `listen` the certificate and key it needs.',
+    })
 
 const shared = new Set(['maxInFlight', 'maxPacketSize'])
 const clientOnly = Object.keys(clientShape).filter((key) => !shared.has(key))
@@ -161,6 +172,9 @@ function checkClient(connection: MqttConnection): SettingsProblem[] {
   if (tls !== undefined && !/^(mqtts|wss):/i.test(connection.url ?? '')) {
     problems.push({ path: ['tls'], message: '`tls` needs a url with mqtts:// or wss://' })
   }
+  if (tls?.identity !== undefined) {
+    problems.push({ path: ['tls', 'identity'], message: '`identity` belongs to a connection with `listen`' })
+  }
   return problems
 }
 
@@ -175,6 +189,7 @@ function checkListener(connection: EmbeddedConnection & MqttConnection): Setting
   if (tls?.serverName !== undefined) {
     problems.push({ path: ['tls', 'serverName'], message: '`serverName` belongs to a connection with `url`' })
   }
+  problems.push(...userProblems(connection))
   const open = addresses.find((address) => !isLoopback(address) && !isGuarded(connection, address.scheme))
   if (open !== undefined && connection.insecure !== true) {
     problems.push({

@@ -33,8 +33,12 @@ export function isVersionRefused(error: unknown): boolean {
   return code === 1 || code === 132
 }
 
-/** Why a connection could not be opened. Always retryable: passwords and certificates are mended while the gateway runs. */
-export function connectError(error: unknown, url: string): RetryableError {
+/**
+ * Why a connection could not be opened. Retryable, as passwords and certificates are mended while the gateway runs; but
+ * for files that cannot be used at all.
+ */
+export function connectError(error: unknown, url: string): GatewayError {
+  if (error instanceof PermanentError) return error
   const code = codeOf(error)
   if (isVersionRefused(error)) {
     return new RetryableError('PEER_FAILED', `${url} does not speak this MQTT version; set protocolVersion`, {

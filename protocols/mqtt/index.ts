@@ -1,6 +1,6 @@
 /** MQTT 5 and 3.1.1: a client of an external broker (`url`), or the embedded broker (`listen`). */
 import { defineProtocol } from '../../src/adapter/protocol.ts'
-import { listenAddresses } from './broker/config.ts'
+import { type EmbeddedUser, listenAddresses } from './broker/config.ts'
 import { createBrokerSink, createBrokerSource } from './broker/index.ts'
 import { checkConnection, clientSettings, MqttConnection, MqttFrom, MqttTarget, storedInFlight } from './config.ts'
 import { MqttSink } from './sink.ts'
@@ -49,13 +49,20 @@ function outside(connection: MqttConnection): MqttConnection {
   if (address === undefined) return connection
   const host = address.host === '0.0.0.0' || address.host === '::' ? 'localhost' : address.host
   const url = `${address.scheme}://${host.includes(':') ? `[${host}]` : host}:${address.port}`
-  const [user] = connection.users ?? []
+  const user = connection.users?.find(({ password }) => password !== undefined)
   const secured = address.scheme === 'mqtts' || address.scheme === 'wss'
   return {
     url,
     clean: true,
     protocolVersion: 4, // all the embedded broker speaks
-    ...(user && { username: user.username, password: user.password }),
+    ...(user && { username: user.username, password: user.password, ...clientIdOf(user) }),
     ...(secured && { tls: { ca: connection.tls?.cert } }),
   }
+}
+
+/** A stem that fits the patterns of the user, where they end in `*`: `-out` comes behind it. */
+function clientIdOf({ username, clientIds = [] }: EmbeddedUser): { readonly clientId?: string } {
+  const pattern = clientIds.find((each) => each.endsWith('*'))
+  if (pattern === undefined) return {}
+  return { clientId: `${pattern.slice(0, -1).replaceAll('{user}', () => username)}trivium`.replaceAll('*', '') }
 }

@@ -1,5 +1,12 @@
 /** Publishes to an external broker: a client of its own with a clean session, and a window of its own. */
-import { type Context, type Outbound, type Outcome, retryable, type Sink } from '../../src/adapter/contract.ts'
+import {
+  type Context,
+  type Log,
+  type Outbound,
+  type Outcome,
+  retryable,
+  type Sink,
+} from '../../src/adapter/contract.ts'
 import { Pace } from '../../src/adapter/pace.ts'
 import { type GatewayError, RetryableError } from '../../src/errors.ts'
 import type { ClientSettings, MqttTarget } from './config.ts'
@@ -14,12 +21,14 @@ export class MqttSink implements Sink<MqttTarget> {
   readonly #pace = new Pace(mostInBatch) // for as long as the sink lives: it is the broker's, whatever its connection
   readonly #settings: ClientSettings
   readonly #clientId: string
+  readonly #log: Log
   #link: Link | undefined
   #outflow: Outflow | undefined
 
   constructor(settings: ClientSettings, context: Context) {
     this.#settings = settings
     this.#clientId = `${settings.clientId ?? `${context.gatewayId}-${context.connection}`}-out`
+    this.#log = context.log
   }
 
   get maxBatch(): number {
@@ -36,6 +45,7 @@ export class MqttSink implements Sink<MqttTarget> {
         clean: true,
         receiveMaximum: 65_535,
         take: (packet) => outflow.take(packet),
+        log: this.#log,
       },
       signal,
     )

@@ -41,6 +41,7 @@ export class MqttSource implements Source {
         clean: this.#settings.clean,
         receiveMaximum: this.#settings.maxInFlight,
         take: (packet) => intake.take(packet),
+        log: this.#context.log,
       },
       signal,
     )

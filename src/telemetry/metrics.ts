@@ -70,6 +70,9 @@ const overRoutes = (samples: (route: RouteStats) => Iterable<Sample>) =>
     for (const route of status.routes) yield* samples(route)
   }
 
+/** What an adapter counts as `<protocol>_refused_<reason>` is a refused connection. */
+const refusal = /^[a-z]+_refused_(\w+)$/
+
 const linkLabels = ({ connection, protocol, role }: LinkStats): Labels => ({ endpoint: connection, protocol, role })
 
 function describeBuild(series: Series): void {
@@ -154,6 +157,17 @@ function describeLinks(series: Series): void {
     'Times a connection was made anew.',
     roles,
     overLinks((l) => [[linkLabels(l), l.reconnects]]),
+  )
+  series.counter(
+    'trivium_endpoint_connections_refused_total',
+    'Connections of devices that were refused, by reason.',
+    [...roles, 'reason'],
+    overLinks(function* (link) {
+      for (const [event, count] of link.extra) {
+        const reason = refusal.exec(event)?.[1]
+        if (reason !== undefined) yield [{ ...linkLabels(link), reason }, count]
+      }
+    }),
   )
   series.counter(
     'trivium_endpoint_events_total',

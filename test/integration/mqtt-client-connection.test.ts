@@ -160,6 +160,7 @@ it('leaves its will when it vanishes, and not when it closes', async () => {
         clean: true,
         receiveMaximum: 9,
         take: () => false,
+        log: contextOf().log,
       },
       never,
     )
@@ -233,7 +234,8 @@ describe('what the adapter relies on in mqtt.js', () => {
     const broker = await FakeBroker.start()
     bench.later(() => broker.stop())
     const settings = clientSettings(connectionOf({ url: broker.url }))
-    const link = await openLink({ settings, clientId: 'x', clean: true, receiveMaximum: 9, take: () => false }, never)
+    const options = { settings, clientId: 'x', clean: true, receiveMaximum: 9, take: () => false }
+    const link = await openLink({ ...options, log: contextOf().log }, never)
     broker.publish('a', 'x', { qos })
     await expect(link.lost()).resolves.toMatchObject({ code: 'PEER_LOST', message: /acknowledge a message by itself/ })
     expect(broker.count(types.puback) + broker.count(types.pubrec)).toBe(0)

@@ -3,7 +3,7 @@ import type { AuthenticateError } from 'aedes'
 import { withDeadline } from '../../../src/adapter/deadline.ts'
 import type { Device } from './device.ts'
 import { FailedLogins } from './logins.ts'
-import type { Users } from './users.ts'
+import type { Account, Users } from './users.ts'
 
 /** MQTT 3.1.1, table 3.1. */
 const returnCodes = { identifierRejected: 2, badCredentials: 4, notAuthorized: 5 } as const
@@ -18,7 +18,10 @@ export interface AdmissionOptions {
   readonly users: Users
   /** Most sessions kept for devices that are away. */
   readonly maxAway: number
+  /** True for a name in the configuration. */
+  isUser(username: string): boolean
   onRefused(device: Device, reason: string): void
+  onTakeOver(device: Device, earlier: Device): void
   /** A device with a kept session comes in. */
   onKept(clientId: string, username: string | undefined): void
   /** Ends the session that was left alone the longest. */
@@ -27,7 +30,7 @@ export interface AdmissionOptions {
 
 export class Admission {
   readonly #options: AdmissionOptions
-  readonly #failures = new FailedLogins()
+  readonly #failures: FailedLogins
   readonly #online = new Map<string, Device>()
   readonly #owners = new Map<string, Owner>()
   /** Client ids with a kept session and no connection, the longest away first. */
@@ -35,6 +38,7 @@ export class Admission {
 
   constructor(options: AdmissionOptions) {
     this.#options = options
+    this.#failures = new FailedLogins(options.isUser)
   }
 
   deviceOf(clientId: string): Device | undefined {
@@ -50,22 +54,39 @@ export class Admission {
   /** Resolves with undefined when the device may come in, else with the CONNACK's return code, after the delay of a guess. */
   async admit(device: Device, login: Login): Promise<AuthenticateError | undefined> {
     if (device.connectProblem !== undefined) return this.#refuse(device, 'identifierRejected', device.connectProblem)
-    if (this.#failures.isBlocked(device.address)) return this.#refuse(device, 'notAuthorized', 'too many failed logins')
-    const rights = this.#options.users.login(login.username, login.password)
-    if (rights === undefined) {
-      await new Promise<void>((resolve) => this.#failures.delay(device.address, resolve))
-      const code = login.username === undefined ? 'notAuthorized' : 'badCredentials'
-      return this.#refuse(device, code, 'bad user name or password')
-    }
-    const owner = this.#owners.get(device.clientId)
-    if (owner !== undefined && owner.username !== rights.username) {
-      return this.#refuse(device, 'identifierRejected', 'the client id belongs to another user')
-    }
+    const account = device.certifiedAs === undefined ? await this.#login(device, login) : this.#certified(device)
+    if (account instanceof Error) return account
+    const problem = account.clientIdProblem(device.clientId) ?? this.#ownerProblem(device.clientId, account)
+    if (problem !== undefined) return this.#refuse(device, 'identifierRejected', problem)
     if (device.isClosed) return new Error('it has left') as AuthenticateError
-    device.rights = rights
+    device.rights = account.rightsAs(device.clientId)
     device.arrived = this.#takeOver(device)
     await device.arrived
     return undefined
+  }
+
+  async #login(device: Device, { username, password }: Login): Promise<Account | AuthenticateError> {
+    const { address, clientId } = device
+    const attempt = { address, clientId, username }
+    if (this.#failures.isBlocked(attempt)) return this.#refuse(device, 'notAuthorized', 'too many failed logins')
+    const account = this.#options.users.login(username, password)
+    if (account === undefined) {
+      await this.#failures.fail(attempt)
+      const code = username === undefined ? 'notAuthorized' : 'badCredentials'
+      return this.#refuse(device, code, 'bad user name or password')
+    }
+    if (account.username !== undefined) this.#failures.succeed(attempt)
+    return account
+  }
+
+  #certified(device: Device): Account | AuthenticateError {
+    const account = this.#options.users.certified(device.certifiedAs ?? '')
+    return account ?? this.#refuse(device, 'notAuthorized', 'its certificate names no user')
+  }
+
+  #ownerProblem(clientId: string, { username }: Account): string | undefined {
+    const owner = this.#owners.get(clientId)
+    return owner === undefined || owner.username === username ? undefined : 'the client id belongs to another user'
   }
 
   /** To be called once for each device admitted, when its connection is over. */
@@ -98,6 +119,7 @@ export class Admission {
     this.#away.delete(device.clientId)
     if (device.isKept) this.#options.onKept(device.clientId, device.rights.username)
     if (earlier === undefined) return
+    this.#options.onTakeOver(device, earlier)
     await earlier.arrived // it may be taking over from another itself
     earlier.close()
     await withDeadline(earlier.gone, leaveWithinMs, 'the leaving of the earlier connection').catch(() => {})

@@ -13,7 +13,7 @@ import { messageOf, RetryableError } from '../../../src/errors.ts'
 import { Admission } from './admission.ts'
 import { Arrivals } from './arrivals.ts'
 import { Canary } from './canary.ts'
-import { type EmbeddedConnection, type Limits, limitsOf, listenAddresses } from './config.ts'
+import { type EmbeddedConnection, identityOf, type Limits, limitsOf, listenAddresses } from './config.ts'
 import { type Answer, Device } from './device.ts'
 import type { AedesPublishPacket, Client, OpenAedes, PublishPacket, Subscription } from './driver.ts'
 import { guardReads } from './gate.ts'
@@ -69,19 +69,24 @@ export class EmbeddedBroker {
     this.#context = context
     this.#notices = new Notices(context)
     this.#aedes = new Aedes(this.#aedesOptions()) as OpenAedes
-    this.#users = createUsers(connection.users ?? [])
+    this.#users = createUsers(connection.users ?? [], identityOf(connection) !== undefined)
     this.#admission = new Admission({
       users: this.#users,
       maxAway: this.#limits.maxConnections,
+      isUser: (name) => connection.users?.some(({ username }) => username === name) ?? false,
       onRefused: (device, reason) => this.#notices.refused(device, reason),
+      onTakeOver: (device, earlier) => this.#notices.takenOver(device, earlier),
       onKept: (clientId, username) => this.#sessions?.begin(clientId, username),
       endSession: (clientId) => void this.#sessions?.end(clientId),
     })
     this.#listeners = new Listeners({
-      tls: connection.tls,
+      tls: connection.tls && { ...connection.tls, identity: identityOf(connection) },
+      origins: connection.origins,
       limits: this.#limits,
+      log: context.log,
       onIncoming: (incoming) => this.#onIncoming(incoming),
-      onTooMany: () => this.#notices.tooMany(this.#limits.maxConnections),
+      onNoSeat: (reason, address) => this.#notices.noSeat(reason, address),
+      onForeign: (origin, address) => this.#notices.foreign(origin, address),
     })
   }
 
@@ -122,6 +127,7 @@ export class EmbeddedBroker {
     }
     this.#sweeping = setInterval(() => this.#sweep(), sweepMs).unref()
     this.#canary.start()
+    this.#notices.crowded(this.#limits.maxConnections)
     this.#context.log.info('The embedded broker listens.', {
       addresses: listenAddresses(this.#connection).map((a) => a.text),
     })
@@ -196,12 +202,14 @@ export class EmbeddedBroker {
   /** Kept sessions go on, as far as the configuration still allows it. */
   async #restoreSessions(sessions: Sessions): Promise<void> {
     for (const { clientId, username } of [...sessions.kept()]) {
-      const rights = this.#users.rightsOf(username)
-      if (rights === undefined) {
-        this.#context.log.info('A kept session ended: its user is no longer named.', { clientId: brief(clientId) })
+      const account = this.#users.named(username)
+      const reason = account === undefined ? 'its user is no longer named' : account.clientIdProblem(clientId)
+      if (account === undefined || reason !== undefined) {
+        this.#context.log.info('a kept session ended', { reason, clientId: brief(clientId) })
         await sessions.end(clientId)
         continue
       }
+      const rights = account.rightsAs(clientId)
       await sessions.restrict(clientId, (filter) => rights.maySubscribe(filter))
       this.#admission.restore(clientId, rights.username)
     }
@@ -210,7 +218,8 @@ export class EmbeddedBroker {
   /** A device was connected when an earlier broker ended: its will is due. [MQTT-3.1.2-8] */
   async #publishLost(will: LostWill, sessions: Sessions): Promise<void> {
     const packet = { ...will.packet } as PublishPacket
-    const problem = publishProblem(this.#users.rightsOf(will.username), packet.topic, this.#limits)
+    const rights = this.#users.named(will.username)?.rightsAs(will.clientId)
+    const problem = publishProblem(rights, packet.topic, this.#limits)
     if (problem !== undefined) {
       this.#notices.denied(null, packet.topic, problem)
       sessions.forgetWill(will)

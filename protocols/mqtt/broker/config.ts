@@ -4,19 +4,53 @@ import { type AddressRule, addressProblem, parseAddress } from '../../../src/ada
 import { duration, refuse, secret, size } from '../../../src/adapter/schema.ts'
 import type { Format } from '../../../src/envelope/envelope.ts'
 import { filterProblem } from './filter.ts'
+import type { Identity } from './identity.ts'
+import { originOf } from './origins.ts'
+import { isLoopbackHost } from './peer-address.ts'
+import { placeholderProblem } from './placeholders.ts'
 
 const listenUrl = () => z.string().superRefine(refuse(listenProblem)).meta({ address: true })
 
-const filter = () => z.string().superRefine(refuse(filterProblem))
+const filter = () =>
+  z.string().superRefine(refuse((text) => filterProblem(text) ?? placeholderProblem(text, ['user', 'client'])))
+const clientId = () => z.string().superRefine(refuse((text) => placeholderProblem(text, ['user'])))
+const origin = () =>
+  z
+    .string()
+    .superRefine(
+      refuse((text) =>
+        text === '*' || originOf(text) === text
+          ? undefined
+          : 'expected `*`, or scheme, host and port as a browser sends them, e.g. https://panel.example.com',
+      ),
+    )
 
 const user = z.strictObject({
-  username: z.string().min(1).meta({ description: 'Name the device logs in with.' }),
-  password: secret(),
-  publish: z.array(filter()).optional().meta({ description: 'Topic filters this user may publish to.' }),
-  subscribe: z
-    .array(filter())
+  username: z.string().min(1).meta({
+    description:
+      'Name the device logs in with, or that its certificate shows; `*`: any other that a certificate shows.',
+  }),
+  password: secret().optional().meta({
+    description:
+      'Password; use ${env:…} or ${file:…}. To be left out where certificates name the users (`tls.identity`).',
+    secret: true,
+  }),
+  clientIds: z
+    .array(clientId())
+    .min(1)
     .optional()
-    .meta({ description: 'Topic filters this user may subscribe to, or to any narrower filter.' }),
+    .meta({
+      description:
+        'Client ids of this user, and of no other: `*` is any text, `{user}` the name. Default: any that is no other user’s.',
+      examples: [['{user}-*']],
+    }),
+  publish: z.array(filter()).optional().meta({
+    description: 'Topic filters this user may publish to; `{user}` and `{client}` are the name and the client id.',
+  }),
+  subscribe: z.array(filter()).optional().meta({
+    description:
+      'Topic filters this user may subscribe to, or to any narrower filter; `{user}` and `{client}` as in `publish`.',
+  }),
 })
 
 /** Every field is optional, as a connection with `url` has none of them; `embeddedDefaults` fills the gaps. */
@@ -36,7 +70,20 @@ export const embeddedShape = {
     description:
       'Largest packet: `listen`, that a device may send (default 1MiB); `url`, that the broker takes. A broker that speaks 3.1.1 cannot say so and hangs up on a larger one.',
   }),
+  origins: z
+    .array(origin())
+    .min(1)
+    .optional()
+    .meta({
+      description:
+        'Origins of the pages that may open a websocket from a browser, `*` for all. Default: pages of the same host, whatever their port.',
+      examples: [['https://panel.example.com']],
+    }),
   maxConnections: z.int().min(1).optional().meta({ description: 'Most devices at once; default 10000.' }),
+  maxConnectionsPerAddress: z.int().min(1).optional().meta({
+    description:
+      'Most connections from one IPv4 address or IPv6 /64 network at once. Default: half of `maxConnections`; from this machine itself, all.',
+  }),
   connectTimeout: duration()
     .optional()
     .meta({ description: 'Time a device has from opening the connection to its CONNECT; default 5s.' }),
@@ -59,7 +106,9 @@ export interface EmbeddedConnection {
   readonly users?: readonly EmbeddedUser[] | undefined
   readonly tls?: ListenerTls | undefined
   readonly maxPacketSize?: number | undefined
+  readonly origins?: readonly string[] | undefined
   readonly maxConnections?: number | undefined
+  readonly maxConnectionsPerAddress?: number | undefined
   readonly connectTimeout?: number | undefined
   readonly maxTopicLevels?: number | undefined
   readonly maxSubscriptions?: number | undefined
@@ -69,7 +118,8 @@ export interface EmbeddedConnection {
 }
 export interface EmbeddedUser {
   readonly username: string
-  readonly password: string
+  readonly password?: string | undefined
+  readonly clientIds?: readonly string[] | undefined
   readonly publish?: readonly string[] | undefined
   readonly subscribe?: readonly string[] | undefined
 }
@@ -78,6 +128,12 @@ export interface ListenerTls {
   readonly cert?: string | undefined
   readonly key?: string | undefined
   readonly ca?: string | undefined
+  readonly identity?: Identity | undefined
+}
+
+/** What of a client certificate is the user's name: told, or the common name where nothing but certificates lets anybody in. */
+export function identityOf({ tls, users = [] }: EmbeddedConnection): Identity | undefined {
+  return tls?.identity ?? (tls?.ca !== undefined && users.length === 0 ? 'cn' : undefined)
 }
 
 export interface ListenAddress {
@@ -114,7 +170,7 @@ export function listenAddresses(connection: EmbeddedConnection): readonly Listen
 
 /** True for an address only this machine can reach. */
 export function isLoopback({ host }: ListenAddress): boolean {
-  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
+  return isLoopbackHost(host)
 }
 
 /** A connection's limits with the defaults in place; times in milliseconds, sizes in bytes. */
@@ -122,6 +178,7 @@ export function limitsOf(connection: EmbeddedConnection) {
   return {
     maxPacketBytes: connection.maxPacketSize ?? 1024 ** 2,
     maxConnections: connection.maxConnections ?? 10_000,
+    maxConnectionsPerAddress: connection.maxConnectionsPerAddress,
     connectTimeoutMs: connection.connectTimeout ?? 5_000,
     maxTopicLevels: connection.maxTopicLevels ?? 32,
     maxSubscriptions: connection.maxSubscriptions ?? 100,

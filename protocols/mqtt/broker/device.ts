@@ -19,6 +19,8 @@ const unknown: Rights = { username: undefined, mayPublish: () => false, maySubsc
 export class Device {
   readonly conn: Duplex
   readonly address: string
+  /** Whom its certificate names. */
+  readonly certifiedAs: string | undefined
   readonly filters = new Set<string>()
   clientId = ''
   rights: Rights = unknown
@@ -42,9 +44,10 @@ export class Device {
   /** To be called when its CONNECT came. */
   readonly onConnect: () => void
 
-  constructor({ conn, address, onConnect }: Incoming) {
+  constructor({ conn, address, certifiedAs, onConnect }: Incoming) {
     this.conn = conn
     this.address = address
+    this.certifiedAs = certifiedAs
     this.onConnect = onConnect
     const { promise, resolve } = Promise.withResolvers<void>()
     this.gone = promise

@@ -1,18 +1,19 @@
 /** The sockets devices come in by: tcp, tls, and websockets over either. */
-import { readFileSync } from 'node:fs'
 import type http from 'node:http'
-import net, { type AddressInfo } from 'node:net'
+import net, { type AddressInfo, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import tls from 'node:tls'
-import { createWebSocketStream, type WebSocket, WebSocketServer } from 'ws'
+import type { Log } from '../../../src/adapter/contract.ts'
 import { messageOf, PermanentError, RetryableError } from '../../../src/errors.ts'
 import type { Limits, ListenAddress, ListenerTls } from './config.ts'
+import { certifiedName } from './identity.ts'
+import { type NoSeat, Seats } from './seats.ts'
+import { ServerCertificates } from './server-certificates.ts'
+import { withWebSockets } from './websockets.ts'
 
 // An `import` of these reads all their exports, and so loads undici, which no broker needs.
 const { createServer: createHttpServer } = process.getBuiltinModule('node:http')
 const { createServer: createHttpsServer } = process.getBuiltinModule('node:https')
-
-const maxConnectBytes = 80 * 1024 // a CONNECT of 64 KiB and the frames around it
 
 /** Connections that wait to be accepted: after a restart all devices come at once. The system may allow fewer. */
 const backlog = 4_096
@@ -22,25 +23,37 @@ export interface Incoming {
   readonly conn: Duplex
   /** The peer's address. */
   readonly address: string
+  /** Whom its certificate names; undefined: it shows none, or nobody asks whom it names. */
+  readonly certifiedAs: string | undefined
   /** Told when CONNECT came. */
   onConnect(): void
 }
 
 export interface ListenerOptions {
   readonly tls: ListenerTls | undefined
+  readonly origins: readonly string[] | undefined
   readonly limits: Limits
+  readonly log: Log
   onIncoming(incoming: Incoming): void
-  onTooMany(): void
+  onNoSeat(reason: NoSeat, address: string): void
+  /** A page of a browser that may not open a websocket. */
+  onForeign(origin: string, address: string): void
 }
 
 /** All listeners of one broker; `connections` counts sockets, whatever state they are in. */
 export class Listeners {
   readonly #options: ListenerOptions
+  readonly #seats: Seats
+  readonly #certificates: ServerCertificates
   readonly #servers: net.Server[] = []
-  readonly #sockets = new Set<net.Socket>()
+  readonly #sockets = new Set<Socket>()
+  /** Those whose CONNECT has not come, the longest first. */
+  readonly #silent = new Map<string, { readonly socket: Socket; leave(): void }>()
 
   constructor(options: ListenerOptions) {
     this.#options = options
+    this.#seats = new Seats(options.limits)
+    this.#certificates = new ServerCertificates(options.tls, options.log)
   }
 
   get connections(): number {
@@ -57,7 +70,7 @@ export class Listeners {
     try {
       for (const address of addresses) {
         const server = this.#createServer(address)
-        this.#count(server)
+        server.on('connection', (socket: Socket) => this.#admit(socket))
         await listen(server, address)
         this.#servers.push(server)
       }
@@ -69,6 +82,7 @@ export class Listeners {
 
   /** Takes no new connections; those there are live on. */
   stop(): void {
+    this.#certificates.close()
     for (const server of this.#servers) server.close()
   }
 
@@ -77,27 +91,72 @@ export class Listeners {
     for (const socket of this.#sockets) socket.destroy()
   }
 
-  #count(server: net.Server): void {
-    server.on('connection', (socket: net.Socket) => {
-      socket.on('error', () => {})
-      if (this.#sockets.size >= this.#options.limits.maxConnections) {
-        socket.destroy()
-        this.#options.onTooMany()
-        return
-      }
-      this.#sockets.add(socket)
-      socket.once('close', () => this.#sockets.delete(socket))
+  #admit(socket: Socket): void {
+    socket.on('error', () => {})
+    const leave = this.#takeSeat(socket.remoteAddress ?? '')
+    if (leave === undefined) {
+      socket.destroy()
+      return
+    }
+    const key = keyOf(socket)
+    this.#sockets.add(socket)
+    this.#silent.set(key, { socket, leave })
+    socket.once('close', () => {
+      leave()
+      this.#sockets.delete(socket)
+      if (this.#silent.get(key)?.socket === socket) this.#silent.delete(key)
+    })
+  }
+
+  /** Where all seats are taken, whoever has been silent the longest gives its own up. */
+  #takeSeat(address: string): (() => void) | undefined {
+    const seat = this.#seats.take(address)
+    if (typeof seat !== 'string') return seat
+    const [oldest] = seat === 'address' ? [] : this.#silent
+    if (oldest === undefined) {
+      this.#options.onNoSeat(seat, address)
+      return undefined
+    }
+    const [key, { socket, leave }] = oldest
+    this.#options.onNoSeat(seat, socket.remoteAddress ?? '')
+    this.#silent.delete(key)
+    leave()
+    socket.destroy()
+    return this.#takeSeat(address)
+  }
+
+  #onSocket(socket: Socket, parts: Pick<Incoming, 'conn' | 'onConnect'> = { conn: socket, onConnect: () => {} }): void {
+    if (socket.destroyed) return
+    const key = keyOf(socket)
+    this.#options.onIncoming({
+      conn: parts.conn,
+      address: socket.remoteAddress ?? '',
+      certifiedAs: certifiedName(socket, this.#options.tls?.identity),
+      onConnect: () => {
+        this.#silent.delete(key)
+        parts.onConnect()
+      },
     })
   }
 
   #createServer(address: ListenAddress): net.Server {
     if (address.scheme === 'mqtt') return net.createServer({ noDelay: true }, (socket) => this.#onSocket(socket))
-    if (address.scheme === 'ws') return this.#withWebSockets(createHttpServer(this.#httpOptions()))
-    const secure = { ...readTls(this.#options.tls, address), handshakeTimeout: this.#options.limits.connectTimeoutMs }
-    if (address.scheme === 'wss') return this.#withWebSockets(createHttpsServer({ ...secure, ...this.#httpOptions() }))
-    const server = tls.createServer({ ...secure, noDelay: true }, (socket) => this.#onSocket(socket))
+    if (address.scheme === 'ws') return this.#withWebSockets(createHttpServer(this.#httpOptions()), address)
+    const handshakeTimeout = this.#options.limits.connectTimeoutMs
+    const secure = { ...this.#certificates.options(address), handshakeTimeout }
+    const server =
+      address.scheme === 'wss'
+        ? this.#withWebSockets(createHttpsServer({ ...secure, ...this.#httpOptions() }), address)
+        : tls.createServer({ ...secure, noDelay: true }, (socket) => this.#onSocket(socket))
     server.on('tlsClientError', (_error, socket) => socket.destroy()) // at a handshake timeout node leaves it open
+    this.#certificates.renew(server)
     return server
+  }
+
+  #withWebSockets<T extends http.Server>(server: T, address: ListenAddress): T {
+    const { limits, origins, onForeign } = this.#options
+    const onSocket = (socket: Socket, parts: Pick<Incoming, 'conn' | 'onConnect'>) => this.#onSocket(socket, parts)
+    return withWebSockets(server, { address, limits, origins, onSocket, onForeign })
   }
 
   #httpOptions(): http.ServerOptions {
@@ -105,42 +164,11 @@ export class Listeners {
     const timeouts = { headersTimeout: timeoutMs, requestTimeout: timeoutMs, keepAliveTimeout: 1 }
     return { ...timeouts, connectionsCheckingInterval: 1_000, noDelay: true }
   }
+}
 
-  #onSocket(socket: net.Socket): void {
-    if (socket.destroyed) return
-    this.#options.onIncoming({ conn: socket, address: socket.remoteAddress ?? '', onConnect: () => {} })
-  }
-
-  #withWebSockets(server: http.Server): net.Server {
-    server.on('request', (_request, response) => {
-      response.writeHead(426, { connection: 'close' }).end('This port speaks MQTT over websockets.\n')
-    })
-    server.on('clientError', (_error, socket) => socket.destroy())
-    const sockets = new WebSocketServer({
-      server,
-      maxPayload: this.#options.limits.maxPacketBytes + 64 * 1024,
-      perMessageDeflate: false,
-      handleProtocols: (offered) => ['mqtt', 'mqttv3.1'].find((name) => offered.has(name)) ?? false,
-    })
-    sockets.on('error', () => {}) // the server's own errors, which `listen` reports
-    sockets.on('connection', (socket, request) => this.#onWebSocket(socket, request.socket))
-    return server
-  }
-
-  #onWebSocket(webSocket: WebSocket, socket: net.Socket): void {
-    const conn = createWebSocketStream(webSocket)
-    // [MQTT-6.0.0-1]
-    webSocket.on('message', (_data, isBinary) => isBinary || webSocket.terminate())
-    // a frame is put together before anybody sees its bytes: until CONNECT they are counted on the wire
-    let bytes = 0
-    const countBytes = (chunk: Buffer) => {
-      bytes += chunk.length
-      if (bytes > maxConnectBytes) socket.destroy()
-    }
-    socket.on('data', countBytes)
-    const onConnect = () => socket.off('data', countBytes)
-    this.#options.onIncoming({ conn, address: socket.remoteAddress ?? '', onConnect })
-  }
+/** The same of a socket and of the tls over it. */
+function keyOf({ remoteAddress, remotePort, localPort }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localPort}`
 }
 
 async function listen(server: net.Server, { host, port, text }: ListenAddress): Promise<void> {
@@ -162,30 +190,4 @@ function listenError(error: unknown, text: string): PermanentError | RetryableEr
   if (code === 'EADDRINUSE') return new PermanentError('PORT_IN_USE', `${text} is in use by another process`, options)
   if (code === 'EACCES') return new PermanentError('ACCESS_DENIED', `this user may not listen on ${text}`, options)
   return new RetryableError('PEER_UNREACHABLE', `cannot listen on ${text}: ${messageOf(error)}`, options)
-}
-
-function readTls(settings: ListenerTls | undefined, address: ListenAddress): tls.TlsOptions {
-  const { cert, key, ca } = settings ?? {}
-  if (!cert || !key) throw new PermanentError('CONFIG_INVALID', `${address.text} needs tls.cert and tls.key`)
-  const read = {
-    cert: readPem(cert),
-    key: readPem(key),
-    minVersion: 'TLSv1.2' as const,
-    ...(ca === undefined ? {} : { ca: readPem(ca), requestCert: true, rejectUnauthorized: true }),
-  }
-  try {
-    tls.createSecureContext(read)
-  } catch (error) {
-    const message = `the certificate for ${address.text} cannot be used: ${messageOf(error)}`
-    throw new PermanentError('CONFIG_INVALID', message, { cause: error })
-  }
-  return read
-}
-
-function readPem(file: string): Buffer {
-  try {
-    return readFileSync(file)
-  } catch (error) {
-    throw new PermanentError('FILE_MISSING', `cannot read ${file}: ${messageOf(error)}`, { cause: error })
-  }
 }

@@ -3,21 +3,25 @@ import type { Context } from '../../../src/adapter/contract.ts'
 import { messageOf } from '../../../src/errors.ts'
 import type { Device } from './device.ts'
 import type { Client } from './driver.ts'
+import { type NoSeat, openFiles } from './seats.ts'
 import { brief, seldom } from './seldom.ts'
 
 export class Notices {
   readonly #count: Context['count']
   readonly #log: Context['log']
-  readonly #warn: Readonly<Record<'refused' | 'denied' | 'tooMany' | 'slow' | 'dropped' | 'gate', Seldom>>
+  readonly #takenOver: Seldom
+  readonly #warn: Readonly<Record<'refused' | 'denied' | 'noSeat' | 'foreign' | 'slow' | 'dropped' | 'gate', Seldom>>
 
   constructor(context: Context) {
     const { log } = context
     this.#count = (name) => context.count(name)
     this.#log = log
+    this.#takenOver = seldom(log, 'another connection with the same client id took a device over', 'info')
     this.#warn = {
       refused: seldom(log, 'A device was refused.'),
       denied: seldom(log, 'A device asked for a topic it may not use.'),
-      tooMany: seldom(log, 'A connection was refused: there are too many.'),
+      noSeat: seldom(log, 'A connection was refused: there are too many.'),
+      foreign: seldom(log, 'a page in a browser was refused: name its origin in `origins` to let it in'),
       slow: seldom(log, 'A device that does not read its messages was disconnected.'),
       dropped: seldom(log, 'A message was not kept for a device: the bound for kept messages is reached.'),
       gate: seldom(log, 'A device was disconnected for what it sent.'),
@@ -36,9 +40,30 @@ export class Notices {
     this.#warn.denied({ topic: brief(topic), clientId: brief(client?.id), problem })
   }
 
-  tooMany(maxConnections: number): void {
-    this.#count('mqtt_refused_connections')
-    this.#warn.tooMany({ maxConnections })
+  noSeat(reason: NoSeat, address: string): void {
+    this.#count(`mqtt_refused_${reason}`)
+    this.#warn.noSeat({ reason: seatReasons[reason], address })
+  }
+
+  foreign(origin: string, address: string): void {
+    this.#count('mqtt_refused_origin')
+    this.#warn.foreign({ origin: brief(origin), address })
+  }
+
+  /** Usual for a device that is back before its earlier connection was found dead. */
+  takenOver({ clientId, address, rights }: Device, earlier: Device): void {
+    this.#count('mqtt_taken_over')
+    const fields = { clientId: brief(clientId), address, earlierAddress: earlier.address, username: rights.username }
+    this.#takenOver(fields)
+  }
+
+  /** At the start: the process may not open as many files as there may be connections. */
+  crowded(maxConnections: number): void {
+    const { limit, sockets } = openFiles()
+    if (maxConnections <= sockets) return
+    const text =
+      'maxConnections is above what the limit of open files allows: raise it (ulimit -n, LimitNOFILE), or lower maxConnections'
+    this.#log.warn(text, { maxConnections, possible: sockets, openFiles: limit })
   }
 
   slow(client: Client): void {
@@ -59,6 +84,12 @@ export class Notices {
   disconnected(client: Client, error: Error): void {
     this.#log.debug('A device was disconnected.', { clientId: brief(client.id), error: messageOf(error) })
   }
+}
+
+const seatReasons: Readonly<Record<NoSeat, string>> = {
+  connections: 'maxConnections is reached',
+  address: 'maxConnectionsPerAddress is reached',
+  files: 'the limit of open files is near',
 }
 
 type Seldom = ReturnType<typeof seldom>

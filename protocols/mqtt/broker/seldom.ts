@@ -2,8 +2,12 @@ import type { Log } from '../../../src/adapter/contract.ts'
 
 const everyMs = 10_000
 
-/** A warning anybody on the network can provoke: said at once, then at most every ten seconds, with what was left out. */
-export function seldom(log: Log, message: string): (fields: Readonly<Record<string, unknown>>) => void {
+/** What anybody on the network can provoke: said at once, then at most every ten seconds, with what was left out. */
+export function seldom(
+  log: Log,
+  message: string,
+  level: 'info' | 'warn' = 'warn',
+): (fields: Readonly<Record<string, unknown>>) => void {
   let lastMs = Number.NEGATIVE_INFINITY
   let leftOut = 0
   return (fields) => {
@@ -12,7 +16,7 @@ export function seldom(log: Log, message: string): (fields: Readonly<Record<stri
       leftOut += 1
       return
     }
-    log.warn(message, leftOut > 0 ? { ...fields, leftOut } : fields)
+    log[level](message, leftOut > 0 ? { ...fields, leftOut } : fields)
     lastMs = nowMs
     leftOut = 0
   }
