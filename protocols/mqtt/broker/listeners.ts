@@ -1,7 +1,6 @@
 /** The sockets devices come in by: tcp, tls, and websockets over either. */
 import type http from 'node:http'
 import net, { type AddressInfo, type Socket } from 'node:net'
-import type { Duplex } from 'node:stream'
 import tls from 'node:tls'
 import type { Log } from '../../../src/adapter/contract.ts'
 import { messageOf, PermanentError, RetryableError } from '../../../src/errors.ts'
@@ -9,7 +8,7 @@ import type { Limits, ListenAddress, ListenerTls } from './config.ts'
 import { certifiedName } from './identity.ts'
 import { type NoSeat, Seats } from './seats.ts'
 import { ServerCertificates } from './server-certificates.ts'
-import { withWebSockets } from './websockets.ts'
+import { type Channel, withWebSockets } from './websockets.ts'
 
 // An `import` of these reads all their exports, and so loads undici, which no broker needs.
 const { createServer: createHttpServer } = process.getBuiltinModule('node:http')
@@ -19,14 +18,11 @@ const { createServer: createHttpsServer } = process.getBuiltinModule('node:https
 const backlog = 4_096
 
 /** A connection before its CONNECT. */
-export interface Incoming {
-  readonly conn: Duplex
+export interface Incoming extends Channel {
   /** The peer's address. */
   readonly address: string
   /** Whom its certificate names; undefined: it shows none, or nobody asks whom it names. */
   readonly certifiedAs: string | undefined
-  /** Told when CONNECT came. */
-  onConnect(): void
 }
 
 export interface ListenerOptions {
@@ -125,16 +121,16 @@ export class Listeners {
     return this.#takeSeat(address)
   }
 
-  #onSocket(socket: Socket, parts: Pick<Incoming, 'conn' | 'onConnect'> = { conn: socket, onConnect: () => {} }): void {
+  #onSocket(socket: Socket, channel: Channel = { conn: socket, onConnect: () => {} }): void {
     if (socket.destroyed) return
     const key = keyOf(socket)
     this.#options.onIncoming({
-      conn: parts.conn,
+      conn: channel.conn,
       address: socket.remoteAddress ?? '',
       certifiedAs: certifiedName(socket, this.#options.tls?.identity),
       onConnect: () => {
         this.#silent.delete(key)
-        parts.onConnect()
+        channel.onConnect()
       },
     })
   }
@@ -155,7 +151,7 @@ export class Listeners {
 
   #withWebSockets<T extends http.Server>(server: T, address: ListenAddress): T {
     const { limits, origins, onForeign } = this.#options
-    const onSocket = (socket: Socket, parts: Pick<Incoming, 'conn' | 'onConnect'>) => this.#onSocket(socket, parts)
+    const onSocket = (socket: Socket, channel: Channel) => this.#onSocket(socket, channel)
     return withWebSockets(server, { address, limits, origins, onSocket, onForeign })
   }
 

@@ -1,19 +1,25 @@
 /** MQTT over websockets, at a server of http or https. */
 import type http from 'node:http'
 import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { createWebSocketStream, type WebSocket, WebSocketServer } from 'ws'
 import type { Limits, ListenAddress } from './config.ts'
-import type { Incoming } from './listeners.ts'
 import { mayOpen } from './origins.ts'
 import { isLoopbackHost } from './peer-address.ts'
 
 const maxConnectBytes = 80 * 1024 // a CONNECT of 64 KiB and the frames around it
 
+/** What the broker speaks through, and is to say when CONNECT came. */
+export interface Channel {
+  readonly conn: Duplex
+  onConnect(): void
+}
+
 export interface WebSocketOptions {
   readonly address: ListenAddress
   readonly limits: Limits
   readonly origins: readonly string[] | undefined
-  onSocket(socket: Socket, parts: Pick<Incoming, 'conn' | 'onConnect'>): void
+  onSocket(socket: Socket, channel: Channel): void
   onForeign(origin: string, address: string): void
 }
 
