@@ -57,6 +57,7 @@ export const clientTls = () =>
       ca: file('File with the certificate authority to trust (PEM).'),
       cert: file('File with the client certificate (PEM).'),
       key: file('File with the client key (PEM).'),
+      crl: file('File with the revocation lists of every authority in use (PEM); what they name is refused.'),
       serverName: z.string().optional().meta({ description: 'Name to expect in the certificate of the server.' }),
     })
     .meta({ description: 'TLS; an empty object trusts the system authorities.' })

@@ -9,15 +9,17 @@ export interface TlsFileNames {
   readonly ca?: string | undefined
   readonly cert?: string | undefined
   readonly key?: string | undefined
+  readonly crl?: string | undefined
 }
 /** What they held, for `node:tls`. */
 export interface TlsMaterial {
   readonly ca?: Buffer
   readonly cert?: Buffer
   readonly key?: Buffer
+  readonly crl?: Buffer
 }
 
-const kinds = ['ca', 'cert', 'key'] as const
+const kinds = ['ca', 'cert', 'key', 'crl'] as const
 
 /**
  * What cannot be used leaves the earlier certificates in place, and is said once for each change: a renewed pair is written

@@ -1,6 +1,6 @@
 /** Certificates as a test needs them, made by openssl in a folder of its own. */
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -52,6 +52,17 @@ export class Authority {
     const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1']
     this.#run('req', '-x509', ...newKey, '-days', '2', ...subject, '-keyout', pair.key, '-out', pair.cert)
     return pair
+  }
+
+  /** The file of its revocation list, with these on it. */
+  revoke(...pairs: readonly Pair[]): string {
+    const [config, index, list] = [this.#file('ca.cnf'), this.#file('index'), this.#file('crl.pem')]
+    writeFileSync(config, `[ca]\ndefault_ca=own\n[own]\ndatabase=${index}\ndefault_md=sha256\ndefault_crl_days=1\n`)
+    writeFileSync(index, '')
+    const own = ['-config', config, '-cert', this.ca, '-keyfile', this.#file('ca.key')]
+    for (const { cert } of pairs) this.#run('ca', ...own, '-revoke', cert)
+    this.#run('ca', ...own, '-gencrl', '-out', list)
+    return list
   }
 
   end(): void {

@@ -123,11 +123,12 @@ export interface EmbeddedUser {
   readonly publish?: readonly string[] | undefined
   readonly subscribe?: readonly string[] | undefined
 }
-/** Files of the listeners' certificate and key (PEM), and of the authority of client certificates, which are then demanded. */
+/** Files of the listeners' certificate and key (PEM), and of the authority of client certificates, which are then demanded; `crl` names the revoked. */
 export interface ListenerTls {
   readonly cert?: string | undefined
   readonly key?: string | undefined
   readonly ca?: string | undefined
+  readonly crl?: string | undefined
   readonly identity?: Identity | undefined
 }
 
