@@ -35,8 +35,9 @@ export class Installation {
     scope.after(() => rmSync(this.#folder, { recursive: true, force: true }))
   }
 
-  async run(): Promise<Program> {
-    const { child, log } = this.#start()
+  /** `openFiles`: the most files the system lets it open. */
+  async run({ openFiles }: { openFiles?: number } = {}): Promise<Program> {
+    const { child, log } = this.#start(openFiles)
     const admin = `http://127.0.0.1:${this.#adminPort}`
     await eventually(async () => (await fetch(`${admin}/livez`)).ok, {
       withinMs: 60_000,
@@ -52,8 +53,9 @@ export class Installation {
     return { code, log }
   }
 
-  #start() {
-    const child = spawn(process.execPath, [launcher, 'run', this.#file], {
+  #start(openFiles?: number) {
+    const limit = openFiles === undefined ? '' : `ulimit -n ${openFiles}; `
+    const child = spawn('sh', ['-c', `${limit}exec "$0" "$@"`, process.execPath, launcher, 'run', this.#file], {
       env: { ...process.env, TRIVIUM_DATA_DIR: join(this.#folder, 'data') },
       stdio: ['ignore', 'ignore', 'pipe'],
     })

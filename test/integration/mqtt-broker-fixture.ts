@@ -21,6 +21,10 @@ export async function cleanUp(): Promise<void> {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
 }
 
+export function later(cleanup: Cleanup): void {
+  cleanups.push(cleanup)
+}
+
 export interface Logged {
   readonly level: string
   readonly message: string
@@ -199,13 +203,18 @@ export interface ConnectFields {
   readonly clean?: boolean
   readonly keepalive?: number
   readonly version?: number
+  readonly username?: string
+  readonly password?: string
 }
 
 export const packets = {
-  connect({ clientId = `raw-${Math.random()}`, clean = true, keepalive = 0, version = 4 }: ConnectFields = {}): Buffer {
+  connect(fields: ConnectFields = {}): Buffer {
+    const { clientId = `raw-${Math.random()}`, clean = true, keepalive = 0, version = 4, username, password } = fields
     const properties = version === 5 ? Buffer.from([0]) : Buffer.alloc(0)
-    const head = Buffer.from([version, clean ? 2 : 0, keepalive >> 8, keepalive & 255])
-    return frame(0x10, text('MQTT'), head, properties, text(clientId))
+    const login = [username, password].filter((field) => field !== undefined)
+    const flags = (clean ? 2 : 0) | (username === undefined ? 0 : 0x80) | (password === undefined ? 0 : 0x40)
+    const head = Buffer.from([version, flags, keepalive >> 8, keepalive & 255])
+    return frame(0x10, text('MQTT'), head, properties, text(clientId), ...login.map(text))
   },
   publish(topic: string | Buffer, payload: string | Buffer, qos: 0 | 1 | 2 = 0, id = 1, flags = 0): Buffer {
     const packetId = qos === 0 ? Buffer.alloc(0) : uint16(id)
