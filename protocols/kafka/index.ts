@@ -1,3 +1,5 @@
+import { parseHostPort } from '../../src/adapter/address.ts'
+import { isLoopback } from '../../src/adapter/loopback.ts'
 import { defineProtocol } from '../../src/adapter/protocol.ts'
 import { KafkaConnection, KafkaFrom, KafkaTarget, topicsOf } from './config.ts'
 import { topicDestination } from './destination.ts'
@@ -10,7 +12,7 @@ export const kafka = defineProtocol<KafkaConnection, KafkaFrom, KafkaTarget>({
   connection: KafkaConnection,
   defaultFormat: 'binary',
   checkConnection: (connection) => {
-    if (connection.sasl?.mechanism !== 'plain' || connection.tls || connection.brokers.every(isLoopback)) return []
+    if (connection.sasl?.mechanism !== 'plain' || connection.tls || connection.brokers.every(isHere)) return []
     const message = 'plain sends the password readable by anyone on the way: add tls, or use scram-sha-512'
     return [{ path: ['sasl', 'mechanism'], message }]
   },
@@ -31,6 +33,4 @@ export const kafka = defineProtocol<KafkaConnection, KafkaFrom, KafkaTarget>({
   },
 })
 
-function isLoopback(broker: string): boolean {
-  return /^(localhost|127\.\d+\.\d+\.\d+|\[::1\]):/.test(broker)
-}
+const isHere = (broker: string): boolean => isLoopback(parseHostPort(broker).host)

@@ -1,8 +1,9 @@
 /** Settings of MQTT: a connection to an external broker (`url`) or the embedded broker (`listen`), `from` and `to`. */
 import { z } from 'zod'
+import { isLoopback } from '../../src/adapter/loopback.ts'
 import type { SettingsProblem } from '../../src/adapter/protocol.ts'
 import { address, clientTls, duration, refuse, secret } from '../../src/adapter/schema.ts'
-import { type EmbeddedConnection, embeddedShape, isLoopback, listenAddresses } from './broker/config.ts'
+import { type EmbeddedConnection, embeddedShape, listenAddresses } from './broker/config.ts'
 import { identities } from './broker/identity.ts'
 import { userProblems } from './broker/user-problems.ts'
 import { patternProblem, topicProblem } from './topic.ts'
@@ -190,7 +191,7 @@ function checkListener(connection: EmbeddedConnection & MqttConnection): Setting
     problems.push({ path: ['tls', 'serverName'], message: '`serverName` belongs to a connection with `url`' })
   }
   problems.push(...userProblems(connection))
-  const open = addresses.find((address) => !isLoopback(address) && !isGuarded(connection, address.scheme))
+  const open = addresses.find((address) => !isLoopback(address.host) && !isGuarded(connection, address.scheme))
   if (open !== undefined && connection.insecure !== true) {
     problems.push({
       path: ['listen'],

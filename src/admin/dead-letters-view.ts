@@ -4,6 +4,7 @@ import { writeEnvelope } from '../envelope/envelope-json.ts'
 import { utf8Text } from '../envelope/payload-json.ts'
 import { bytesOf } from '../envelope/typed.ts'
 import type { StoredDeadLetter } from '../store/contract.ts'
+import { visibleLines } from '../telemetry/visible.ts'
 
 /** One letter of a list: all but the message itself. */
 export interface LetterSummary {
@@ -74,8 +75,5 @@ export function messageJson(envelope: Envelope): Record<string, unknown> {
  * reader of JSON sees no difference.
  */
 export function jsonLine(value: unknown, indent?: number): string {
-  return JSON.stringify(value, undefined, indent).replaceAll(/[\p{Cc}\p{Bidi_Control}\u2028\u2029\ufeff]/gu, escaped)
+  return visibleLines(JSON.stringify(value, undefined, indent))
 }
-
-const escaped = (char: string): string =>
-  char === '\n' ? char : `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`

@@ -1,20 +1,15 @@
-import express, { type ErrorRequestHandler, type Request, type RequestHandler, type Response, Router } from 'express'
+import { type Request, type Response, Router } from 'express'
 import type { Piece, Workbench } from '../delivery/dead-letters/workbench.ts'
-import { GatewayError, messageOf, PermanentError } from '../errors.ts'
+import { PermanentError } from '../errors.ts'
+import { jsonBody } from './body.ts'
 import { parseEdit } from './dead-letters-edit.ts'
 import { parseDiscard, parseExport, parseList, parseRequeue } from './dead-letters-request.ts'
 import { jsonLine, recordOf, summaryOf } from './dead-letters-view.ts'
 
-/** Largest body of a request: an edited message, as JSON. */
-const maxBody = '16mb'
-
-/**
- * The pages under `/api/v1/dead-letters`, behind the server's own guards. What changes something wants a JSON body, and an
- * `Origin` that is this server's, if there is one: no page of another site can ask a browser for it.
- */
+/** The pages under `/api/v1/dead-letters`, behind the server's own guards. What changes something wants a JSON body. */
 export function deadLetterPages(workbench: Workbench): Router {
   const router = Router()
-  const body = [onlyOwnOrigin, onlyJson, express.json({ limit: maxBody })]
+  const body = [...jsonBody]
   router.get('/', (request, response) => {
     const { query, page } = parseList(request.query)
     const { letters, next } = workbench.list(query, page)
@@ -39,7 +34,7 @@ export function deadLetterPages(workbench: Workbench): Router {
     const { done, ...rest } = workbench.discard(query, piece, originOf(request))
     answer(response, { discarded: done, ...rest, remaining: workbench.count(query), ...dryRunOf(piece) })
   })
-  return router.use(tellError)
+  return router
 }
 
 /** Said only where nothing was done. */
@@ -83,28 +78,3 @@ function absent(request: Request): never {
 }
 
 const originOf = (request: Request): string => `api ${request.socket.remoteAddress ?? ''}`
-
-const onlyOwnOrigin: RequestHandler = (request, response, next) => {
-  const { origin, host } = request.headers
-  if (origin === undefined || (URL.canParse(origin) && new URL(origin).host === host)) return next()
-  response.status(403).json({ error: 'a page of another site may not change anything here', code: 'ACCESS_DENIED' })
-}
-
-const onlyJson: RequestHandler = (request, response, next) => {
-  if (request.is('application/json')) return next()
-  response.status(415).json({ error: 'send a body with Content-Type: application/json', code: 'USAGE' })
-}
-
-const statusOf: Readonly<Record<string, number>> = { USAGE: 400, NOT_FOUND: 404, CONFIG_INVALID: 400 }
-
-/** Errors of the workbench, and those of express about the request. */
-const tellError: ErrorRequestHandler = (error, _request, response, next) => {
-  if (response.headersSent) return next(error) // the export breaks off: its reader sees a connection that was cut
-  if (error instanceof GatewayError) {
-    response.status(statusOf[error.code] ?? 503).json({ error: error.message, code: error.code })
-    return
-  }
-  const { status, expose } = error as { status?: number; expose?: boolean }
-  if (status !== undefined && expose) response.status(status).json({ error: messageOf(error), code: 'USAGE' })
-  else response.status(500).json({ error: messageOf(error), code: 'INTERNAL' })
-}

@@ -2,12 +2,16 @@ import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import express, { type Express } from 'express'
 import type { Registry } from 'prom-client'
+import type { Log } from '../adapter/contract.ts'
 import type { Workbench } from '../delivery/dead-letters/workbench.ts'
 import { type ErrorCode, messageOf, PermanentError } from '../errors.ts'
+import type { RefusalReason } from '../telemetry/stats.ts'
 import type { GatewayStatus } from '../telemetry/status.ts'
 import { deadLetterPages } from './dead-letters.ts'
-import { onlyOwnHost, onlyWithToken } from './guard.ts'
+import { tellError } from './errors.ts'
+import { onlyOwnHost, onlyOwnPages, onlyWithToken } from './guard.ts'
 import type { Identity } from './identity.ts'
+import { Refusals } from './refusals.ts'
 import { connectionsView, readinessView, routesView } from './views.ts'
 
 // An `import` of node:http reads all its exports, and so loads undici: 50 ms and several MiB nobody needs here.
@@ -20,7 +24,15 @@ export interface AdminOptions {
   readonly token: string | undefined
   /** Told to those who show the token: so a command finds out whether it asks the gateway it means. */
   readonly identity: Identity
+  /** Counts whom it refuses. */
+  readonly refused?: Map<RefusalReason, number>
+  readonly log?: Log
 }
+
+/** A request has so long to arrive, its headers so long, and they are looked at so often. Milliseconds. */
+const requestMs = 10_000
+const headersMs = 5_000
+const lookMs = 1_000
 
 /** Made when somebody scrapes for the first time: a gateway nobody scrapes does without the library. */
 export type Metrics = () => Promise<Registry>
@@ -32,8 +44,10 @@ export class AdminServer {
 
   constructor(options: AdminOptions, status: () => GatewayStatus, metrics: Metrics, workbench?: Workbench) {
     this.#options = options
-    this.#server = createServer(adminApp(options, { status, metrics, workbench }))
-    this.#server.requestTimeout = 10_000
+    this.#server = createServer(
+      { requestTimeout: requestMs, headersTimeout: headersMs, connectionsCheckingInterval: lookMs },
+      adminApp(options, { status, metrics, workbench }),
+    )
   }
 
   /** Resolves with the URL it listens on. Rejects with PermanentError, CONFIG_INVALID where this machine has no such address. */
@@ -79,14 +93,16 @@ interface Parts {
 
 function adminApp(options: AdminOptions, { status, metrics, workbench }: Parts): Express {
   const app = express()
+  const refusals = new Refusals(options.refused ?? new Map(), options.log)
   app.disable('x-powered-by')
-  app.use(onlyOwnHost(options.host))
+  app.use(onlyOwnHost(options.host, refusals))
   app.get('/livez', (_request, response) => void response.json({ status: 'ok' }))
   app.get('/readyz', (_request, response) => {
     const view = readinessView(status())
     response.status(view.status === 'ready' ? 200 : 503).json(view)
   })
-  app.use(onlyWithToken(options.token))
+  app.use(onlyOwnPages(refusals))
+  app.use(onlyWithToken(options.token, refusals))
   app.get('/metrics', async (_request, response) => {
     const registry = await metrics()
     response.type(registry.contentType).send(await registry.metrics())
@@ -100,5 +116,5 @@ function adminApp(options: AdminOptions, { status, metrics, workbench }: Parts):
   app.use(
     (request, response) => void response.status(404).json({ error: `no such page: ${request.path}`, code: 'USAGE' }),
   )
-  return app
+  return app.use(tellError)
 }

@@ -1,18 +1,15 @@
 /** Dead letters as people read them. What a peer sent is never written raw: it could steer the terminal. */
 import { styleText } from 'node:util'
 import type { LetterRecord, LetterSummary } from '../admin/dead-letters-view.ts'
+import { visible, visibleLines } from '../telemetry/visible.ts'
 
 type Paint = (style: 'bold' | 'dim' | 'yellow' | 'red', text: string) => string
 
 /** Colours where standard output is a terminal that wants them. */
 export const paint: Paint = (style, text) => styleText(style, text, { stream: process.stdout })
 
-const unsafe = /[\p{Cc}\p{Bidi_Control}\p{Cs}\u2028\u2029\ufeff]/gu
-const unsafeButLines = /(?![\n\t])[\p{Cc}\p{Bidi_Control}\p{Cs}\u2028\u2029\ufeff]/gu
-const visible = (char: string): string => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`
-
 /** Text on one line, with what is no visible character written as `\u001b`. */
-export const plain = (text: unknown): string => String(text).replaceAll(unsafe, visible)
+export const plain = (text: unknown): string => visible(String(text))
 
 const columns: readonly [title: string, read: (letter: LetterSummary, nowMs: number) => string][] = [
   ['ID', ({ id }) => String(id)],
@@ -96,7 +93,7 @@ function section(title: string, fields: object): string[] {
 
 function payloadLines(text: unknown, base64: unknown): string[] {
   if (typeof text === 'string') {
-    const shown = text.slice(0, shownBytes).replaceAll(unsafeButLines, visible)
+    const shown = visibleLines(text.slice(0, shownBytes))
     return text.length > shownBytes ? [shown, paint('dim', '… cut; --payload writes all of it')] : [shown]
   }
   if (typeof base64 !== 'string') return []

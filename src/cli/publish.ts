@@ -11,6 +11,7 @@ import { Envelope, type Format, formats } from '../envelope/envelope.ts'
 import { uuidv7 } from '../envelope/uuid.ts'
 import { messageOf } from '../errors.ts'
 import { createLog } from '../telemetry/log.ts'
+import { visible } from '../telemetry/visible.ts'
 import { readConfig } from './config-file.ts'
 import { exitCodes } from './exit-codes.ts'
 import { counted } from './words.ts'
@@ -150,6 +151,6 @@ function contextOf(connection: ConnectionConfig): Context {
 }
 
 function fail(code: number, message: string): number {
-  console.error(`trivium: ${message}`)
+  console.error(`trivium: ${visible(message)}`)
   return code
 }

@@ -8,6 +8,7 @@ import type { GatewayConfig } from '../config/types.ts'
 import { type ErrorCode, GatewayError, messageOf } from '../errors.ts'
 import { Gateway } from '../gateway.ts'
 import { createLog, type LogFormat, type LogLevel } from '../telemetry/log.ts'
+import type { RefusalReason } from '../telemetry/stats.ts'
 import type { GatewayStatus } from '../telemetry/status.ts'
 import { version } from '../version.ts'
 import { readConfig } from './config-file.ts'
@@ -35,7 +36,7 @@ export async function run(file: string | undefined, options: RunOptions): Promis
 }
 
 async function runGateway(gateway: Gateway, config: GatewayConfig, log: Log): Promise<number> {
-  const admin = await adminOf(gateway, config)
+  const admin = await adminOf(gateway, config, log)
   try {
     const address = await admin?.listen()
     forgetStart()
@@ -51,11 +52,16 @@ async function runGateway(gateway: Gateway, config: GatewayConfig, log: Log): Pr
   }
 }
 
-async function adminOf(gateway: Gateway, { gateway: settings }: GatewayConfig): Promise<AdminServer | undefined> {
+async function adminOf(
+  gateway: Gateway,
+  { gateway: settings }: GatewayConfig,
+  log: Log,
+): Promise<AdminServer | undefined> {
   if (!settings.admin) return undefined
   const { AdminServer } = await import('../admin/server.ts')
-  const status = () => gateway.status()
-  const options = { ...settings.admin, identity: identityOf(settings) }
+  const refused = new Map<RefusalReason, number>()
+  const status = () => ({ ...gateway.status(), adminRefused: refused })
+  const options = { ...settings.admin, identity: identityOf(settings), refused, log }
   return new AdminServer(options, status, metricsOf(status), gateway.workbench)
 }
 

@@ -26,6 +26,7 @@ export const diagnosticCodes = {
   TRV2012: 'The protocol does not accept these settings together.',
   TRV2013: 'Routes that read from one source give it different formats.',
   TRV2014: 'Settings of a route contradict each other.',
+  TRV2015: 'The admin interface can be reached from other machines without a token.',
   TRV3001: 'An expression is wrong.',
   TRV3002: 'A capture in an address pattern is wrong; other mistakes in one are TRV2005.',
   TRV3003: 'A template in a target is wrong.',
@@ -39,7 +40,6 @@ export const diagnosticCodes = {
   TRV4002: 'A secret is written in plain text.',
   TRV4003: 'A connection is used by no route.',
   TRV4004: 'Messages may go round in a circle, unless a condition stops them.',
-  TRV4005: 'The admin interface can be reached from other machines without a token.',
 } as const
 export type DiagnosticCode = keyof typeof diagnosticCodes
 

@@ -1,5 +1,6 @@
 import type { z } from 'zod'
 import { parseHostPort } from '../adapter/address.ts'
+import { isLoopback } from '../adapter/loopback.ts'
 import type { Scene } from './scene.ts'
 import { gatewaySection, listenAddress } from './schema.ts'
 import type { GatewaySettings } from './types.ts'
@@ -14,7 +15,7 @@ export function readGateway(scene: Scene, env: Env): GatewaySettings | undefined
   const token = env.TRIVIUM_ADMIN_TOKEN || declared?.token || undefined
   if (section === undefined || listen === undefined) return undefined
   const admin = listen === 'off' ? undefined : { ...parseHostPort(listen, 0), token }
-  if (admin !== undefined && token === undefined && !isLoopback(admin.host)) warnOfOpenAdmin(scene, listen, env)
+  if (admin !== undefined && token === undefined && !isLoopback(admin.host)) refuseOpenAdmin(scene, listen, env)
   return {
     id: section.id,
     dataDir: env.TRIVIUM_DATA_DIR || section.dataDir,
@@ -41,13 +42,12 @@ function listenOf(scene: Scene, section: z.infer<typeof gatewaySection> | undefi
   return declared?.listen || 'off'
 }
 
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127\./.test(host)
-}
-
-function warnOfOpenAdmin({ report }: Scene, listen: string, env: Env): void {
+function refuseOpenAdmin({ report }: Scene, listen: string, env: Env): void {
   const message = `the admin interface on ${listen} can be reached from other machines without a token`
-  if (env.TRIVIUM_ADMIN_LISTEN) return report.addWithoutPlace('TRV4005', message, {}, 'environment')
+  if (env.TRIVIUM_ADMIN_LISTEN) {
+    const help = 'set TRIVIUM_ADMIN_TOKEN, or listen on 127.0.0.1'
+    return report.addWithoutPlace('TRV2015', message, { help }, 'environment')
+  }
   const help = 'add `token: "${env:TRIVIUM_ADMIN_TOKEN}"`, or listen on 127.0.0.1'
-  report.add('TRV4005', message, { path: ['gateway', 'admin', 'listen'], on: 'value' }, { help })
+  report.add('TRV2015', message, { path: ['gateway', 'admin', 'listen'], on: 'value' }, { help })
 }

@@ -63,7 +63,7 @@ function hide(text: string, from: number, length: number): string {
 
 /** A file may hold anything; a terminal must not obey it. One column stays one column. */
 function printable(text: string): string {
-  return text.replaceAll('\t', ' ').replaceAll(/\p{Cc}|\p{Cf}/gu, '�')
+  return text.replaceAll('\t', ' ').replaceAll(/\p{Cc}|\p{Cf}|\p{Zl}|\p{Zp}/gu, '�')
 }
 
 function summary(diagnostics: readonly Diagnostic[]): string {

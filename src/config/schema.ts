@@ -43,7 +43,7 @@ export const gatewaySection = z.strictObject({
         token: z
           .string()
           .default('')
-          .meta({ secret: true, description: 'Who asks must show this; empty: nobody is asked.' }),
+          .meta({ secret: true, description: 'Who asks must show this; needed where other machines can reach it.' }),
       }),
       z.literal(false),
     ])

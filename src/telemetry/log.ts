@@ -2,6 +2,7 @@ import { styleText } from 'node:util'
 import winston from 'winston'
 import { hideAddresses } from '../adapter/address.ts'
 import type { Log } from '../adapter/contract.ts'
+import { visible } from './visible.ts'
 
 export const logLevels = ['error', 'warn', 'info', 'debug'] as const
 export type LogLevel = (typeof logLevels)[number]
@@ -51,11 +52,13 @@ function text(value: unknown): string {
   return typeof value === 'string' && !/[\s"]/.test(value) ? value : JSON.stringify(value)
 }
 
-/** Without control characters, and without what is secret in an address: what a peer sent cannot forge a line. */
+/** On one line, without what is secret in an address: what a peer sent can neither forge a line nor turn its direction. */
 function clean(value: unknown): string {
-  return hideAddresses(String(value))
-    .slice(0, maxFieldLength)
-    .replaceAll(/\p{Cc}/gu, ' ')
+  return visible(
+    hideAddresses(String(value))
+      .slice(0, maxFieldLength)
+      .replaceAll(/[\t\n\r]+/g, ' '),
+  )
 }
 
 const secretName = /password|secret|token|passphrase/i

@@ -82,6 +82,12 @@ function describeBuild(series: Series): void {
   series.gauge('trivium_inflight_bytes', 'Bytes taken in and not yet settled.', [], ({ inFlight }) => [
     [{}, inFlight.bytes],
   ])
+  series.counter(
+    'trivium_admin_refused_total',
+    'Requests that the admin server refused: a wrong token, a page of another site, a foreign host name.',
+    ['reason'],
+    ({ adminRefused = new Map() }) => [...adminRefused].map(([reason, count]): Sample => [{ reason }, count]),
+  )
 }
 
 function describeStore(series: Series): void {

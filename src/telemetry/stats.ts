@@ -99,3 +99,6 @@ export class RouteStats {
     return total
   }
 }
+
+/** Why the admin server turned somebody away. */
+export type RefusalReason = 'token' | 'origin' | 'host'

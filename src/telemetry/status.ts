@@ -1,5 +1,5 @@
 import type { DeadLetterFigures } from '../store/contract.ts'
-import type { LinkStats, RouteStats } from './stats.ts'
+import type { LinkStats, RefusalReason, RouteStats } from './stats.ts'
 
 /** A running gateway as the admin server and the metrics see it. */
 export interface GatewayStatus {
@@ -13,6 +13,8 @@ export interface GatewayStatus {
   /** Taken in and not yet settled, in the whole process. */
   readonly inFlight: { readonly count: number; readonly bytes: number }
   readonly store: StoreStatus
+  /** Whom the admin server has refused. */
+  readonly adminRefused?: ReadonlyMap<RefusalReason, number> | undefined
 }
 
 export interface StoreStatus {

@@ -6,7 +6,6 @@ import type { Format } from '../../../src/envelope/envelope.ts'
 import { filterProblem } from './filter.ts'
 import type { Identity } from './identity.ts'
 import { originOf } from './origins.ts'
-import { isLoopbackHost } from './peer-address.ts'
 import { placeholderProblem } from './placeholders.ts'
 
 const listenUrl = () => z.string().superRefine(refuse(listenProblem)).meta({ address: true })
@@ -167,11 +166,6 @@ export function parseListenUrl(text: string): ListenAddress {
 export function listenAddresses(connection: EmbeddedConnection): readonly ListenAddress[] {
   const texts = typeof connection.listen === 'string' ? [connection.listen] : (connection.listen ?? [])
   return texts.map(parseListenUrl)
-}
-
-/** True for an address only this machine can reach. */
-export function isLoopback({ host }: ListenAddress): boolean {
-  return isLoopbackHost(host)
 }
 
 /** A connection's limits with the defaults in place; times in milliseconds, sizes in bytes. */

@@ -1,6 +1,6 @@
 /** Which pages of a browser may open a websocket: a browser sends what a user has, whatever page asks it to. Pure. */
 import { isIP } from 'node:net'
-import { isLoopbackHost } from './peer-address.ts'
+import { isLoopback } from '../../../src/adapter/loopback.ts'
 
 export interface Handshake {
   /** Undefined: no browser. */
@@ -23,8 +23,8 @@ export function mayOpen(
     return origins.includes('*') || origins.some((named) => originOf(named) === originOf(origin))
   const [page, own] = [hostOf(origin), hostOf(`http://${host ?? ''}`)]
   if (page === undefined || own === undefined) return false
-  if (isLocal && !isLoopbackHost(own) && isIP(own) === 0) return false
-  return page === own || (isLoopbackHost(page) && isLoopbackHost(own))
+  if (isLocal && !isLoopback(own) && isIP(own) === 0) return false
+  return page === own || (isLoopback(page) && isLoopback(own))
 }
 
 /** `scheme://host:port` as browsers write it; undefined where the text is none. */

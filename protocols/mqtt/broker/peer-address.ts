@@ -21,8 +21,3 @@ export function addressKey(address: string): string {
 function groupsOf(text: string): string[] {
   return text === '' ? [] : text.split(':')
 }
-
-/** True for an address or a name that only this machine can be reached by. */
-export function isLoopbackHost(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
-}

@@ -1,7 +1,8 @@
 /** How many sockets may be open: over all, from one address, and as many as the process may have open files. */
 
+import { isLoopback } from '../../../src/adapter/loopback.ts'
 import type { Limits } from './config.ts'
-import { addressKey, isLoopbackHost } from './peer-address.ts'
+import { addressKey } from './peer-address.ts'
 
 /** What a connection was refused for. */
 export type NoSeat = 'connections' | 'address' | 'files'
@@ -73,7 +74,7 @@ export class Seats {
   /** By default half of the seats are out of the reach of any one address; this machine itself may fill them all. */
   #mostOf(key: string): number {
     if (this.#maxPerAddress !== undefined) return this.#maxPerAddress
-    if (isLoopbackHost(key)) return Number.POSITIVE_INFINITY
+    if (isLoopback(key)) return Number.POSITIVE_INFINITY
     return Math.max(1, Math.floor(Math.min(this.#maxConnections, openFiles().sockets) / 2))
   }
 

@@ -3,9 +3,9 @@ import type http from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { createWebSocketStream, type WebSocket, WebSocketServer } from 'ws'
+import { isLoopback } from '../../../src/adapter/loopback.ts'
 import type { Limits, ListenAddress } from './config.ts'
 import { mayOpen } from './origins.ts'
-import { isLoopbackHost } from './peer-address.ts'
 
 const maxConnectBytes = 80 * 1024 // a CONNECT of 64 KiB and the frames around it
 
@@ -41,7 +41,7 @@ export function withWebSockets<T extends http.Server>(server: T, options: WebSoc
 }
 
 function isWelcome({ headers: { origin, host }, socket }: http.IncomingMessage, options: WebSocketOptions): boolean {
-  if (mayOpen({ origin, host }, options.origins, isLoopbackHost(options.address.host))) return true
+  if (mayOpen({ origin, host }, options.origins, isLoopback(options.address.host))) return true
   options.onForeign(origin ?? '', socket.remoteAddress ?? '')
   return false
 }

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { AdminServer } from '../../../src/admin/server.ts'
 import { placeBy } from '../../../src/delivery/dead-letters/placement.ts'
@@ -280,6 +281,7 @@ test.each([
   ['?ids=1,x', 'ids'],
   ['/0', 'expected the number of a dead letter'],
   ['/x', 'expected the number of a dead letter'],
+  ['/%ff', '%ff'],
 ])('GET %s is refused and told why', async (path, message) => {
   expect(await ask(path)).toMatchObject({
     status: 400,
@@ -293,7 +295,25 @@ test('a body that is no JSON, or too long, is refused', async () => {
   const long = await fetch(`${base}/1`, {
     method: 'PATCH',
     headers: json,
-    body: JSON.stringify({ payloadText: 'x'.repeat(17 * 2 ** 20) }),
+    body: JSON.stringify({ payloadText: 'x'.repeat(2 ** 20) }),
   })
   expect(long.status).toBe(413)
+})
+
+test('a body that is nested too deep is refused before it is read, and a deep one that is legal is not', async () => {
+  /** Brackets within a text count for nothing. */
+  const nested = (levels: number) => `{"setHeaders":${'{"a":'.repeat(levels - 1)}"[[{\\""${'}'.repeat(levels)}`
+  const send = async (body: string) => {
+    const response = await fetch(`${base}/1`, { method: 'PATCH', headers: json, body })
+    return [response.status, ((await response.json()) as { error: string }).error]
+  }
+  expect(await send('['.repeat(2 ** 20 - 1))).toEqual([400, 'the body is nested deeper than 64 levels'])
+  expect(await send(nested(66))).toEqual([400, 'the body is nested deeper than 64 levels'])
+  expect(await send(nested(40))).toEqual([404, expect.stringContaining('no dead letter 1')])
+  const packed = await fetch(`${base}/1`, {
+    method: 'PATCH',
+    headers: { ...json, 'content-encoding': 'gzip' },
+    body: gzipSync('{"payloadText":"x"}'),
+  })
+  expect(packed.status).toBe(415)
 })

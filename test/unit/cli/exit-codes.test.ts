@@ -92,6 +92,17 @@ routes:
     when: payload.temperature >
     to: [{ connection: devices, topic: "out/{params.idd}" }]
 `
+  test.each(['0.0.0.0:0', '127.evil.example:0', '[::]:0'])(
+    'trivium run: an admin server on %s without a token is refused',
+    async (listen) => {
+      const path = folderOf({ 'trivium.yaml': 'connections: {}\nroutes: []\n' })
+      const { code, stderr } = await trivium(['run'], { cwd: path, env: { TRIVIUM_ADMIN_LISTEN: listen } })
+      expect(code).toBe(78)
+      expect(stderr).toContain(`the admin interface on ${listen} can be reached from other machines without a token`)
+      expect(stderr).toContain('set TRIVIUM_ADMIN_TOKEN, or listen on 127.0.0.1')
+    },
+  )
+
   test.each([['run'], ['validate'], ['health', '-c'], ['publish', 'devices', 't', 'x', '-c']])(
     'trivium %s: every error is printed at once, with its place',
     async (...args) => {

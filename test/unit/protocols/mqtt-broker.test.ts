@@ -1,12 +1,13 @@
 import { describe, expect, test } from '@jest/globals'
 import { z } from 'zod'
-import { embeddedShape, isLoopback, parseListenUrl } from '../../../protocols/mqtt/broker/config.ts'
+import { embeddedShape, parseListenUrl } from '../../../protocols/mqtt/broker/config.ts'
 import { compileFilter, filterProblem, topicProblem } from '../../../protocols/mqtt/broker/filter.ts'
 import { Gate } from '../../../protocols/mqtt/broker/gate.ts'
 import { OutgoingQueue } from '../../../protocols/mqtt/broker/outgoing.ts'
 import { Shelf } from '../../../protocols/mqtt/broker/shelf.ts'
 import { createUsers } from '../../../protocols/mqtt/broker/users.ts'
 import { covers } from '../../../protocols/mqtt/subscription.ts'
+import { isLoopback } from '../../../src/adapter/loopback.ts'
 
 const schema = z.strictObject(embeddedShape)
 
@@ -52,7 +53,7 @@ describe('settings', () => {
   ])('%s is read', (text, parts, loopback) => {
     const address = parseListenUrl(text)
     expect(address).toMatchObject(parts)
-    expect(address && isLoopback(address)).toBe(loopback)
+    expect(address && isLoopback(address.host)).toBe(loopback)
   })
 })
 

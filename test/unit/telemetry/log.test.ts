@@ -19,6 +19,16 @@ test('what a peer sends stays on one line and cannot forge another', () => {
   expect(text).not.toContain('\u001b')
 })
 
+test.each(['json', 'text'] as const)(
+  'what turns the direction of text, or ends a line, is written out: %s',
+  (format) => {
+    const unsafe = '\u202e\u2066\u2028\u2029\u0085\u009b\ufeff\u200f'
+    const line = logged((log) => log.warn(`refused: ${unsafe}`, { peer: unsafe, cause: new Error(unsafe) }), format)
+    expect(line.trimEnd()).not.toMatch(/[\u0080-\u009f\u2028\u2029\u202e\u2066\ufeff\u200f\n]/)
+    expect(line.match(/u202e/g)).toHaveLength(3)
+  },
+)
+
 test('secrets are not printed, neither as fields nor in URLs', () => {
   const text = logged((log) =>
     log.error('cannot reach amqp://guest:hunter2@localhost:5672/', { password: 'hunter2', authToken: 'hunter2' }),

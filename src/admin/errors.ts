@@ -1,0 +1,16 @@
+import type { ErrorRequestHandler } from 'express'
+import { GatewayError, messageOf } from '../errors.ts'
+
+const statusOf: Readonly<Record<string, number>> = { USAGE: 400, NOT_FOUND: 404, CONFIG_INVALID: 400 }
+
+/** Errors of ours, and those of express about a request it cannot read: all but bugs are the asker's to mend. */
+export const tellError: ErrorRequestHandler = (error, _request, response, next) => {
+  if (response.headersSent) return next(error) // the export breaks off: its reader sees a connection that was cut
+  if (error instanceof GatewayError) {
+    response.status(statusOf[error.code] ?? 503).json({ error: error.message, code: error.code })
+    return
+  }
+  const { status = 500 } = error as { status?: number }
+  const isAskers = status >= 400 && status < 500
+  response.status(isAskers ? status : 500).json({ error: messageOf(error), code: isAskers ? 'USAGE' : 'INTERNAL' })
+}
