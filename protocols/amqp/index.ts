@@ -15,8 +15,9 @@ import { AmqpSource } from './source.ts'
 
 export type { AmqpConnectionConfig, AmqpFromConfig, AmqpTarget } from './config.ts'
 
-const routingKey: DestinationKind = { encode: encodeWord, check: (text) => shortStringProblem(text, 0) }
-const name: DestinationKind = { encode: encodeWord, check: (text) => shortStringProblem(text, 1) }
+const word = { encode: encodeWord, separator: '.' } as const // names are dotted as keys are: RabbitMQ's own custom
+const routingKey: DestinationKind = { ...word, check: (text) => shortStringProblem(text, 0) }
+const name: DestinationKind = { ...word, check: (text) => shortStringProblem(text, 1) }
 
 export const amqp = defineProtocol<AmqpConnectionConfig, AmqpFromConfig, AmqpTarget>({
   name: 'amqp',

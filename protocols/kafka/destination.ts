@@ -5,6 +5,7 @@ const emptyValue = '_FF'
 
 /** Topic names: at most 249 of letters, digits, dot, underscore and hyphen. */
 export const topicDestination: DestinationKind = {
+  separator: '.',
   /** Other characters become `_XX`, their UTF-8 bytes in upper-case hexadecimal; so does `_` where it could be read so. */
   encode(value) {
     if (value === '') return emptyValue

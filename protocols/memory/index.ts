@@ -8,6 +8,7 @@ export type { HeldConfirm, MemoryBus } from './connection.ts'
 export { memoryBus } from './connection.ts'
 
 const topic: DestinationKind = {
+  separator: '/',
   encode: (value) => (value === '' ? '%' : value.replaceAll(/[%/+#]/g, encodeURIComponent)),
   check: (text) => {
     if (text === '') return 'the topic is empty'

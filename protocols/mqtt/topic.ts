@@ -6,7 +6,7 @@ const maxLevels = 100
 const maxBytes = 65_535
 
 /** A topic's templates: a value stays within its level, and different values give different levels. */
-export const topicDestination: DestinationKind = { encode: encodeLevel, check: topicProblem }
+export const topicDestination: DestinationKind = { encode: encodeLevel, separator: '/', check: topicProblem }
 
 /**
  * Injective: `%` itself is encoded, so that no two values meet. An empty value is `%`, which nothing else gives; a lone

@@ -19,6 +19,11 @@ export interface AddressPattern {
  */
 export interface DestinationKind {
   readonly encode: (value: string) => string
+  /**
+   * What parts the destination's levels: a capture of several levels (`{name#}`) keeps its own, each level encoded by itself.
+   * Undefined: it is one value like any other.
+   */
+  readonly separator?: '/' | '.'
   /** What is wrong with a rendered destination, or undefined. */
   readonly check: (text: string) => string | undefined
 }

@@ -13,15 +13,15 @@ export function levelsOfPattern(pattern: AddressPattern): readonly Level[] {
   })
 }
 
-/** `staysInLevel`: a value from a message cannot hold the separator. */
+/** `staysInLevel`: the value of an expression cannot hold the separator. */
 export function levelsOfTemplate(
   text: string,
   separator: '/' | '.' | undefined,
-  staysInLevel: boolean,
+  staysInLevel: (expression: string) => boolean,
 ): readonly Level[] {
-  const marked = markHoles(text)
-  const levels = separator === undefined ? [marked] : marked.split(separator)
-  const holed = staysInLevel || separator === undefined ? levels.length : levels.findIndex((l) => l.includes(hole))
+  const marked = markHoles(text, staysInLevel)
+  const levels = separator === undefined ? [marked.replaceAll(wideHole, hole)] : marked.split(separator)
+  const holed = levels.findIndex((level) => level.includes(wideHole))
   const kept = holed < 0 ? levels : levels.slice(0, holed)
   const fixed = kept.map(fixedLevel)
   return kept.length === levels.length ? fixed : [...fixed, 'rest']
@@ -38,6 +38,8 @@ export function overlap(a: readonly Level[], b: readonly Level[]): boolean {
 }
 
 const hole = '\u0000'
+/** Where a value of any number of levels stands. */
+const wideHole = '\u0001'
 
 function fixedLevel(marked: string): Level {
   const [prefix = '', ...others] = marked.split(hole)
@@ -57,8 +59,9 @@ function isBetween(text: string, prefix: string, suffix: string): boolean {
 }
 
 /** Each `{expression}` becomes one character no address holds; `{{` and `}}` are braces. */
-function markHoles(text: string): string {
+function markHoles(text: string, staysInLevel: (expression: string) => boolean): string {
   let depth = 0
+  let start = 0
   let marked = ''
   for (let i = 0; i < text.length; i++) {
     const character = text[i] ?? ''
@@ -67,9 +70,11 @@ function markHoles(text: string): string {
       marked += character
       i++
     } else if (character === '{') {
-      if (depth++ === 0) marked += hole
-    } else if (character === '}') depth = Math.max(0, depth - 1)
-    else if (depth === 0) marked += character
+      if (depth++ === 0) start = i + 1
+    } else if (character === '}') {
+      if (depth === 1) marked += staysInLevel(text.slice(start, i)) ? hole : wideHole
+      depth = Math.max(0, depth - 1)
+    } else if (depth === 0) marked += character
   }
   return marked
 }

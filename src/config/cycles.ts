@@ -4,6 +4,8 @@
  */
 import { parseAddress } from '../adapter/address.ts'
 import type { AnyProtocol } from '../adapter/protocol.ts'
+import { type Rests, restsOf } from '../routing/pattern.ts'
+import { separatorOf } from '../routing/template.ts'
 import { type Level, levelsOfPattern, levelsOfTemplate, overlap } from './address-overlap.ts'
 import type { Path } from './diagnostic.ts'
 import type { Connections, RouteDraft, Scene } from './scene.ts'
@@ -68,9 +70,10 @@ function edgesOf(
   const readers = readersByBroker(scene, connections, routes)
   return routes.map(({ config, path }) => {
     const isConditional = config.when !== undefined || config.filter.length > 0
+    const rests = restsOf(scene.protocols.get(config.from.protocol)?.source?.patterns(config.from.settings) ?? [])
     return config.to.flatMap((target, index) => {
       const found = (readers.get(brokerOf(connections, target.connection)) ?? []).flatMap(({ separator, patterns }) => {
-        const ends = targetLevels(scene.protocols.get(target.protocol), target, separator)
+        const ends = targetLevels(scene.protocols.get(target.protocol), target, { separator, rests })
         return patterns.filter((pattern) => ends.some((levels) => overlap(levels, pattern.levels)))
       })
       const isEdgeConditional = isConditional || target.when !== undefined || (config.match === 'first' && index > 0)
@@ -107,13 +110,14 @@ function readersByBroker(
 function targetLevels(
   protocol: AnyProtocol | undefined,
   target: TargetConfig,
-  separator: Separator,
+  { separator, rests }: { separator: Separator; rests: Rests },
 ): readonly (readonly Level[])[] {
   const sink = protocol?.sink
   if (sink === undefined) return []
   const kinds = Object.values(sink.destinations)
-  const staysInLevel =
+  const areAllSafe =
     separator !== undefined && kinds.every((kind) => !kind.encode(`a${separator}b`).includes(separator))
+  const staysInLevel = (expression: string) => areAllSafe && separatorOf(expression, rests) === undefined
   return settingsOf(sink, target).map((settings) => levelsOfTemplate(sink.address(settings), separator, staysInLevel))
 }
 

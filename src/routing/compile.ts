@@ -11,12 +11,15 @@ import * as operators from './operators.ts'
 import { type Code, noSubject } from './operators.ts'
 import { type Node, parseExpression, type Syntax } from './syntax.ts'
 import { type Arithmetic, arithmetic, int64, type Ordering, ordering } from './values.ts'
+import type { Rests } from './pattern.ts'
 import { presenceMacro } from './words.ts'
 
 /** What a rule's text may refer to besides the envelope's own fields. */
 export interface Scope {
   /** Names of the captures of every address pattern of the route: `params.<name>`. */
   readonly captures: ReadonlySet<string>
+  /** Those of several levels, and what parts their levels. */
+  readonly rests?: Rests | undefined
 }
 
 export interface Compiled extends Code {

@@ -39,6 +39,23 @@ export function compilePattern(pattern: AddressPattern): Pattern {
   }
 }
 
+/** Captures of several levels, and what parts their levels. */
+export type Rests = ReadonlyMap<string, '/' | '.'>
+
+/** Those of a route's patterns; a name that is one level in another pattern is none. Throws RuleError. */
+export function restsOf(patterns: readonly AddressPattern[]): Rests {
+  const rests = new Map<string, '/' | '.'>()
+  const single = new Set<string>()
+  for (const pattern of patterns) {
+    for (const level of levelsOf(pattern)) {
+      if (level.kind === 'literal' || level.name === undefined) continue
+      if (level.kind === 'rest' && pattern.separator !== undefined) rests.set(level.name, pattern.separator)
+      else single.add(level.name)
+    }
+  }
+  return new Map([...rests].filter(([name]) => !single.has(name)))
+}
+
 /** Reads the captures from the parts of an address that is known to match. */
 export function captureReader(levels: readonly Level[], separator: string): (parts: readonly string[]) => Params {
   const hasInnerRest = levels.slice(0, -1).some((level) => level.kind === 'rest')

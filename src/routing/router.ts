@@ -6,7 +6,7 @@ import { PermanentError } from '../errors.ts'
 import { AddressIndex } from './address-index.ts'
 import { type Condition, compileCondition, type Misses, type Scope } from './expression.ts'
 import { compileFilter } from './filter.ts'
-import { compilePattern, type Pattern } from './pattern.ts'
+import { compilePattern, type Pattern, restsOf } from './pattern.ts'
 import { Recent } from './recent.ts'
 import type { Params, Subject } from './subject.ts'
 import { type CompiledTarget, compileTarget, type ProtocolOf } from './target.ts'
@@ -46,7 +46,7 @@ const byTargets = filtered('no_target')
 export function scopeOf(route: Pick<RouteConfig, 'from'>, protocolOf: ProtocolOf): Scope {
   const { patterns, subject } = patternsOf(route, protocolOf)
   const all = subject === undefined ? patterns : [...patterns, subject]
-  return { captures: new Set(all.flatMap((pattern) => compilePattern(pattern).captures)) }
+  return { captures: new Set(all.flatMap((pattern) => compilePattern(pattern).captures)), rests: restsOf(all) }
 }
 
 /** Compiles a route. Throws RuleError; a configuration that was loaded has none left. */

@@ -1,6 +1,7 @@
 import type { DestinationKind } from '../adapter/protocol.ts'
 import { PermanentError } from '../errors.ts'
 import { compileValue, type Scope, type Value } from './expression.ts'
+import type { Rests } from './pattern.ts'
 import { RuleError } from './rule-error.ts'
 import type { Subject } from './subject.ts'
 import { tokensOf } from './words.ts'
@@ -15,7 +16,13 @@ export interface Template {
   render(subject: Subject): string
 }
 
-type Part = string | { readonly text: string; readonly value: Value }
+type Part = string | Hole
+interface Hole {
+  readonly text: string
+  readonly value: Value
+  /** Of a capture of several levels: what parts them. */
+  readonly separator: '/' | '.' | undefined
+}
 
 export type Allow = ReadonlySet<string>
 
@@ -56,8 +63,7 @@ export function compileDestination(
 function render(parts: readonly Part[], subject: Subject, kind: DestinationKind | undefined): string {
   let rendered = ''
   for (const part of parts) {
-    const text = textAt(part, subject)
-    rendered += typeof part === 'string' || kind === undefined ? text : kind.encode(text)
+    rendered += encoded(part, textAt(part, subject), kind)
   }
   return checked(rendered, kind)
 }
@@ -67,10 +73,17 @@ function renderAllowed(parts: readonly Part[], subject: Subject, kind: Destinati
   const texts = parts.map((part) => textAt(part, subject))
   const plain = texts.join('')
   if (allow.has(plain) && kind.check(plain) === undefined) return plain
-  const encoded = texts.map((text, at) => (typeof parts[at] === 'string' ? text : kind.encode(text)))
-  const destination = checked(encoded.join(''), kind)
+  const destination = checked(texts.map((text, at) => encoded(parts[at] ?? '', text, kind)).join(''), kind)
   if (allow.has(destination)) return destination
   throw invalid(`'${destination.slice(0, 200)}' is not among the allowed destinations`)
+}
+
+/** A value made safe; of a capture of several levels each by itself, and as many as they were. */
+function encoded(part: Part, text: string, kind: DestinationKind | undefined): string {
+  if (typeof part === 'string' || kind === undefined) return text
+  if (part.separator === undefined || kind.separator === undefined) return kind.encode(text)
+  const levels = text.split(part.separator).map((level) => kind.encode(level))
+  return levels.join(kind.separator)
 }
 
 function textAt(part: Part, subject: Subject): string {
@@ -129,6 +142,12 @@ function partsOf(text: string, scope: Scope): Part[] {
   return parts
 }
 
+/** Of an expression that is a capture of several levels and nothing else. */
+export function separatorOf(expression: string, rests: Rests | undefined): '/' | '.' | undefined {
+  const [, name = ''] = /^\s*params\s*\.\s*(\w+)\s*$/.exec(expression) ?? []
+  return rests?.get(name)
+}
+
 /** Braces inside an expression are CEL's maps; those inside its strings are text. */
 function closingBrace(text: string, open: number): number {
   let depth = 0
@@ -145,7 +164,7 @@ function expressionAt(text: string, range: { start: number; end: number }, scope
   if (source.trim() === '')
     throw new RuleError('an expression is missing', { offset: range.start - 1, length: source.length + 2 })
   try {
-    return { text: source.trim(), value: compileValue(source, scope) }
+    return { text: source.trim(), value: compileValue(source, scope), separator: separatorOf(source, scope.rests) }
   } catch (error) {
     if (!(error instanceof RuleError)) throw error
     throw new RuleError(error.message, { offset: error.offset + range.start, length: error.length, hint: error.hint })

@@ -4,7 +4,7 @@ import { levelsOfPattern, levelsOfTemplate, overlap } from '../../../src/config/
 import { compilePattern } from '../../../src/routing/pattern.ts'
 
 const pattern = (text: string) => ({ text, separator: '/', one: '+', rest: '#' }) as const
-const mayMeet = (template: string, text: string, staysInLevel = true) =>
+const mayMeet = (template: string, text: string, staysInLevel: (expression: string) => boolean = () => true) =>
   overlap(levelsOfTemplate(template, '/', staysInLevel), levelsOfPattern(pattern(text)))
 
 describe('overlap', () => {
@@ -26,8 +26,11 @@ describe('overlap', () => {
   })
 
   test('takes a value that may hold the separator for any number of levels', () => {
-    expect(mayMeet('a/{payload.x}', 'a/b/c', true)).toBe(false)
-    expect(mayMeet('a/{payload.x}', 'a/b/c', false)).toBe(true)
+    expect(mayMeet('a/{payload.x}', 'a/b/c', () => true)).toBe(false)
+    expect(mayMeet('a/{payload.x}', 'a/b/c', () => false)).toBe(true)
+    const isOne = (expression: string) => expression === 'x'
+    expect(mayMeet('a/{x}/{rest}', 'a/b/c/d', isOne)).toBe(true)
+    expect(mayMeet('a/{x}/c/{rest}', 'a/b/e/d', isOne)).toBe(false)
   })
 
   test('says the same as the router of every literal address', () => {
