@@ -43,6 +43,7 @@ export function decode(packet: MqttPacket, at: MqttPlace): Envelope {
   const payload = typeof packet.payload === 'string' ? Buffer.from(packet.payload) : packet.payload
   const nowMs = Date.now()
   const draft = new Draft(uuidv7(nowMs), isoText(nowMs), `mqtt://${at.connection}/${packet.topic}`, payload)
+  if (packet.retain) draft.retain = true
   if (at.format === 'raw') return finish(draft)
   if (properties !== undefined) readProperties(draft, properties, nowMs)
   const format = structuredFormat(at.format, draft.contentType)
@@ -59,6 +60,11 @@ function readProperties(draft: Draft, properties: MqttProperties, nowMs: number)
   if (typeof messageExpiryInterval !== 'number' || draft.ttlMs !== undefined || draft.expires !== undefined) return
   // brokers subtract the time a message waited: the interval counts from now, the field from the timestamp
   draft.ttlMs = messageExpiryInterval * 1000 + Math.max(0, nowMs - (epochMs(draft.timestamp) ?? nowMs))
+}
+
+/** Whether the broker is asked to keep it: as the target says, or as the message came. */
+export function retains({ target, envelope }: Outbound<{ readonly retain: boolean | 'source' }>): boolean {
+  return target.retain === 'source' ? envelope.retain === true : target.retain
 }
 
 const bytesMark = 'base64:'

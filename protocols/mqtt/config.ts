@@ -107,7 +107,12 @@ export const MqttTarget = z.strictObject({
     .min(1)
     .meta({ description: 'Topic; may hold {expressions}.', examples: ['alarms/{params.site}'] }),
   qos: qos().default(1).meta({ description: 'Quality of service; 0 is at most once: sent, never confirmed.' }),
-  retain: z.boolean().default(false).meta({ description: 'Whether the broker keeps it as the last value.' }),
+  retain: z
+    .union([z.boolean(), z.literal('source')])
+    .default(false)
+    .meta({
+      description: 'Whether the broker keeps it as the last value; `source`: where the message came with that flag.',
+    }),
 })
 export type MqttTarget = z.infer<typeof MqttTarget>
 

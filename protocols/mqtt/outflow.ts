@@ -8,12 +8,12 @@ import type { Packet } from 'mqtt'
 import { delivered, type Outbound, type Outcome, retryable, unsendable } from '../../src/adapter/contract.ts'
 import type { Pace } from '../../src/adapter/pace.ts'
 import { PermanentError, RetryableError } from '../../src/errors.ts'
-import { encode } from './codec.ts'
+import { encode, retains } from './codec.ts'
 import type { MqttTarget } from './config.ts'
 import type { Link, PeerLimits } from './connection.ts'
 import { outcomeOfReason } from './errors.ts'
 import { topicProblem } from './topic.ts'
-import { AckWriter, ackHeader, PublishWriter } from './wire.ts'
+import { AckWriter, ackHeader, type Publish, PublishWriter } from './wire.ts'
 
 /** One `send` under way. */
 interface Flight {
@@ -191,10 +191,11 @@ export class Outflow {
 
   #publish(slot: Slot, link: Link, sent: Slot[]): void {
     const outbound = slot.flight.batch[slot.index] as Outbound<MqttTarget>
-    const { topic, qos, retain } = outbound.target
+    const { topic, qos } = outbound.target
+    const retain = retains(outbound)
     const packetId = qos === 0 ? 0 : this.#nextId()
     try {
-      this.#check(outbound.target)
+      this.#check({ topic, qos, retain })
       const { payload, properties } = encode(outbound, link.version)
       this.#writer.add({ topic, payload, qos, retain, properties }, packetId)
     } catch (error) {
@@ -206,7 +207,7 @@ export class Outflow {
   }
 
   /** What would make the broker end the connection is refused here: the message would come again and again. */
-  #check({ topic, qos, retain }: MqttTarget): void {
+  #check({ topic, qos, retain }: Pick<Publish, 'topic' | 'qos' | 'retain'>): void {
     const { maximumQos = 2, canRetain = true } = this.#limits ?? {}
     if (topic !== this.#lastTopic) {
       const problem = topicProblem(topic)

@@ -21,6 +21,7 @@ export class Draft implements EnvelopeFields {
   payload: Uint8Array | null
   key: string | Uint8Array | undefined = undefined
   replyTo: string | undefined = undefined
+  retain: boolean | undefined = undefined
   hops: string | undefined = undefined
   malformed: PermanentError | undefined = undefined
   /** `trvtypes`, `trvheaders` and `expirytime`, understood when all else is read. */

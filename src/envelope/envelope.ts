@@ -56,6 +56,8 @@ export interface EnvelopeFields {
   key?: string | Uint8Array | undefined
   /** Where an answer is expected, e.g. `mqtt:devices/7/answers`. */
   replyTo?: string | undefined
+  /** True where it was published to be kept as the last value of its topic (MQTT); for rules and targets, no format carries it. */
+  retain?: boolean | undefined
   /** Ids of the gateways it passed, comma separated, oldest first. */
   hops?: string | undefined
   /** Set by a codec whose sender claimed a structured format and broke it: `payload` is then the whole body. */
@@ -80,6 +82,7 @@ export class Envelope implements Readonly<EnvelopeFields> {
   readonly payload: Uint8Array | null
   readonly key: string | Uint8Array | undefined
   readonly replyTo: string | undefined
+  readonly retain: boolean | undefined
   readonly hops: string | undefined
   readonly malformed: PermanentError | undefined
   #json: unknown = notParsed
@@ -101,6 +104,7 @@ export class Envelope implements Readonly<EnvelopeFields> {
     this.payload = fields.payload
     this.key = fields.key
     this.replyTo = fields.replyTo
+    this.retain = fields.retain
     this.hops = fields.hops
     this.malformed = fields.malformed
   }

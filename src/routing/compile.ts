@@ -9,9 +9,9 @@ import { callOf } from './methods.ts'
 import { didYouMean } from './nearest.ts'
 import * as operators from './operators.ts'
 import { type Code, noSubject } from './operators.ts'
+import type { Rests } from './pattern.ts'
 import { type Node, parseExpression, type Syntax } from './syntax.ts'
 import { type Arithmetic, arithmetic, int64, type Ordering, ordering } from './values.ts'
-import type { Rests } from './pattern.ts'
 import { presenceMacro } from './words.ts'
 
 /** What a rule's text may refer to besides the envelope's own fields. */

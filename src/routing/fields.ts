@@ -61,11 +61,15 @@ const known: Readonly<Record<KnownHeader, Read>> = {
 /** One header, well-known or custom, else the extension of that name; without building the map of all. */
 export function readHeader(name: string): Read {
   if (isKnownHeader(name)) return known[name]
+  if (name === 'retain') return retainOf
   return ({ envelope }) => {
     const header = memberOf(envelope.headers, name)
     return header === undefined ? memberOf(envelope.extensions, name) : header
   }
 }
+
+/** The flag of an MQTT message; without it a header of that name, as AMQP and Kafka may have one. */
+const retainOf: Read = ({ envelope }) => envelope.retain || (memberOf(envelope.headers, 'retain') ?? false)
 
 /** A member of a JSON object; undefined for anything inherited, and for what is no object. */
 export function memberOf(value: unknown, name: string): unknown {
@@ -89,5 +93,6 @@ function allHeaders(envelope: Envelope): Record<string, unknown> {
     if (value !== undefined) headers[name] = value
     else delete headers[name]
   }
+  if (envelope.retain) headers.retain = true
   return headers
 }

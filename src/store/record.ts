@@ -36,6 +36,7 @@ export function encodeFields(envelope: Envelope): string {
     malformed && [malformed.code, malformed.message],
     headersJson(envelope.headers),
     headersJson(envelope.extensions),
+    envelope.retain || undefined,
   ]
   while (fields.at(-1) === undefined) fields.pop()
   return JSON.stringify(fields)
@@ -45,7 +46,7 @@ export function encodeFields(envelope: Envelope): string {
 export function decodeEnvelope({ fields, payload }: EnvelopeRecord): Envelope {
   const [messageId, timestamp, source, ...more] = parsed(fields)
   const [destination, eventType, version, correlationId, contentType, ...rest] = more
-  const [priority, ttlMs, retryCount, key, replyTo, hops, malformed, headers, extensions] = rest
+  const [priority, ttlMs, retryCount, key, replyTo, hops, malformed, headers, extensions, retain] = rest
   return new Envelope({
     messageId: String(messageId),
     timestamp: String(timestamp),
@@ -64,6 +65,7 @@ export function decodeEnvelope({ fields, payload }: EnvelopeRecord): Envelope {
     malformed: malformedOf(malformed),
     headers: headersOf(headers),
     extensions: headersOf(extensions) as Extensions | undefined,
+    retain: retain === true || undefined,
     payload: payload === null ? null : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength), // as codecs give it
   })
 }

@@ -9,7 +9,7 @@ import {
 } from '../../../src/adapter/contract.ts'
 import { withDeadline } from '../../../src/adapter/deadline.ts'
 import { type GatewayError, messageOf, PermanentError, RetryableError } from '../../../src/errors.ts'
-import { encode } from '../codec.ts'
+import { encode, retains } from '../codec.ts'
 import type { MqttTarget } from '../config.ts'
 import type { EmbeddedBroker } from './broker.ts'
 import { type EmbeddedConnection, limitsOf } from './config.ts'
@@ -71,11 +71,11 @@ class BrokerSink implements Sink<MqttTarget> {
   }
 
   #packetOf(outbound: Outbound<MqttTarget>): PublishPacket {
-    const { topic, qos, retain } = outbound.target
+    const { topic, qos } = outbound.target
     const problem = topic.startsWith('$') ? 'topics with $ are closed' : topicProblem(topic, this.#maxTopicLevels)
     if (problem !== undefined) throw new PermanentError('DESTINATION_INVALID', `${topic}: ${problem}`)
     const { payload } = encode(outbound, 4)
-    return { cmd: 'publish', topic, payload, qos, retain, dup: false }
+    return { cmd: 'publish', topic, payload, qos, retain: retains(outbound), dup: false }
   }
 }
 

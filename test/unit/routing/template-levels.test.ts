@@ -19,7 +19,24 @@ const kinds = protocols.flatMap(({ name, sink }) =>
     return [`${name} ${key}`, kind, special[name] ?? []]
   }),
 )
-const hostile = fc.constantFrom('', '/', '.', '..', '+', '#', '*', '$x', '\0', '%', '%2F', '_2F', '_', '{', '\ud800', 'é')
+const hostile = fc.constantFrom(
+  '',
+  '/',
+  '.',
+  '..',
+  '+',
+  '#',
+  '*',
+  '$x',
+  '\0',
+  '%',
+  '%2F',
+  '_2F',
+  '_',
+  '{',
+  '\ud800',
+  'é',
+)
 const scope = { captures: new Set(['rest', 'one']), rests: new Map([['rest', '/']] as const) }
 
 describe.each(kinds)('a capture of several levels in %s', (_, kind, wildcards) => {

@@ -37,6 +37,7 @@ test.each([
   ['a key of bytes', { key: new Uint8Array([0, 255]) }],
   ['an empty payload', { payload: new Uint8Array(0) }],
   ['no payload', { payload: null }],
+  ['the retain flag', { retain: true }],
   ['empty texts', { destination: '', contentType: '', hops: '', replyTo: '', key: '' }],
 ])('keeps %s', (_, fields) => {
   const envelope = message(fields as object)
