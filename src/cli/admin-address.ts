@@ -1,9 +1,18 @@
+import { addressProblem, parseAddress } from '../adapter/address.ts'
 import { type Identity, identityOf, isSameGateway } from '../admin/identity.ts'
 import type { GatewayConfig } from '../config/types.ts'
 
 /** Where the gateway of this configuration can be asked; undefined: its admin server is off. */
 export function adminAddressOf({ gateway: { admin } }: GatewayConfig): string | undefined {
   return admin && `http://${reachable(`${admin.host.includes(':') ? `[${admin.host}]` : admin.host}:${admin.port}`)}`
+}
+
+/** What is wrong with the address of an admin server that somebody typed, or undefined. */
+export function adminUrlProblem(url: string): string | undefined {
+  const schemes = ['http', 'https']
+  const problem = addressProblem(url, { schemes, example: 'http://127.0.0.1:7070' })
+  if (problem !== undefined || parseAddress(url).username === undefined) return problem
+  return 'expected http://host:port without a user; TRIVIUM_ADMIN_TOKEN holds the token'
 }
 
 /** An address to ask in place of one that means every address of this machine. */

@@ -1,5 +1,6 @@
 /** What the commands ask a running gateway for, and what they say when it does not answer as it should. */
 import type { Identity } from '../admin/identity.ts'
+import { tokenProblem } from '../config/admin-token.ts'
 import { messageOf } from '../errors.ts'
 import { DeskError } from './dead-letters-desk.ts'
 import { exitCodes } from './exit-codes.ts'
@@ -33,6 +34,8 @@ export class AdminApi {
   readonly #withinMs: number
 
   constructor({ url, token, tokenFrom, withinMs = answerWithinMs }: RemotePlace) {
+    const problem = token === undefined ? undefined : tokenProblem(token)
+    if (problem !== undefined) throw new DeskError(exitCodes.usage, `${tokenFrom}: ${problem}`)
     this.#url = url.replace(/\/+$/, '')
     this.#token = token
     this.#tokenFrom = tokenFrom

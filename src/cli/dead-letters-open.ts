@@ -1,5 +1,6 @@
+import { shownAddress } from '../adapter/address.ts'
 import type { GatewayConfig } from '../config/types.ts'
-import { adminAddressOf, strangerText, tokenSource } from './admin-address.ts'
+import { adminAddressOf, adminUrlProblem, strangerText, tokenSource } from './admin-address.ts'
 import { configFileOf, readConfig } from './config-file.ts'
 import { type Desk, DeskError } from './dead-letters-desk.ts'
 import { RemoteDesk } from './dead-letters-remote.ts'
@@ -36,8 +37,8 @@ export function placeText({ url, config }: PlaceOptions): string {
 }
 
 async function remoteDesk(url: string): Promise<Desk> {
-  if (!URL.canParse(url) || !/^https?:/.test(url))
-    throw new DeskError(exitCodes.usage, `--url ${url}: expected http://host:port`)
+  const problem = adminUrlProblem(url)
+  if (problem !== undefined) throw new DeskError(exitCodes.usage, `--url ${shownAddress(url)}: ${problem}`)
   const token = process.env.TRIVIUM_ADMIN_TOKEN || undefined
   const desk = await RemoteDesk.open({ url, token, tokenFrom: 'TRIVIUM_ADMIN_TOKEN' })
   if (desk !== undefined) return desk

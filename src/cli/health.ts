@@ -1,5 +1,6 @@
+import { shownAddress } from '../adapter/address.ts'
 import { messageOf } from '../errors.ts'
-import { adminAddressOf, reachable, strangerText, tokenSource } from './admin-address.ts'
+import { adminAddressOf, adminUrlProblem, reachable, strangerText, tokenSource } from './admin-address.ts'
 import { AdminApi } from './admin-api.ts'
 import { configFileOf, readConfig } from './config-file.ts'
 import { DeskError } from './dead-letters-desk.ts'
@@ -26,7 +27,8 @@ interface Place {
 export async function health(options: HealthOptions): Promise<number> {
   const place = options.url === undefined ? placeOf(options.config) : { url: options.url }
   if (typeof place === 'number') return place
-  if (!URL.canParse(place.url)) return report(exitCodes.usage, `--url ${place.url}: expected http://host:port`)
+  const wrong = adminUrlProblem(place.url)
+  if (wrong !== undefined) return report(exitCodes.usage, `--url ${shownAddress(place.url)}: ${wrong}`)
   const url = new URL(options.live ? '/livez' : '/readyz', place.url)
   try {
     const answer = await fetch(url, { signal: AbortSignal.timeout(answerWithinMs) })

@@ -1,7 +1,8 @@
 import { isMap, isSeq, LineCounter, type Node, parseDocument, type Scalar } from 'yaml'
+import { secretPart } from '../adapter/address.ts'
 import type { Path } from './diagnostic.ts'
 import type { ReferenceSources } from './references.ts'
-import { type SyntaxProblem, syntaxProblems } from './syntax.ts'
+import { commentHelp, type SyntaxProblem, syntaxProblems } from './syntax.ts'
 import { type DocumentProblem, insideScalar, nowhere, type Place, type Span, ValueReader } from './value-reader.ts'
 
 /** A secret text of the file, or the part of a text that is secret. */
@@ -10,6 +11,13 @@ export interface SecretText {
   /** Set where only a part is secret, in characters of the text. */
   readonly part?: Span
 }
+
+export interface WrittenValue {
+  readonly path: Path
+  readonly written: string | undefined
+  readonly hasReference: boolean
+}
+export type WrittenText = WrittenValue & { readonly written: string }
 
 /** The YAML text as plain values with references filled in, and the way from each value back to its place. */
 export class ConfigDocument {
@@ -66,12 +74,12 @@ export class ConfigDocument {
     return isExact && holdsBroken(place)
   }
 
-  /** What of a line must not be shown. */
-  maskOf(line: number, secrets: readonly SecretText[]): { column: number; length: number }[] {
+  /** What of a line must not be shown; `secrets` undefined: nobody could look for them. */
+  maskOf(line: number, secrets: readonly SecretText[] | undefined): { column: number; length: number }[] {
     const lineStart = this.#lines.lineStarts[line - 1]
     if (lineStart === undefined) return []
     const lineEnd = this.#lines.lineStarts[line] ?? this.#text.length + 1
-    if (this.value === undefined) return guessSecrets(this.#text.slice(lineStart, lineEnd - 1))
+    if (secrets === undefined) return guessSecrets(this.#text.slice(0, lineEnd - 1))
     return secrets.flatMap(({ path, part }) => {
       const [start, end] = this.#rangeOf(path, part)
       const from = Math.max(start, lineStart)
@@ -81,17 +89,43 @@ export class ConfigDocument {
   }
 
   /** Each text as it is written, before references were filled in. */
-  *texts(path: Path = []): Generator<{ path: Path; written: string; hasReference: boolean }> {
+  *texts(path: Path = []): Generator<WrittenText> {
+    for (const { written, hasReference, ...place } of this.values(path)) {
+      if (written !== undefined) yield { ...place, written, hasReference }
+    }
+  }
+
+  /** The same, and each mapping, list and empty value, whose `written` is undefined. */
+  *values(path: Path = []): Generator<WrittenValue> {
     const { place, isExact } = this.#nearestPlace(path)
-    if (isExact) yield* textsBelow(place, path)
+    if (isExact) yield* valuesBelow(place, path)
+  }
+
+  /** What of the syntax of YAML a value began with by mistake, most probably: as a hint where it is of the wrong kind. */
+  slipAt(path: Path): string | undefined {
+    const { place, isExact } = this.#nearestPlace(path)
+    if (!isExact || place.written !== undefined) return undefined
+    const start = place.key?.range?.[1]
+    if (isFlow(place.node)) return 'put text with braces or brackets in quotes'
+    const isComment = start !== undefined && /^\s*:[ \t]+#/.test(this.#text.slice(start, start + 200))
+    return isComment ? commentHelp : undefined
   }
 
   #rangeOf(path: Path, part: Span | undefined): [number, number] {
     const { place } = this.#nearestPlace(path)
-    const [start = 0, end = 0] = place.node?.range ?? []
-    if (part === undefined || place.written === undefined) return [start, end]
+    if (part === undefined || place.written === undefined) return this.#wholeRange(place)
     const { offset, length } = insideScalar(place.node as Scalar, place.written, this.#text, part)
     return [offset, offset + length]
+  }
+
+  /** From the key's colon on, with tag and anchor, and with a comment behind it: a `#` may have been meant as text. */
+  #wholeRange({ key, node }: Place): [number, number] {
+    const [start = 0, end = 0] = node?.range ?? []
+    const colon = key?.range ? this.#text.indexOf(':', key.range[1]) + 1 : start
+    const from = colon + (/^ */.exec(this.#text.slice(colon, colon + 80))?.[0].length ?? 0)
+    const to = Math.max(end, from)
+    const comment = /^[ \t]*#.*/.exec(this.#text.slice(to, to + 2_000))?.[0] ?? ''
+    return [key ? from : start, to + comment.length]
   }
 
   #nearestPlace(path: Path): { place: Place; isExact: boolean } {
@@ -116,21 +150,37 @@ export class ConfigDocument {
   }
 }
 
-/** Where the text is no YAML, only the look of a line tells. */
-function guessSecrets(line: string): { column: number; length: number }[] {
-  const found = [/(?:pass\w*|secret|token)['"]?\s*:\s*(\S.*)$/di.exec(line), /:\/\/[^\s/@:]*:([^\s/@]+)@/d.exec(line)]
-  return found.flatMap((match) => {
-    const [start, end] = match?.indices?.[1] ?? [0, 0]
-    return end > start ? [{ column: start + 1, length: end - start }] : []
-  })
+/** Where nothing is known of the text but its last line, and how it looks. */
+function guessSecrets(text: string): { column: number; length: number }[] {
+  const start = text.lastIndexOf('\n') + 1
+  const line = text.slice(start)
+  const secret = /(?:pass\w*|secret\w*|token\w*)['"]?\s*:\s*(\S.*)$/di.exec(line)?.indices?.[1]
+  if (isBelowSecret(text.slice(0, start), line)) return [{ column: 1, length: line.length }]
+  const part = line.includes('://') ? secretPart(line) : undefined
+  return [
+    ...(secret ? [{ column: secret[0] + 1, length: secret[1] - secret[0] }] : []),
+    ...(part ? [{ column: part.offset + 1, length: part.length }] : []),
+  ]
+}
+
+/** True for a line that continues a secret of a line above it. */
+function isBelowSecret(above: string, line: string): boolean {
+  const indent = line.search(/\S/)
+  const opening = above.split('\n').findLast((one) => one.trim() !== '' && one.search(/\S/) < indent)
+  return opening !== undefined && /(?:pass\w*|secret\w*|token\w*)['"]?\s*:[^{}]*$/i.test(opening)
+}
+
+function isFlow(node: Node | null): boolean {
+  return (isMap(node) || isSeq(node)) && node.flow === true
 }
 
 function holdsBroken(place: Place): boolean {
   return place.isBroken === true || [...place.children.values()].some(holdsBroken)
 }
 
-function* textsBelow(place: Place, path: Path): Generator<{ path: Path; written: string; hasReference: boolean }> {
+function* valuesBelow(place: Place, path: Path): Generator<WrittenValue> {
   const { written, hasReference = false } = place
-  if (written !== undefined) yield { path, written, hasReference }
-  for (const [key, child] of place.children) yield* textsBelow(child, [...path, key])
+  yield { path, written, hasReference }
+  const isList = isSeq(place.node)
+  for (const [key, child] of place.children) yield* valuesBelow(child, [...path, isList ? Number(key) : key])
 }

@@ -1,9 +1,12 @@
 import type { z } from 'zod'
 import { parseHostPort } from '../adapter/address.ts'
 import { isLoopback } from '../adapter/loopback.ts'
+import { tokenProblem } from './admin-token.ts'
+import type { Path } from './diagnostic.ts'
 import type { Scene } from './scene.ts'
 import { gatewaySection, listenAddress } from './schema.ts'
 import type { GatewaySettings } from './types.ts'
+import { describeValue } from './where.ts'
 
 type Env = Readonly<Record<string, string | undefined>>
 
@@ -13,6 +16,7 @@ export function readGateway(scene: Scene, env: Env): GatewaySettings | undefined
   const listen = listenOf(scene, section, env)
   const declared = section?.admin || undefined
   const token = env.TRIVIUM_ADMIN_TOKEN || declared?.token || undefined
+  checkTokens(scene, declared?.token, env)
   if (section === undefined || listen === undefined) return undefined
   const admin = listen === 'off' ? undefined : { ...parseHostPort(listen, 0), token }
   if (admin !== undefined && token === undefined && !isLoopback(admin.host)) refuseOpenAdmin(scene, listen, env)
@@ -25,6 +29,19 @@ export function readGateway(scene: Scene, env: Env): GatewaySettings | undefined
     drainMs: section.drain,
     notes: section.notes,
   }
+}
+
+const tokenPath: Path = ['gateway', 'admin', 'token']
+
+/** `${env:NAME:-}` says that there may be none; any other way to an empty token is a mistake that opens the interface. */
+function checkTokens({ report, document, root }: Scene, declared: string | undefined, env: Env): void {
+  const [written] = document.texts(tokenPath)
+  const isOptional = declared === '' && (written === undefined || written.written.endsWith(':-}'))
+  const problem = declared === undefined || isOptional ? undefined : tokenProblem(declared)
+  if (problem !== undefined)
+    report.add('TRV2005', `${describeValue(tokenPath, root)}: ${problem}`, { path: tokenPath, on: 'value' })
+  const fromEnv = env.TRIVIUM_ADMIN_TOKEN ? tokenProblem(env.TRIVIUM_ADMIN_TOKEN) : undefined
+  if (fromEnv !== undefined) report.addWithoutPlace('TRV2005', `TRIVIUM_ADMIN_TOKEN: ${fromEnv}`, {}, 'environment')
 }
 
 /** `off`, or an address and port; undefined when neither the file nor the variable is right. */

@@ -22,7 +22,7 @@ export class Report {
   readonly #document: ConfigDocument
   readonly #file: string
   readonly #found: (Diagnostic & { readonly offset: number })[] = []
-  #secrets: readonly SecretText[] = []
+  #secrets: readonly SecretText[] | undefined
 
   constructor(document: ConfigDocument, file: string) {
     this.#document = document
@@ -104,7 +104,7 @@ export class Report {
       const message = `missing key \`${key}\` in ${describePlace(full, root)}`
       return this.add(code, message, { path: full, on: 'key' }, { help })
     }
-    const help = /^expected a list, found (text|a .*number)$/.test(expected) ? 'write it in brackets: ["…"]' : undefined
+    const help = this.#helpFor(expected, full)
     const colon = code === 'TRV2004' ? '' : ':'
     this.add(
       code,
@@ -112,6 +112,12 @@ export class Report {
       { path: full, on: problem.on },
       { suggestion, allowed, help },
     )
+  }
+
+  #helpFor(expected: string, path: Path): string | undefined {
+    if (/^expected a list, found (text|a .*number)$/.test(expected)) return 'write it in brackets: ["…"]'
+    if (/^expected text, found (true or false|a .*number)$/.test(expected)) return 'put it in quotes'
+    return /^expected .*text.*, found /.test(expected) ? this.#document.slipAt(path) : undefined
   }
 
   /** `${env:PORT}` is text until the schema asks for a number. */

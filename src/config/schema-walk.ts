@@ -42,12 +42,17 @@ export function unionOptions(schema: Schema): readonly Schema[] {
 export function childSchemas(schema: Schema, key: PropertyKey): Schema[] {
   return alternatives(schema).flatMap((one) => {
     const { def } = (one as z.core.$ZodTypes)._zod
-    if (def.type === 'object') return def.shape[String(key)] ?? def.catchall ?? []
+    if (def.type === 'object') return own(def.shape, key) ?? def.catchall ?? []
     if (def.type === 'array') return [def.element]
     if (def.type === 'record') return [def.valueType]
     if (def.type === 'tuple') return def.items[Number(key)] ?? []
     return []
   })
+}
+
+/** A file may name a key `constructor` or `toString`, which every object seems to have. */
+function own(shape: Readonly<Record<string, Schema>>, key: PropertyKey): Schema | undefined {
+  return Object.hasOwn(shape, key) ? shape[String(key)] : undefined
 }
 
 /** Schemas at the end of a path. */
@@ -65,6 +70,9 @@ export function keysOf(schema: Schema): string[] {
 }
 
 export const isSecret = (schema: Schema): boolean => isMarked(schema, 'secret')
+
+/** True for the address of a peer, which may hold a password. */
+export const isAddress = (schema: Schema): boolean => isMarked(schema, 'address')
 
 /** True for the name of a file that a connection will read. */
 export const isFile = (schema: Schema): boolean => isMarked(schema, 'file')

@@ -38,11 +38,12 @@ function describe(error: YAMLParseError, document: Document.Parsed, text: string
   const open = openingOf(error, document, text)
   if (open !== undefined) {
     const character = text[open] ?? ''
-    const help = `close it with ${closings[character] ?? 'the same quote'}`
+    const isCut = /^[^\n]*\s#/.test(text.slice(open)) // what closes it may stand in the comment
+    const help = isCut ? commentHelp : `close it with ${closings[character] ?? 'the same quote'}`
     return { code: 'TRV1001', message: `this \`${character}\` is never closed`, help, offset: open, length: 1 }
   }
   const known = explanations.find(({ applies }) => applies(error, text))
-  return { code: 'TRV1001', message: lowerFirst(error.message), ...known?.say, ...place }
+  return { code: 'TRV1001', message: lowerFirst(withoutSource(error.message)), ...known?.say, ...place }
 }
 
 interface Explanation {
@@ -54,6 +55,24 @@ const explanations: readonly Explanation[] = [
   {
     applies: ({ code, pos }, text) => code === 'UNEXPECTED_TOKEN' && text[pos[0]] === '{',
     say: { message: 'a brace begins in the middle of a value', help: 'put text with braces in it in quotes' },
+  },
+  {
+    applies: ({ code, message }) => code === 'UNEXPECTED_TOKEN' && message.endsWith('at node end'),
+    say: {
+      message: 'text goes on behind a value that is complete',
+      help: `put all of it in quotes: "{site}/telemetry", or '"a" == payload.b'`,
+    },
+  },
+  {
+    applies: ({ code, message }) => code === 'UNEXPECTED_TOKEN' && message.startsWith('Block scalar header'),
+    say: {
+      message: 'text stands behind `|` or `>`',
+      help: 'put the value in quotes, or begin its text in the next line',
+    },
+  },
+  {
+    applies: ({ code }) => code === 'TAG_RESOLVE_FAILED' || code === 'BAD_DIRECTIVE',
+    say: { message: 'a value cannot begin with this character', help: 'put the value in quotes' },
   },
   {
     applies: ({ code }) => code === 'BLOCK_AS_IMPLICIT_KEY',
@@ -90,6 +109,8 @@ const explanations: readonly Explanation[] = [
   },
 ]
 
+export const commentHelp = 'a `#` behind a space begins a comment: put the text in quotes, e.g. "#"'
+
 const closings: Readonly<Record<string, string>> = { '{': '`}`', '[': '`]`' }
 
 /** The parser complains where it gave up; what helps is where the quote or bracket was opened. */
@@ -112,6 +133,11 @@ function openingOf(error: YAMLParseError, document: Document.Parsed, text: strin
 function lineEndAfter(text: string, offset: number): number {
   const end = text.indexOf('\n', offset)
   return end < 0 ? text.length : end
+}
+
+/** The parser quotes what it could not read, which may be a secret: the excerpt shows it, or hides it. */
+function withoutSource(message: string): string {
+  return message.replace(/: .*$/s, '')
 }
 
 function lowerFirst(text: string): string {

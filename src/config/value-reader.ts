@@ -2,6 +2,7 @@ import { type Alias, isAlias, isMap, isScalar, isSeq, type Node, type Scalar, ty
 import type { DiagnosticCode } from './codes.ts'
 import { fillReferences, type ReferenceSources } from './references.ts'
 import { scalarOffsets } from './scalar-offsets.ts'
+import { secretName } from './secret-name.ts'
 
 /** A stretch of the file, in UTF-16 units. */
 export interface Span {
@@ -50,6 +51,7 @@ export class ValueReader {
   read(node: Node | null, key: Node | undefined): { value: unknown; place: Place } {
     if (++this.#read > mostValues) return this.#tooMuch(node, key)
     if (isAlias(node)) return this.#readAlias(node, key)
+    if (node?.tag?.startsWith('!')) return this.#refuseTag(node, key)
     if (node?.anchor) this.#anchors.set(node.anchor, node)
     if (isMap(node)) return this.#readMap(node, key)
     if (isSeq(node)) return this.#readSeq(node, key)
@@ -81,7 +83,8 @@ export class ValueReader {
     const { text, hasReference, problems } = fillReferences(written, this.#sources)
     for (const { offset, length, ...problem } of problems) {
       const span = insideScalar(node, written, this.#text, { offset, length })
-      this.problems.push({ ...problem, ...span })
+      const said = problem.code === 'TRV1008' && mayBeSecret(written, key) ? withoutQuote : problem
+      this.problems.push({ ...said, ...span })
     }
     const isBroken = problems.length > 0
     return { value: text, place: { node, key, children: none, written, hasReference, isBroken } }
@@ -94,7 +97,9 @@ export class ValueReader {
       const { value, place } = this.read(target, key)
       return { value, place: { ...place, key } }
     }
-    this.#report(node, `alias \`*${node.source}\` has no anchor \`&${node.source}\` before it`)
+    const name = mayBeSecret('', key) ? '' : ` \`*${node.source}\``
+    const help = 'put text that begins with `*` in quotes'
+    this.#report(node, `alias${name} has no anchor${name.replace('*', '&')} before it`, help)
     return { value: undefined, place: { node, key, children: none, isBroken: true } }
   }
 
@@ -103,10 +108,26 @@ export class ValueReader {
     return { value: undefined, place: { node, key, children: none, isBroken: true } }
   }
 
-  #report(node: Node | null, message: string): void {
+  #report(node: Node | null, message: string, help?: string): void {
     const [start = 0, end = 0] = node?.range ?? []
-    this.problems.push({ code: 'TRV1009', message, offset: start, length: Math.max(1, end - start) })
+    const span = { offset: start, length: Math.max(1, end - start) }
+    this.problems.push({ code: 'TRV1009', message, ...(help && { help }), ...span })
   }
+
+  /** `when: !payload.done` is a tag to YAML, and an empty value. */
+  #refuseTag(node: Node, key: Node | undefined) {
+    const [start = 0] = node.range ?? []
+    const offset = key?.range ? this.#text.indexOf('!', key.range[1]) : start
+    const message = 'a value that begins with `!` is a tag to YAML'
+    this.problems.push({ code: 'TRV1001', message, help: 'put the value in quotes', offset, length: 1 })
+    return { value: undefined, place: { node, key, children: none, isBroken: true } }
+  }
+}
+
+const withoutQuote = { code: 'TRV1008', message: 'this `${…}` is not a reference Trivium knows' } as const
+
+function mayBeSecret(written: string, key: Node | undefined): boolean {
+  return written.includes('://') || (isScalar(key) && secretName.test(String(key.value)))
 }
 
 /** A part of a text value, given in characters of the value. */
