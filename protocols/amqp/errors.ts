@@ -1,3 +1,4 @@
+import { withTlsHint } from '../../src/adapter/tls-hint.ts'
 import { GatewayError, messageOf, PermanentError, RetryableError } from '../../src/errors.ts'
 
 /** Reply codes of AMQP 0-9-1, section 1.1 of its reference. */
@@ -24,23 +25,15 @@ export function toGatewayError(error: unknown, doing: string): GatewayError {
   if (code === reply.notFound) return retryable('NOT_FOUND')
   if (code === reply.accessRefused || code === reply.notAllowed) return retryable('ACCESS_DENIED')
   if (typeof code === 'number' && code !== reply.connectionForced) return retryable('PEER_FAILED')
-  if (typeof code === 'string') return systemError(error, code, text, doing)
+  if (typeof code === 'string') return systemError(error, code, doing)
   if (/ETIMEDOUT/.test(text)) return retryable('PEER_UNREACHABLE', 'no answer in time')
   return retryable('PEER_LOST')
 }
 
-function systemError(error: unknown, code: string, text: string, doing: string): GatewayError {
-  const hint = hintOf(code)
-  const message = `${doing}: ${hint === undefined ? text : `${text}; ${hint}`}`
+function systemError(error: unknown, code: string, doing: string): GatewayError {
   const isLoss = code === 'ECONNRESET' || code === 'EPIPE'
+  const message = `${doing}: ${withTlsHint(error)}`
   return new RetryableError(isLoss ? 'PEER_LOST' : 'PEER_UNREACHABLE', message, { cause: error })
-}
-
-function hintOf(code: string): string | undefined {
-  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return 'tls.serverName sets the name to expect'
-  if (/SELF_SIGNED|UNABLE_TO|CERT_/.test(code)) return 'does tls.ca name the authority of its certificate?'
-  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER') return 'does this port speak TLS?'
-  return undefined
 }
 
 /** The AMQP reply code or the system's error code, where there is one. */

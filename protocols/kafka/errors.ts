@@ -1,4 +1,5 @@
-import { type ErrorCode, type GatewayError, messageOf, PermanentError, RetryableError } from '../../src/errors.ts'
+import { withTlsHint } from '../../src/adapter/tls-hint.ts'
+import { type ErrorCode, type GatewayError, PermanentError, RetryableError } from '../../src/errors.ts'
 import { errorCodes } from './guard.ts'
 
 /** Where a broker's or kafkajs's word means more than "the peer failed". */
@@ -91,7 +92,7 @@ export function toGatewayError(error: unknown, about: string): GatewayError {
   const { name, type, code } = error as { name?: unknown; type?: unknown; code?: unknown }
   if (typeof type === 'string') return brokerError(type, about)
   const known = codes[String(name)] ?? (isOfTheWay(code) ? 'PEER_UNREACHABLE' : 'PEER_FAILED')
-  return new RetryableError(known, `${about}: ${messageOf(error)}`, { cause: error })
+  return new RetryableError(known, `${about}: ${withTlsHint(error)}`, { cause: error })
 }
 
 const ofTheWay =

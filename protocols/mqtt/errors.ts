@@ -1,6 +1,7 @@
 /** What a broker or the network says, in the gateway's words. */
 
 import { delivered, type Outcome, rejected, retryable } from '../../src/adapter/contract.ts'
+import { withTlsHint } from '../../src/adapter/tls-hint.ts'
 import { type ErrorCode, type GatewayError, messageOf, PermanentError, RetryableError } from '../../src/errors.ts'
 
 /** MQTT 3.1.1 return codes of CONNACK (1 to 5) and MQTT 5 reason codes (128 and up). */
@@ -54,7 +55,7 @@ export function connectError(error: unknown, url: string): GatewayError {
   if (messageOf(error) === 'connack timeout') {
     return new RetryableError('PEER_TIMEOUT', `${url} did not answer CONNECT in time`, { cause: error })
   }
-  return new RetryableError('PEER_UNREACHABLE', `${url} cannot be reached: ${messageOf(error)}`, { cause: error })
+  return new RetryableError('PEER_UNREACHABLE', `${url} cannot be reached: ${withTlsHint(error)}`, { cause: error })
 }
 
 /** Why an open connection ended. */
@@ -64,7 +65,7 @@ export function lossError(reason: unknown, url: string): RetryableError {
     const text = `${url} closed the connection: another client has taken the session; two gateways with one gateway id?`
     return new RetryableError('PEER_LOST', text, { cause: reason })
   }
-  return new RetryableError('PEER_LOST', `connection to ${url} lost: ${messageOf(reason)}`, { cause: reason })
+  return new RetryableError('PEER_LOST', `connection to ${url} lost: ${withTlsHint(reason)}`, { cause: reason })
 }
 
 /** What a reason code of PUBACK, PUBREC or PUBCOMP means for the message. MQTT 5, 3.4.2.1 */

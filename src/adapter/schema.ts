@@ -48,7 +48,11 @@ export const refuse = (problemOf: (text: string) => string | undefined) => (text
 }
 
 /** The name of a file that is read when the connection opens; that it is there is checked with the configuration. */
-const file = (description: string) => z.string().optional().meta({ description, file: true })
+const file = (description: string, more = {}) =>
+  z
+    .string()
+    .optional()
+    .meta({ description, file: true, ...more })
 
 /** TLS settings of a client connection: file names, read when the connection opens. */
 export const clientTls = () =>
@@ -56,7 +60,7 @@ export const clientTls = () =>
     .strictObject({
       ca: file('File with the certificate authority to trust (PEM).'),
       cert: file('File with the client certificate (PEM).'),
-      key: file('File with the client key (PEM).'),
+      key: file('File with the client key (PEM), not encrypted.', { private: true }),
       crl: file('File with the revocation lists of every authority in use (PEM); what they name is refused.'),
       serverName: z.string().optional().meta({ description: 'Name to expect in the certificate of the server.' }),
     })

@@ -1,8 +1,10 @@
 /** The certificate files of a connection: checked together, and read again when one of them has changed. */
-import { readFileSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import { messageOf, PermanentError } from '../errors.ts'
 import type { Log } from './contract.ts'
+import { readSmallFile } from './small-file.ts'
+import { withTlsHint } from './tls-hint.ts'
 
 /** Names of PEM files, as `tls` of a connection gives them. */
 export interface TlsFileNames {
@@ -102,7 +104,7 @@ function readMaterial(names: TlsFileNames): TlsMaterial {
 
 function readPem(file: string): Buffer {
   try {
-    return readFileSync(file)
+    return readSmallFile(file)
   } catch (cause) {
     throw new PermanentError('FILE_MISSING', `cannot read ${file}: ${messageOf(cause)}`, { cause })
   }
@@ -113,7 +115,7 @@ function unusable(names: TlsFileNames, cause: unknown): string {
   if (code === 'ERR_OSSL_X509_KEY_VALUES_MISMATCH')
     return `${names.key} is not the key of the certificate ${names.cert}`
   const files = kinds.map((kind) => names[kind]).filter((file) => file !== undefined)
-  return `the certificates in ${files.join(', ')} cannot be used: ${messageOf(cause)}`
+  return `the certificates in ${files.join(', ')} cannot be used: ${withTlsHint(cause)}`
 }
 
 /** Links are followed: a mounted secret is exchanged by moving a link. */

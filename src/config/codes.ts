@@ -40,6 +40,7 @@ export const diagnosticCodes = {
   TRV4002: 'A secret is written in plain text.',
   TRV4003: 'A connection is used by no route.',
   TRV4004: 'Messages may go round in a circle, unless a condition stops them.',
+  TRV4006: 'A file with a secret can be read by every user of the machine.',
 } as const
 export type DiagnosticCode = keyof typeof diagnosticCodes
 

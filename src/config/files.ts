@@ -1,5 +1,7 @@
+import { statSync } from 'node:fs'
+import type { Path } from './diagnostic.ts'
 import type { Connections, Scene } from './scene.ts'
-import { isFile, schemasAt } from './schema-walk.ts'
+import { isFile, isPrivateFile, schemasAt } from './schema-walk.ts'
 import { whyUnreadable } from './unreadable.ts'
 import { describeValue, valueAt } from './where.ts'
 
@@ -20,6 +22,27 @@ export function checkFiles(scene: Scene, connections: Connections, readFile: (pa
       if (why !== undefined) report.add('TRV1007', message, { path, on: 'value' })
     }
   }
+}
+
+/** Warns of files with secrets that every user of the machine can read; `${file:…}` is looked for where `placeOf` says. */
+export function checkExposure(scene: Scene, connections: Connections, placeOf: (path: string) => string): void {
+  if (process.platform === 'win32') return
+  for (const { path, written } of scene.document.texts()) {
+    const schema = path[0] === 'connections' ? connections.protocolOf(String(path[1]))?.connection : undefined
+    const isKey = schema !== undefined && schemasAt(schema, path.slice(2)).some(isPrivateFile)
+    const named = Array.from(written.matchAll(/\$\{file:([^}]*)\}/g), ([, file = '']) => placeOf(file))
+    const value = valueAt(scene.root, path)
+    for (const file of isKey && typeof value === 'string' ? [value] : named) warnOfExposed(scene, path, file)
+  }
+}
+
+/** What an engine of containers puts under /run/secrets is for all inside one container, and for nobody else. */
+function warnOfExposed({ report, root }: Scene, path: Path, file: string): void {
+  if (file.startsWith('/run/secrets/')) return
+  const mode = statSync(file, { throwIfNoEntry: false })?.mode ?? 0
+  if ((mode & 0o004) === 0) return
+  const message = `${describeValue(path, root)}: file \`${file}\` can be read by every user of this machine`
+  report.add('TRV4006', message, { path, on: 'value' }, { help: `chmod 600 ${file}` })
 }
 
 function problemOf(path: string, readFile: (path: string) => unknown): string | undefined {

@@ -1,12 +1,12 @@
-import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import type { AnyProtocol } from '../adapter/protocol.ts'
+import { readBounded, readSmallFile } from '../adapter/small-file.ts'
 import { PermanentError } from '../errors.ts'
 import { readConnections } from './connections.ts'
 import { checkCycles } from './cycles.ts'
 import type { Diagnostic } from './diagnostic.ts'
 import { ConfigDocument } from './document.ts'
-import { checkFiles } from './files.ts'
+import { checkExposure, checkFiles } from './files.ts'
 import { readGateway } from './gateway-settings.ts'
 import { reportUnknownKeys } from './parts.ts'
 import { Report } from './report.ts'
@@ -37,7 +37,7 @@ export interface Loaded {
 
 /** Reads a configuration and says everything that is wrong with it at once. Never throws for what the text holds. */
 export function loadConfig(text: string, options: LoadOptions): Loaded {
-  const readFile = options.readFile ?? ((path: string) => readFileSync(resolve(dirname(options.file), path), 'utf8'))
+  const readFile = options.readFile ?? ((path: string) => readSmallFile(besideOf(options.file, path)).toString('utf8'))
   const document = new ConfigDocument(text, { env: options.env, readFile })
   const report = new Report(document, options.file)
   for (const { code, message, help, ...span } of document.problems) report.addAt(code, message, span, { help })
@@ -50,7 +50,8 @@ export function loadConfig(text: string, options: LoadOptions): Loaded {
   const gateway = readGateway(scene, options.env)
   const store = readStore(scene)
   const connections = readConnections(scene)
-  checkFiles(scene, connections, options.readFile ?? readFileSync)
+  checkFiles(scene, connections, options.readFile ?? readSmallFile)
+  if (options.readFile === undefined) checkExposure(scene, connections, (path) => besideOf(options.file, path))
   const drafts = readRoutes(scene, connections)
   checkSharedSources(scene, connections, drafts)
   const readable = drafts.filter((draft) => checkRules(scene, draft))
@@ -67,6 +68,11 @@ export function loadConfig(text: string, options: LoadOptions): Loaded {
   }
 }
 
+/** Where a `${file:…}` is looked for. */
+function besideOf(file: string, path: string): string {
+  return resolve(dirname(file), path)
+}
+
 /** The same from a file; the text comes back for `renderDiagnostics`. Throws PermanentError FILE_MISSING. */
 export function loadConfigFile(path: string, options: Omit<LoadOptions, 'file'>): Loaded & { readonly text: string } {
   const text = readConfigFile(path)
@@ -75,7 +81,9 @@ export function loadConfigFile(path: string, options: Omit<LoadOptions, 'file'>)
 
 function readConfigFile(path: string): string {
   try {
-    return readFileSync(path, 'utf8').replace(/^\uFEFF/, '')
+    return readBounded(path)
+      .toString('utf8')
+      .replace(/^\uFEFF/, '')
   } catch (cause) {
     throw new PermanentError('FILE_MISSING', unreadableText(path, cause), { cause })
   }

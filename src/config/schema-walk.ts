@@ -77,6 +77,9 @@ export const isAddress = (schema: Schema): boolean => isMarked(schema, 'address'
 /** True for the name of a file that a connection will read. */
 export const isFile = (schema: Schema): boolean => isMarked(schema, 'file')
 
+/** True for one that nobody else should read. */
+export const isPrivateFile = (schema: Schema): boolean => isMarked(schema, 'private')
+
 /** True when any layer of the schema carries the mark in its `meta`. */
 function isMarked(schema: Schema, mark: string): boolean {
   if ((schema as z.ZodType).meta?.()?.[mark] === true) return true

@@ -1,3 +1,5 @@
+import { mostBytes } from '../adapter/small-file.ts'
+
 /** Why a file cannot be read, in words: of what reading it threw. */
 export function whyUnreadable(error: unknown): string {
   const { code = 'unknown error' } = Object(error) as NodeJS.ErrnoException
@@ -15,4 +17,9 @@ const reasons: Readonly<Record<string, string>> = {
   ENOTDIR: 'a part of its path is no directory',
   EACCES: 'permission denied',
   EISDIR: 'it is a directory',
+  NOT_A_FILE: 'it is a pipe or a device, not a file',
+  FILE_TOO_LARGE: `it has more than ${mostBytes / 1024 ** 2} MiB`,
+  ELOOP: 'its symbolic links go in a circle',
+  ENAMETOOLONG: 'its name is too long',
+  ERR_INVALID_ARG_VALUE: 'its name holds a zero byte',
 }

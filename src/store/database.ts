@@ -2,8 +2,10 @@
 import { closeSync, existsSync, mkdirSync, openSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import type { Log } from '../adapter/contract.ts'
 import { GatewayError, messageOf, PermanentError } from '../errors.ts'
 import { unpackSpool } from './bundles.ts'
+import { checkOwnFiles } from './own-files.ts'
 import { releaseReserve, syncDirectory } from './reserve.ts'
 import { applicationId, migrations } from './schema.ts'
 import { causeOf, damaged } from './sqlite-error.ts'
@@ -27,23 +29,24 @@ export interface OpenedDatabase {
  * Throws a PermanentError: STORE_IN_USE while another process has it, STORE_DAMAGED where it cannot be trusted,
  * STORE_FAILED where the disk refuses.
  */
-export function openDatabase(directory: string): OpenedDatabase {
+export function openDatabase(directory: string, log: Log): OpenedDatabase {
   const file = join(directory, 'trivium.db')
   try {
-    return open(directory, file)
+    return open(directory, file, log)
   } catch (error) {
     if (causeOf(error, directory) !== 'full' || !releaseReserve(directory)) throw openingError(error, directory, file)
   }
   try {
-    return open(directory, file)
+    return open(directory, file, log)
   } catch (error) {
     throw openingError(error, directory, file)
   }
 }
 
-function open(directory: string, file: string): OpenedDatabase {
+function open(directory: string, file: string, log: Log): OpenedDatabase {
   let database: DatabaseSync | undefined
   try {
+    checkOwnFiles(directory, log)
     createFile(directory, file)
     database = new DatabaseSync(file)
     lock(database)

@@ -31,7 +31,7 @@ export interface StoreOptions {
  * with a message that says what to do.
  */
 export function openStore(options: StoreOptions): Store {
-  const { database, ...opened } = openDatabase(options.directory)
+  const { database, ...opened } = openDatabase(options.directory, options.log)
   try {
     return new SqliteStore(database, { ...options, ...opened })
   } catch (error) {
