@@ -1,4 +1,4 @@
-import { addressProblem, parseAddress } from '../adapter/address.ts'
+import { addressProblem, shownAddress } from '../adapter/address.ts'
 import { type Identity, identityOf, isSameGateway } from '../admin/identity.ts'
 import type { GatewayConfig } from '../config/types.ts'
 
@@ -7,12 +7,13 @@ export function adminAddressOf({ gateway: { admin } }: GatewayConfig): string | 
   return admin && `http://${reachable(`${admin.host.includes(':') ? `[${admin.host}]` : admin.host}:${admin.port}`)}`
 }
 
-/** What is wrong with the address of an admin server that somebody typed, or undefined. */
+/** What is wrong with the `--url` that somebody typed, or undefined. */
 export function adminUrlProblem(url: string): string | undefined {
-  const schemes = ['http', 'https']
-  const problem = addressProblem(url, { schemes, example: 'http://127.0.0.1:7070' })
-  if (problem !== undefined || parseAddress(url).username === undefined) return problem
-  return 'expected http://host:port without a user; TRIVIUM_ADMIN_TOKEN holds the token'
+  const rule = { schemes: ['http', 'https'], example: 'http://127.0.0.1:7070' }
+  if (!url.includes('@')) {
+    return addressProblem(url, rule) === undefined ? undefined : `--url ${url}: expected http://host:port`
+  }
+  return `--url ${shownAddress(url)}: expected http://host:port without a user; TRIVIUM_ADMIN_TOKEN holds the token`
 }
 
 /** An address to ask in place of one that means every address of this machine. */

@@ -1,4 +1,3 @@
-import { shownAddress } from '../adapter/address.ts'
 import type { GatewayConfig } from '../config/types.ts'
 import { adminAddressOf, adminUrlProblem, strangerText, tokenSource } from './admin-address.ts'
 import { configFileOf, readConfig } from './config-file.ts'
@@ -38,7 +37,7 @@ export function placeText({ url, config }: PlaceOptions): string {
 
 async function remoteDesk(url: string): Promise<Desk> {
   const problem = adminUrlProblem(url)
-  if (problem !== undefined) throw new DeskError(exitCodes.usage, `--url ${shownAddress(url)}: ${problem}`)
+  if (problem !== undefined) throw new DeskError(exitCodes.usage, problem)
   const token = process.env.TRIVIUM_ADMIN_TOKEN || undefined
   const desk = await RemoteDesk.open({ url, token, tokenFrom: 'TRIVIUM_ADMIN_TOKEN' })
   if (desk !== undefined) return desk

@@ -1,4 +1,3 @@
-import { shownAddress } from '../adapter/address.ts'
 import { messageOf } from '../errors.ts'
 import { adminAddressOf, adminUrlProblem, reachable, strangerText, tokenSource } from './admin-address.ts'
 import { AdminApi } from './admin-api.ts'
@@ -28,7 +27,7 @@ export async function health(options: HealthOptions): Promise<number> {
   const place = options.url === undefined ? placeOf(options.config) : { url: options.url }
   if (typeof place === 'number') return place
   const wrong = adminUrlProblem(place.url)
-  if (wrong !== undefined) return report(exitCodes.usage, `--url ${shownAddress(place.url)}: ${wrong}`)
+  if (wrong !== undefined) return report(exitCodes.usage, wrong)
   const url = new URL(options.live ? '/livez' : '/readyz', place.url)
   try {
     const answer = await fetch(url, { signal: AbortSignal.timeout(answerWithinMs) })
