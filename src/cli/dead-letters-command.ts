@@ -1,5 +1,6 @@
-import { Command, Option } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import { deadLetterReasons } from '../store/dead-letters.ts'
+import { configArgument, configOption, placedBy } from './config-argument.ts'
 
 const collect = (value: string, all: string[]) => [...all, value]
 const load = () => import('./dead-letters.ts')
@@ -12,6 +13,7 @@ export function deadLettersCommand(): Command {
       'after',
       examples([
         'list --route orders --younger-than 1h',
+        'list bridge.yaml',
         'show 17',
         'requeue --route orders --dry-run',
         'requeue --route orders --rate 50',
@@ -32,8 +34,9 @@ function listCommand(): Command {
     .option('--after <id>', 'only letters with higher ids')
     .option('--json', 'print them as JSON')
     .addHelpText('after', examples(['list', 'list --reason rejected --where "payload.total > 1000"']))
-    .action(async (options) => {
-      process.exitCode = await (await load()).list(options)
+    .argument(...configArgument)
+    .action(async (config, options) => {
+      process.exitCode = await (await load()).list(placedBy(config, options))
     })
 }
 
@@ -43,8 +46,9 @@ function showCommand(): Command {
     .option('--json', 'print it as JSON')
     .option('--payload', 'write the bytes of the payload and nothing else')
     .addHelpText('after', examples(['show 17', 'show 17 --payload > payload.bin']))
-    .action(async (id, options) => {
-      process.exitCode = await (await load()).show(id, options)
+    .argument(...configArgument)
+    .action(async (id, config, options) => {
+      process.exitCode = await (await load()).show(id, placedBy(config, options))
     })
 }
 
@@ -55,8 +59,9 @@ function requeueCommand(): Command {
     .option('--rate <n>', 'at most so many per second and route')
     .option('--force', 'also what came back three times already, or is expired')
     .addHelpText('after', examples(['requeue 17 18', 'requeue --route orders --rate 50', 'requeue --all --dry-run']))
-    .action(async (ids, options) => {
-      process.exitCode = await (await load()).requeue(ids, options)
+    .action(async (given, options) => {
+      const { ids, config } = sorted(given)
+      process.exitCode = await (await load()).requeue(ids, placedBy(config, options))
     })
 }
 
@@ -77,8 +82,9 @@ function editCommand(): Command {
       'after',
       examples(['edit 17', 'edit 17 --payload-file fixed.json --set-header site=berlin', 'edit 17 --ttl none']),
     )
-    .action(async (id, options) => {
-      process.exitCode = await (await load()).edit(id, options)
+    .argument(...configArgument)
+    .action(async (id, config, options) => {
+      process.exitCode = await (await load()).edit(id, placedBy(config, options))
     })
 }
 
@@ -88,28 +94,38 @@ function discardCommand(): Command {
       'after',
       examples(['discard 17', 'discard --reason expired --older-than 30d', 'discard --all --dry-run']),
     )
-    .action(async (ids, options) => {
-      process.exitCode = await (await load()).discard(ids, options)
+    .action(async (given, options) => {
+      const { ids, config } = sorted(given)
+      process.exitCode = await (await load()).discard(ids, placedBy(config, options))
     })
 }
 
 function exportCommand(): Command {
   return filtered(new Command('export').description('Write dead letters as JSON, a line for each.'))
-    .argument('[id...]', 'numbers of dead letters; none: all that the filter finds')
+    .argument('[id...]', 'numbers of dead letters, none: all that the filter finds; and the configuration file')
     .option('--out <file>', 'a file that only you may read; default: standard output')
     .addHelpText(
       'after',
       examples(['export --out dead-letters.ndjson', 'export --route orders | jq .message.payloadText']),
     )
-    .action(async (ids, options) => {
-      process.exitCode = await (await load()).exportAll(ids, options)
+    .action(async (given, options) => {
+      const { ids, config } = sorted(given)
+      process.exitCode = await (await load()).exportAll(ids, placedBy(config, options))
     })
+}
+
+/** Numbers of letters, and a configuration file among them. */
+function sorted(given: readonly string[]): { ids: string[]; config: string | undefined } {
+  const isFile = (text: string) => /\.ya?ml$/.test(text)
+  const files = given.filter(isFile)
+  if (files.length > 1) throw new InvalidArgumentError(`one configuration file, not ${files.join(' and ')}`)
+  return { ids: given.filter((text) => !isFile(text)), config: files[0] }
 }
 
 /** Where to work. */
 function placed(command: Command): Command {
   return command
-    .option('-c, --config <file>', 'configuration file; default $TRIVIUM_CONFIG, else trivium.yaml')
+    .option(...configOption)
     .option('--url <url>', 'ask the gateway there, without any configuration; its token: $TRIVIUM_ADMIN_TOKEN')
 }
 
@@ -129,7 +145,7 @@ function filtered(command: Command): Command {
 /** What to do with them. */
 function worked(command: Command): Command {
   return filtered(command)
-    .argument('[id...]', 'numbers of dead letters')
+    .argument('[id...]', 'numbers of dead letters; and the configuration file, if it is not given by -c')
     .option('--all', 'all there are; needed where no id and no filter is given')
     .option('--limit <n>', 'no more than so many')
     .option('--dry-run', 'only tell what would be done')

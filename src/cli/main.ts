@@ -1,6 +1,7 @@
-import { Command, CommanderError, Option } from 'commander'
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { logLevels } from '../telemetry/log.ts'
 import { version } from '../version.ts'
+import { configArgument, configOption, placedBy } from './config-argument.ts'
 import { deadLettersCommand } from './dead-letters-command.ts'
 import { exitCodes } from './exit-codes.ts'
 import type { HealthOptions } from './health.ts'
@@ -15,6 +16,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     await program.parseAsync(meant(argv), { from: 'user' })
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error
+    if (error instanceof InvalidArgumentError) console.error(`trivium: ${error.message}`) // the others are told already
     process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage
   }
 }
@@ -52,7 +54,8 @@ function buildProgram(): Command {
 function runCommand(): Command {
   return new Command('run')
     .description('Run the gateway in the foreground, until SIGINT or SIGTERM (the default command).')
-    .argument('[config]', 'configuration file; default $TRIVIUM_CONFIG, else trivium.yaml')
+    .argument(...configArgument)
+    .option(...configOption)
     .addOption(
       new Option('--log-level <level>', 'how much to log').choices(logLevels).env('TRIVIUM_LOG_LEVEL').default('info'),
     )
@@ -63,8 +66,9 @@ function runCommand(): Command {
         .default('auto'),
     )
     .addHelpText('after', examples(['run', 'run bridge.yaml', 'run bridge.yaml --log-level debug --log-format json']))
-    .action(async (config: string | undefined, options: RunOptions) => {
+    .action(async (named: string | undefined, options: RunOptions & { config?: string }) => {
       const { run } = await import('./run.ts')
+      const { config } = placedBy(named, options)
       process.exit(await run(config, options)) // all is settled and closed: no handle that is left may keep it alive
     })
 }
@@ -73,15 +77,17 @@ function validateCommand(): Command {
   return new Command('validate')
     .description('Check configuration files without connecting to anything; reports what is wrong with each at once.')
     .argument('[config...]', 'configuration files; default $TRIVIUM_CONFIG, else trivium.yaml')
+    .option('-c, --config <file>', 'a configuration file; the same as an argument')
     .option('--json', 'print the findings as JSON')
     .option('--deny-warnings', 'end with 1 when there are warnings')
     .addHelpText(
       'after',
       examples(['validate', 'validate bridge.yaml other.yaml', 'validate --deny-warnings bridge.yaml']),
     )
-    .action(async (files: string[], options: { json?: boolean; denyWarnings?: boolean }) => {
+    .action(async (files: string[], options: { json?: boolean; denyWarnings?: boolean; config?: string }) => {
       const { validate } = await import('./validate.ts')
-      process.exitCode = await validate(files, options)
+      const { config } = options
+      process.exitCode = await validate(config === undefined ? files : [...files, config], options)
     })
 }
 
@@ -92,7 +98,7 @@ function publishCommand(): Command {
     .argument('<connection>', 'name of the connection')
     .argument('<destination>', 'MQTT topic, Kafka topic, or AMQP exchange/routing-key or queue')
     .argument('[body]', 'the payload; @file: the content of a file; - or absent: standard input')
-    .option('-c, --config <file>', 'configuration file; default $TRIVIUM_CONFIG, else trivium.yaml')
+    .option(...configOption)
     .option('-H, --header <name=value>', 'a header; may be repeated', collect, [])
     .option('-k, --key <key>', 'ordering and partition key')
     .option('--type <eventType>', 'event type')
@@ -117,11 +123,15 @@ function healthCommand(): Command {
     .description('Ask a running gateway whether it is ready; ends with 0 or 1. For the health checks of containers.')
     .option('--url <url>', 'its admin server; default $TRIVIUM_ADMIN_LISTEN, else what the configuration says')
     .option('--live', 'ask whether it is alive, not whether everything is connected')
-    .option('-c, --config <file>', 'configuration file; default $TRIVIUM_CONFIG, else trivium.yaml')
-    .addHelpText('after', examples(['health', 'health --live', 'health --url http://127.0.0.1:7070']))
-    .action(async (options: HealthOptions) => {
+    .option(...configOption)
+    .argument(...configArgument)
+    .addHelpText(
+      'after',
+      examples(['health', 'health bridge.yaml', 'health --live', 'health --url http://127.0.0.1:7070']),
+    )
+    .action(async (config: string | undefined, options: HealthOptions) => {
       const { health } = await import('./health.ts')
-      process.exitCode = await health(options)
+      process.exitCode = await health(placedBy(config, options))
     })
 }
 

@@ -76,6 +76,7 @@ test('without --url it asks where the environment says, else where the configura
   identity.dataDir = join(realpathSync(folder.path), 'data')
   expect(await trivium(['health', '-c', 'on.yaml'], { cwd: folder.path })).toMatchObject({ code: 0 })
   expect(asked).toEqual(['/readyz', '/readyz', '/api/v1/gateway?'])
+  expect(await trivium(['health', 'on.yaml'], { cwd: folder.path })).toMatchObject({ code: 0, stdout: 'ready\n' })
   const off = await trivium(['health', '-c', 'off.yaml'], { cwd: folder.path })
   expect(off).toMatchObject({ code: 64, stderr: expect.stringContaining('the admin server is off') })
 })
