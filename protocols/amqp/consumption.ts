@@ -1,8 +1,8 @@
 /**
- * One run of a source over one channel: reading -> (budget full) -> paused -> reading ... -> (signal) -> draining -> done.
- * Lost ends every state. Reading is a consumer with a prefetch; pausing cancels it, as the broker knows no other way
- * to stop; what it still sends before it hears of that is taken. Giving it back would count against the delivery limit
- * of a quorum queue.
+ * One run of a source over one channel: opened -> reading -> (signal) -> draining -> done. Lost ends every state.
+ * There is a consumer from the opening to the end, even while the budget is full: its prefetch holds the broker back, and
+ * what it has let through waits here until there is room. Nothing is given back before the end, for that would count
+ * against the delivery limit of a quorum queue.
  */
 import type { Channel, ConsumeMessage } from 'amqplib'
 import type { Budget } from '../../src/adapter/budget.ts'
@@ -13,20 +13,18 @@ import type { Envelope } from '../../src/envelope/envelope.ts'
 import type { GatewayError } from '../../src/errors.ts'
 import { Acknowledger } from './acknowledger.ts'
 import { type AmqpPlace, decode } from './codec.ts'
-import { type AmqpConnection, callDeadlineMs } from './connection.ts'
+import type { AmqpConnection } from './connection.ts'
 import { lost, toGatewayError } from './errors.ts'
+import { Subscription } from './subscription.ts'
+import type { Window } from './window.ts'
 
 interface ConsumptionParts {
   readonly connection: AmqpConnection
   readonly context: Context
   readonly queue: string
-  readonly maxInFlight: number
-  /** Outlives the run: what an earlier one handed over still counts, or each lost channel would add as many again. */
+  /** Both outlive the run: what an earlier one handed over still counts, or each lost channel would add as many again. */
   readonly budget: Budget
-  /** Called when a message was settled, of whichever run it is. */
-  readonly onSettled: () => void
-  readonly deliver: (batch: readonly Delivery[]) => void
-  readonly signal: AbortSignal
+  readonly window: Window
 }
 
 export class Consumption {
@@ -35,151 +33,184 @@ export class Consumption {
   readonly #place: AmqpPlace
   /** Woken by whatever may end a wait. */
   readonly #waiting = new Waiting()
-  /** Aborts when no more is to be read: the run is told to stop, or has failed. */
+  /** Aborts when nothing more is handed over: the run is told to stop, or has failed. */
   readonly #reading = new AbortController()
-  #channel: Channel | undefined
-  #acks: Acknowledger | undefined
-  #gathered: AmqpDelivery[] = []
+  readonly #channel: Channel
+  readonly #acks: Acknowledger
+  readonly #subscription: Subscription
+  #deliver: ((batch: readonly Delivery[]) => void) | undefined
+  /** In the order of delivery; not yet handed over. */
+  #arrived: ConsumeMessage[] = []
+  #isHandOverDue = false
+  /** The prefetch of the consumer to come, where another fits better. */
+  #next: number | undefined
   #failure: GatewayError | undefined
-  /** True while the wait is for settlements; else they need not wake anyone. */
-  #awaitsSettlement = false
 
-  constructor(parts: ConsumptionParts) {
+  private constructor(parts: ConsumptionParts, channel: Channel) {
     this.#parts = parts
     this.#budget = parts.budget
     this.#place = { connection: parts.context.connection, queue: parts.queue, format: parts.context.format }
+    this.#channel = channel
+    this.#acks = new Acknowledger(channel)
+    this.#subscription = new Subscription({ channel, queue: parts.queue, receive: (message) => this.#receive(message) })
+    this.#watch()
+  }
+
+  /** Resolves when the broker has taken the consumer, so that a queue is in use from then on. */
+  static async open(parts: ConsumptionParts): Promise<Consumption> {
+    const consumption = new Consumption(parts, await parts.connection.openChannel())
+    try {
+      await consumption.#subscription.consume(parts.window.fitting(0))
+    } catch (error) {
+      await consumption.close()
+      throw toGatewayError(error, consumption.#doing)
+    }
+    return consumption
   }
 
   /** Resolves when the signal has aborted and all in flight is settled; rejects when the connection is lost. */
-  async run(): Promise<void> {
-    const { connection, signal } = this.#parts
+  async run(deliver: (batch: readonly Delivery[]) => void, signal: AbortSignal): Promise<void> {
     const onAbort = () => this.#stopReading()
     signal.addEventListener('abort', onAbort, { once: true })
-    void connection.lost.then((error) => this.#fail(error))
+    if (signal.aborted) onAbort()
+    this.#deliver = deliver
+    this.#handOverSoon()
     try {
-      const channel = await this.#openChannel()
-      while (!signal.aborted) {
-        await this.#room()
-        if (!signal.aborted) await this.#read(channel)
-      }
-      await this.#until(() => this.#acks?.size === 0, true)
-      this.#acks?.flush()
+      await this.#fit(signal)
+      await this.#drain()
     } catch (error) {
-      this.#fail(toGatewayError(error, `consuming ${this.#parts.queue}`))
+      this.#fail(toGatewayError(error, this.#doing))
       throw this.#failure
     } finally {
       signal.removeEventListener('abort', onAbort)
-      this.#retire()
+      this.#stopReading()
     }
   }
 
   /** Ends the run; closes the channel first, for the connection's own goodbye would overtake acknowledgements. */
   async close(): Promise<void> {
-    this.#acks?.flush()
+    this.#acks.flush()
     this.#fail(lost('closed'))
-    const channel = this.#channel
-    this.#channel = undefined
-    if (channel === undefined) return
-    const closing = Promise.resolve().then(() => channel.close()) // a closed channel throws at once
+    const closing = Promise.resolve().then(() => this.#channel.close()) // a closed channel throws at once
     await withDeadline(closing, 1_000, 'closing the channel').catch(() => {})
   }
 
-  async #openChannel(): Promise<Channel> {
-    const channel = await this.#parts.connection.openChannel()
-    this.#channel = channel
-    this.#acks = new Acknowledger(channel)
+  get #doing(): string {
+    return `consuming ${this.#parts.queue}`
+  }
+
+  #watch(): void {
     let cause: unknown
-    channel.on('error', (error) => {
+    this.#channel.on('error', (error) => {
       cause = error
     })
-    const doing = `consuming ${this.#parts.queue}`
-    const fail = () => this.#fail(cause === undefined ? lost(`${doing}: closed`) : toGatewayError(cause, doing))
+    const fail = () =>
+      this.#fail(cause === undefined ? lost(`${this.#doing}: closed`) : toGatewayError(cause, this.#doing))
     // Where the whole connection ends, its reason comes right after and says more.
-    channel.on('close', () => setImmediate(fail))
-    return channel
+    this.#channel.on('close', () => setImmediate(fail))
+    void this.#parts.connection.lost.then((error) => this.#fail(error))
   }
 
-  /** Resolves when the process has room and half of our own is free. */
-  async #room(): Promise<void> {
-    const { context, signal, maxInFlight } = this.#parts
-    const isOver = this.#reading.signal
-    while (context.budget.isFull && !isOver.aborted) await context.budget.whenRoom(isOver)
-    await this.#until(() => signal.aborted || this.#budget.count <= maxInFlight / 2, true)
+  /** Keeps the consumer's prefetch near what fits, until the signal aborts. */
+  async #fit(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const prefetch = this.#next
+      this.#next = undefined
+      if (prefetch !== undefined) await this.#subscription.consume(prefetch)
+      await this.#until(() => signal.aborted || this.#next !== undefined)
+    }
   }
 
-  /** Reads until the process's budget is full or the signal aborts. */
-  async #read(channel: Channel): Promise<void> {
-    const { context, queue, signal, maxInFlight } = this.#parts
-    // A prefetch belongs to one consumer: what the one before has left unsettled is not counted by the broker.
-    await this.#call(channel.prefetch(maxInFlight - this.#budget.count))
-    const { consumerTag } = await this.#call(channel.consume(queue, (message) => this.#receive(message)))
-    await this.#until(() => signal.aborted || context.budget.isFull)
-    await this.#call(channel.cancel(consumerTag))
+  #measure(): void {
+    const held = this.#acks.size
+    const { prefetch } = this.#subscription
+    this.#next = this.#parts.window.successorOf(prefetch, { held, inFlight: held - this.#arrived.length })
+    if (this.#next !== undefined) this.#waiting.wake()
   }
 
-  #call<T>(call: Promise<T>): Promise<T> {
-    return withDeadline(call, callDeadlineMs, `consuming ${this.#parts.queue}`)
+  /**
+   * Until all in flight is settled the queue stays in use, by a consumer of a single message that waits here and is the
+   * broker's again at the end. The others go back now, when they can no longer come here once more.
+   */
+  async #drain(): Promise<void> {
+    if (this.#acks.size > this.#arrived.length) await this.#subscription.consume(1)
+    const { current = [], former = [] } = Object.groupBy(this.#arrived, (message) =>
+      this.#subscription.isCurrent(message) ? 'current' : 'former',
+    )
+    this.#arrived = current
+    for (const { fields } of former) this.#acks.settle(fields.deliveryTag, 'release')
+    await this.#until(() => this.#acks.size === this.#arrived.length)
+    this.#acks.flush()
   }
 
   #receive(message: ConsumeMessage | null): void {
-    const { queue, signal } = this.#parts
+    const { queue, window } = this.#parts
     if (message === null) return this.#fail(lost(`the broker cancelled the consumer of ${queue}: was it deleted?`))
-    const acks = this.#acks
-    if (acks === undefined || this.#failure !== undefined) return
-    const tag = message.fields.deliveryTag
-    acks.add(tag)
-    if (signal.aborted) return acks.settle(tag, 'release')
-    const envelope = decode(message, this.#place)
-    this.#budget.take(envelope.sizeBytes)
-    this.#gathered.push(new AmqpDelivery(this, tag, envelope, queue, message.fields.routingKey))
-    if (this.#gathered.length === 1) setImmediate(() => this.#handOver())
+    if (this.#failure !== undefined) return
+    this.#acks.add(message.fields.deliveryTag)
+    window.saw(message.content.length)
+    this.#arrived.push(message)
+    this.#handOverSoon()
   }
 
-  /** Everything read in one turn of the event loop goes on as one batch. */
+  #handOverSoon(): void {
+    if (this.#isHandOverDue) return
+    this.#isHandOverDue = true
+    setImmediate(() => this.#handOver())
+  }
+
+  /** What there is room for of all that was read in one turn of the event loop goes on as one batch. */
   #handOver(): void {
-    const batch = this.#gathered
-    if (batch.length === 0) return
-    this.#gathered = []
-    if (this.#parts.signal.aborted) for (const delivery of batch) delivery.settle('release')
-    else this.#parts.deliver(batch)
-    if (this.#parts.context.budget.isFull) this.#waiting.wake()
+    this.#isHandOverDue = false
+    if (this.#deliver === undefined || this.#reading.signal.aborted) return
+    const batch: Delivery[] = []
+    for (const message of this.#arrived) {
+      if (this.#budget.isFull) break
+      batch.push(this.#take(message))
+    }
+    this.#arrived = this.#arrived.slice(batch.length)
+    this.#measure() // before any of them is settled: does the prefetch let all of that through at once?
+    if (batch.length > 0) this.#deliver(batch)
+    if (this.#arrived.length > 0) void this.#handOverLater()
+  }
+
+  async #handOverLater(): Promise<void> {
+    if (this.#isHandOverDue) return
+    this.#isHandOverDue = true
+    await this.#budget.whenRoom(this.#reading.signal)
+    this.#handOver()
+  }
+
+  #take(message: ConsumeMessage): Delivery {
+    const envelope = decode(message, this.#place)
+    this.#budget.take(envelope.sizeBytes)
+    return new AmqpDelivery(this, message.fields, envelope, this.#parts.queue)
   }
 
   settled(tag: number, settlement: Settlement, bytes: number): void {
     this.#budget.give(bytes)
-    this.#acks?.settle(tag, settlement)
-    this.#parts.onSettled()
-  }
-
-  /** A message was settled, perhaps of an earlier run. */
-  stir(): void {
-    if (this.#awaitsSettlement) this.#waiting.wake()
+    this.#acks.settle(tag, settlement)
+    if (this.#reading.signal.aborted) this.#waiting.wake()
   }
 
   /** Waits for `condition`, looked at whenever something has happened; rejects when the connection is lost. */
-  async #until(condition: () => boolean, awaitsSettlement = false): Promise<void> {
-    this.#awaitsSettlement = awaitsSettlement
+  async #until(condition: () => boolean): Promise<void> {
     await this.#waiting.until(() => this.#failure !== undefined || condition())
     if (this.#failure !== undefined) throw this.#failure
   }
 
+  /** What was not handed over is the broker's again; what was handed over settles into nothing. */
   #fail(error: GatewayError): void {
     if (this.#failure !== undefined) return
     this.#failure = error
-    this.#retire()
+    this.#arrived = []
+    this.#acks.retire()
     this.#stopReading()
   }
 
   #stopReading(): void {
     this.#reading.abort()
     this.#waiting.wake()
-  }
-
-  /** What was read and not handed over is the broker's again; what was handed over settles into nothing. */
-  #retire(): void {
-    for (const delivery of this.#gathered) this.#budget.give(delivery.envelope.sizeBytes)
-    this.#gathered = []
-    if (this.#failure !== undefined) this.#acks?.retire()
   }
 }
 
@@ -190,12 +221,12 @@ class AmqpDelivery implements Delivery {
   readonly #consumption: Consumption
   readonly #tag: number
 
-  constructor(consumption: Consumption, tag: number, envelope: Envelope, address: string, subject: string) {
+  constructor(consumption: Consumption, fields: ConsumeMessage['fields'], envelope: Envelope, address: string) {
     this.#consumption = consumption
-    this.#tag = tag
+    this.#tag = fields.deliveryTag
     this.envelope = envelope
     this.address = address
-    this.subject = subject
+    this.subject = fields.routingKey
   }
 
   settle(settlement: Settlement): void {

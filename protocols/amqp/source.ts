@@ -6,14 +6,15 @@ import { AmqpConnection } from './connection.ts'
 import { Consumption } from './consumption.ts'
 import { lost } from './errors.ts'
 import { prepareSource } from './topology.ts'
+import { Window } from './window.ts'
 
 /** Consumes one queue over a connection of its own. */
 export class AmqpSource implements Source {
   readonly #settings: AmqpConnectionConfig
   readonly #froms: readonly AmqpFromConfig[]
   readonly #context: Context
-  readonly #maxInFlight: number
   readonly #budget: Budget
+  readonly #window: Window
   #connection: AmqpConnection | undefined
   #consumption: Consumption | undefined
 
@@ -22,9 +23,9 @@ export class AmqpSource implements Source {
     this.#settings = settings
     this.#froms = froms
     this.#context = context
-    this.#maxInFlight = Math.max(...froms.map((from) => from.prefetch))
-    const limits = { maxCount: this.#maxInFlight, maxBytes: Number.POSITIVE_INFINITY, parent: context.budget }
-    this.#budget = new Budget(limits)
+    const maxCount = Math.max(...froms.map((from) => from.prefetch))
+    this.#budget = new Budget({ maxCount, maxBytes: Number.POSITIVE_INFINITY, parent: context.budget })
+    this.#window = new Window(maxCount, this.#budget)
   }
 
   async open(signal: AbortSignal): Promise<void> {
@@ -34,6 +35,7 @@ export class AmqpSource implements Source {
     try {
       await prepareSource(connection, this.#froms)
       rememberBindings(this.#froms, this.#context)
+      this.#consumption = await this.#consume(connection)
     } catch (error) {
       await connection.close()
       throw error
@@ -41,20 +43,9 @@ export class AmqpSource implements Source {
   }
 
   async consume(deliver: (batch: readonly Delivery[]) => void, signal: AbortSignal): Promise<void> {
-    const connection = this.#connection
-    if (connection === undefined || !connection.isOpen) throw lost('not connected')
-    const consumption = new Consumption({
-      connection,
-      context: this.#context,
-      queue: this.#froms[0]?.queue ?? '',
-      maxInFlight: this.#maxInFlight,
-      budget: this.#budget,
-      onSettled: () => this.#consumption?.stir(),
-      deliver,
-      signal,
-    })
-    this.#consumption = consumption
-    await consumption.run()
+    const consumption = this.#consumption
+    if (consumption === undefined || !this.#connection?.isOpen) throw lost('not connected')
+    await consumption.run(deliver, signal)
   }
 
   async close(): Promise<void> {
@@ -63,5 +54,10 @@ export class AmqpSource implements Source {
     await this.#consumption?.close()
     this.#consumption = undefined
     await connection?.close()
+  }
+
+  #consume(connection: AmqpConnection): Promise<Consumption> {
+    const queue = this.#froms[0]?.queue ?? ''
+    return Consumption.open({ connection, context: this.#context, queue, budget: this.#budget, window: this.#window })
   }
 }

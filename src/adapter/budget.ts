@@ -30,6 +30,12 @@ export class Budget {
     return this.#isFullItself || (this.#parent?.isFull ?? false)
   }
 
+  /** How many more messages of so many bytes there is room for. */
+  roomFor(bytes: number): number {
+    const room = Math.min(this.#maxCount - this.#count, Math.ceil((this.#maxBytes - this.#bytes) / bytes))
+    return Math.max(0, Math.min(room, this.#parent?.roomFor(bytes) ?? room))
+  }
+
   take(bytes: number): void {
     this.#count += 1
     this.#bytes += bytes

@@ -85,7 +85,9 @@ describe('amqp source', () => {
     await first.source.close()
     await first.source.open(never)
     const second = new Running(first.source, first.context)
-    await eventually(async () => (await bench.depth(queue)) === 10, { what: 'the unsettled to be back' })
+    const isBack = async () => (await bench.depth(queue)) === 9 // and one is sent ahead, as the queue stays in use
+    await eventually(isBack, { what: 'the unsettled to be back' })
+    expect(second.received).toHaveLength(0)
     acceptAll(first.received.slice(0, 2))
     await second.has(2)
     expect(second.received.map(textOf)).toEqual(['0', '1'])
@@ -148,17 +150,56 @@ describe('amqp source', () => {
     expect(context.budget.count).toBe(0)
   })
 
-  test('a full process budget keeps a new source from reading at all', async () => {
+  test('a full process budget keeps a new source from handing anything over, and its queue is in use', async () => {
     const queue = await bench.queue()
     await fill(queue, 3)
     const context = recorder({ maxCount: 1 })
     context.budget.take(1)
     const running = await bench.source({ queue }, context)
-    expect(await bench.depth(queue)).toBe(3)
+    const client = await bench.client()
+    await eventually(async () => (await bench.depth(queue)) === 2, { what: 'one to be sent ahead' })
+    expect((await client.checkQueue(queue)).consumerCount).toBe(1)
     expect(running.received).toHaveLength(0)
     context.budget.give(1)
     running.onBatch = acceptAll
     await running.has(3)
+  })
+
+  test('large messages are held back by the byte budget, not by the prefetch', async () => {
+    const queue = await bench.queue()
+    const client = await bench.client()
+    for (let n = 0; n < 40; n += 1) client.sendToQueue(queue, Buffer.alloc(256 * 1024))
+    await eventually(async () => (await bench.depth(queue)) === 40, { what: 'the messages to arrive' })
+    const context = recorder({ maxBytes: 2 * 1024 * 1024 })
+    const running = await bench.source({ queue }, context)
+    await running.has(8)
+    expect(running.received).toHaveLength(8)
+    expect(context.budget.bytes).toBeLessThan(2.25 * 1024 * 1024)
+    expect(await bench.depth(queue)).toBeGreaterThanOrEqual(40 - 8 - 5) // the first four and one more may be here
+    running.onBatch = acceptAll
+    acceptAll(running.received)
+    await running.has(40)
+  })
+
+  test('small messages after large ones get all of the prefetch again', async () => {
+    const queue = await bench.queue()
+    const client = await bench.client()
+    const running = await bench.source({ queue, prefetch: 100 }, recorder({ maxBytes: 4 * 1024 * 1024 }))
+    running.onBatch = acceptAll
+    for (let n = 0; n < 20; n += 1) client.sendToQueue(queue, Buffer.alloc(1024 * 1024))
+    await running.has(20)
+    const small = (count: number) => {
+      for (let n = 0; n < count; n += 1) client.sendToQueue(queue, Buffer.from('small'))
+    }
+    small(1_000)
+    await running.has(1_020)
+    running.onBatch = () => {}
+    small(200)
+    await running.has(1_120)
+    await eventually(async () => (await bench.depth(queue)) === 100, { what: 'the rest to wait in the queue' })
+    acceptAll(running.received.slice(1_020))
+    running.onBatch = acceptAll
+    await running.has(1_220)
   })
 
   test('a queue deleted under it ends the run as lost', async () => {
@@ -167,6 +208,16 @@ describe('amqp source', () => {
     await eventually(async () => (await (await bench.client()).checkQueue(queue)).consumerCount === 1, { what: 'it' })
     await (await bench.client()).deleteQueue(queue)
     await expect(running.done).rejects.toMatchObject({ code: 'PEER_LOST', message: expect.stringContaining(queue) })
+  })
+
+  test('a queue with an exclusive consumer elsewhere is refused at the opening', async () => {
+    const queue = await bench.queue()
+    await (await bench.client()).consume(queue, () => {}, { exclusive: true })
+    await expect(bench.source({ queue })).rejects.toMatchObject({
+      code: 'ACCESS_DENIED',
+      retryable: true,
+      message: expect.stringContaining(queue),
+    })
   })
 
   test('a missing queue is retryable and named', async () => {

@@ -4,6 +4,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test } from '@jest/globals'
 import type { AmqpConnection } from '../../../protocols/amqp/connection.ts'
 import { Consumption } from '../../../protocols/amqp/consumption.ts'
+import { Window } from '../../../protocols/amqp/window.ts'
 import { memory, memoryBus } from '../../../protocols/memory/index.ts'
 import { type Arrival, type Consumer, Intake as DeviceIntake } from '../../../protocols/mqtt/broker/intake.ts'
 import type { Link } from '../../../protocols/mqtt/connection.ts'
@@ -47,19 +48,26 @@ const connections = {
   amqp(budget: Budget) {
     const own = childOf(budget)
     return async () => {
-      const channel = Object.assign(new EventEmitter(), { close: async () => {} })
+      let receive = (_: object) => {}
+      const channel = Object.assign(new EventEmitter(), {
+        close: async () => {},
+        prefetch: async () => {},
+        cancel: async () => {},
+        consume: async (_queue: string, callback: typeof receive) => {
+          receive = callback
+          return { consumerTag: 'c' }
+        },
+      })
       const connection = { lost: new Promise(() => {}), openChannel: async () => channel }
-      const consumption = new Consumption({
+      const consumption = await Consumption.open({
         connection: connection as unknown as AmqpConnection,
         context: testContext('orders', { budget }),
         queue: 'q',
-        maxInFlight: 10,
         budget: own,
-        onSettled() {},
-        deliver() {},
-        signal: never,
+        window: new Window(10, own),
       })
-      const run = consumption.run().catch(() => {})
+      const run = consumption.run(() => {}, never).catch(() => {})
+      receive({ content: Buffer.from('x'), properties: {}, fields: { deliveryTag: 1, routingKey: 'q' } })
       await turn()
       await consumption.close()
       await run

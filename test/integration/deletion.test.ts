@@ -1,0 +1,132 @@
+/** No queue, session or message disappears because the gateway was slow or held back. */
+
+import { expect } from '@jest/globals'
+import amqplib, { type Channel } from 'amqplib'
+import { brokerAddresses } from '../support/brokers/addresses.ts'
+import { eventually } from '../support/poll.ts'
+import { arrived, type Scope, scenario, texts } from './delivery-fixture.ts'
+import { amqpPlace, fresh, type Place, queueDepth, wireTo } from './delivery-places.ts'
+
+const expiresMs = 1_500
+
+interface Queue {
+  readonly name: string
+  fill(messages: readonly string[]): Promise<void>
+  isThere(): Promise<boolean>
+}
+
+/** A durable queue of its own, and whatever asks for it without using it. */
+async function queueOf(scope: Scope, options: amqplib.Options.AssertQueue): Promise<Queue> {
+  const model = await scope.use(amqplib.connect(brokerAddresses().amqp))
+  const onChannel = async <T>(use: (channel: Channel) => Promise<T>) => {
+    const channel = await model.createChannel()
+    channel.on('error', () => {})
+    try {
+      return await use(channel)
+    } finally {
+      await channel.close().catch(() => {})
+    }
+  }
+  const name = fresh()
+  await onChannel((channel) => channel.assertQueue(name, options))
+  scope.after(() => onChannel((channel) => channel.deleteQueue(name)))
+  return {
+    name,
+    async fill(messages) {
+      const channel = await model.createConfirmChannel()
+      for (const text of messages) channel.sendToQueue(name, Buffer.from(text), { persistent: true, mandatory: true })
+      await channel.waitForConfirms()
+      await channel.close()
+    },
+    isThere: () =>
+      onChannel((channel) => channel.checkQueue(name)).then(
+        () => true,
+        () => false,
+      ),
+  }
+}
+
+/** Resolves when a queue that nobody uses, made now, has expired: so long has everything else been left alone. */
+async function timeToExpire(scope: Scope): Promise<void> {
+  const { name } = await queueOf(scope, { expires: expiresMs })
+  const model = await scope.use(amqplib.connect(brokerAddresses().amqp))
+  const channel = await model.createConfirmChannel()
+  let isGone = false
+  channel.on('return', () => {
+    isGone = true
+  })
+  const isExpired = async () => {
+    channel.sendToQueue(name, Buffer.from('?'), { mandatory: true }) // to ask for it would count as a use
+    await channel.waitForConfirms()
+    return isGone
+  }
+  await eventually(isExpired, { what: 'an unused queue to expire' })
+}
+
+const yamlOf = (queue: Queue, target: Place, source = brokerAddresses().amqp) => `
+gateway: { id: ${fresh()}, drain: 20s, admin: false, maxInFlight: 100 }
+connections: { source: { protocol: amqp, url: "${source}" }, target: ${target.connection} }
+routes:
+  - name: road
+    from: { connection: source, queue: ${queue.name} }
+    to: [{ connection: target, ${target.to} }]
+`
+
+/** A target that is away, and a queue of 1,000 messages of which the gateway has taken its full budget. */
+async function heldBack(
+  scope: Scope,
+  { source, options = { expires: expiresMs } }: { source?: string; options?: amqplib.Options.AssertQueue } = {},
+) {
+  const wire = await scope.use(wireTo('amqp'))
+  const [queue, target] = [await queueOf(scope, options), await amqpPlace({ port: wire.port })]
+  const gateway = await scope.gateway(yamlOf(queue, target, source)).ready()
+  wire.cut()
+  const sent = texts(1_000)
+  await queue.fill(sent)
+  await eventually(() => gateway.gateway.status().inFlight.count >= 100, { what: 'a full budget' })
+  return { wire, queue, target, gateway, sent }
+}
+
+const kinds: readonly (readonly [string, amqplib.Options.AssertQueue])[] = [
+  ['x-expires', { expires: expiresMs }],
+  ['auto-delete', { autoDelete: true }],
+  ['a single active consumer and x-expires', { expires: expiresMs, arguments: { 'x-single-active-consumer': true } }],
+  ['x-expires, of type quorum,', { expires: expiresMs, arguments: { 'x-queue-type': 'quorum' } }],
+]
+
+for (const [title, options] of kinds) {
+  scenario(`a queue with ${title} is there with all it holds after an outage of the target`, async (scope) => {
+    const { wire, queue, target, gateway, sent } = await heldBack(scope, { options })
+    await timeToExpire(scope)
+    expect(await queue.isThere()).toBe(true)
+    expect(gateway.gateway.status().inFlight.count).toBe(100)
+    wire.restore()
+    await arrived(await scope.use(target.reader()), sent)
+    expect(gateway.link('source', 'source').reconnects).toBe(0)
+  })
+}
+
+scenario('a queue with x-expires is there after a reconnect with a full budget', async (scope) => {
+  const sourceWire = await scope.use(wireTo('amqp'))
+  const source = `amqp://guest:guest@127.0.0.1:${sourceWire.port}`
+  const { wire, queue, target, gateway, sent } = await heldBack(scope, { source })
+  const link = gateway.link('source', 'source')
+  sourceWire.reset()
+  await eventually(() => link.reconnects > 0 && link.state === 'up', { what: 'a reconnect' })
+  await timeToExpire(scope)
+  expect(await queue.isThere()).toBe(true)
+  expect(gateway.gateway.status().inFlight.count).toBe(100)
+  wire.restore()
+  await arrived(await scope.use(target.reader()), sent)
+})
+
+scenario('a queue with x-expires is there, and the rest of its messages, after a long drain', async (scope) => {
+  const { wire, queue, target, gateway } = await heldBack(scope)
+  const stopped = gateway.gateway.stop()
+  await timeToExpire(scope)
+  wire.restore()
+  await stopped
+  expect(gateway.route('road').delivered).toBe(100)
+  expect(await queueDepth(target.name)).toBe(100)
+  await eventually(async () => (await queueDepth(queue.name)) === 900, { what: 'the other 900 in the queue' })
+})
