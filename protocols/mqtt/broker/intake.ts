@@ -1,8 +1,7 @@
 /** Where messages of devices wait for a source, and leave the broker as deliveries of the gateway. */
 import type { Budget } from '../../../src/adapter/budget.ts'
-import type { Delivery, KeptEntry, Log, Settlement } from '../../../src/adapter/contract.ts'
+import type { Delivery, KeptEntry, Settlement } from '../../../src/adapter/contract.ts'
 import type { Envelope } from '../../../src/envelope/envelope.ts'
-import { messageOf } from '../../../src/errors.ts'
 import type { PublishPacket } from './driver.ts'
 import { compileFilter } from './filter.ts'
 
@@ -21,8 +20,9 @@ export interface Arrival {
 /** The running `consume` of a source. */
 export interface Consumer {
   readonly budget: Budget
-  readonly log: Log
   decode(packet: PublishPacket): Envelope
+  /** Told of what `decode` throws. */
+  onUndecodable(error: unknown): void
   deliver(batch: readonly Delivery[]): void
   /** Called when the last message in flight is settled. */
   onIdle(): void
@@ -120,7 +120,7 @@ function take(arrival: Arrival, consumer: Consumer): Taken | undefined {
     consumer.budget.take(taken.envelope.sizeBytes)
     return taken
   } catch (error) {
-    consumer.log.error('A message could not be decoded; its device is disconnected.', { error: messageOf(error) })
+    consumer.onUndecodable(error)
     arrival.onSettled('release')
     return undefined
   }

@@ -1,11 +1,12 @@
 import { Budget } from '../../../src/adapter/budget.ts'
 import type { Context, Delivery, Source } from '../../../src/adapter/contract.ts'
-import { RetryableError } from '../../../src/errors.ts'
+import { messageOf, RetryableError } from '../../../src/errors.ts'
 import { decode } from '../codec.ts'
 import { filterOf } from '../topic.ts'
 import type { EmbeddedConnection } from './config.ts'
 import { type House, houseOf, type Lease } from './house.ts'
 import type { Consumer, Intake } from './intake.ts'
+import { seldom } from './seldom.ts'
 
 const defaultMaxInFlight = 1024
 
@@ -26,6 +27,7 @@ class BrokerSource implements Source {
   readonly #intake: Intake
   readonly #context: Context
   readonly #maxInFlight: number
+  readonly #undecodable: ReturnType<typeof seldom>
   #lease: Lease | undefined
   #onClose: (() => void) | undefined
 
@@ -34,6 +36,7 @@ class BrokerSource implements Source {
     this.#intake = this.#house.intakeOf([...new Set(froms.map(({ topic }) => filterOf(topic)))])
     this.#context = context
     this.#maxInFlight = connection.maxInFlight ?? defaultMaxInFlight
+    this.#undecodable = seldom(context.log, 'a message could not be decoded; its device is disconnected')
   }
 
   async open(): Promise<void> {
@@ -71,11 +74,11 @@ class BrokerSource implements Source {
   }
 
   #consumer(deliver: (batch: readonly Delivery[]) => void, onIdle: () => void): Consumer {
-    const { connection, budget, log } = this.#context
+    const { connection, budget } = this.#context
     const at = { connection, version: 4, format: this.#context.format } as const
     return {
       budget: new Budget({ maxCount: this.#maxInFlight, maxBytes: Number.POSITIVE_INFINITY, parent: budget }),
-      log,
+      onUndecodable: (error) => this.#undecodable({ error: messageOf(error) }),
       decode: (packet) => {
         if (packet.qos === 0) this.#context.count('mqtt_qos0_received')
         return decode(

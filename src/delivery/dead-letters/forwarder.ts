@@ -1,4 +1,5 @@
 import type { Log, Outbound } from '../../adapter/contract.ts'
+import { Summary } from '../../adapter/summary.ts'
 import type { Envelope } from '../../envelope/envelope.ts'
 import { type GatewayError, messageOf, RetryableError } from '../../errors.ts'
 import type { DeadLetterStore, Params, StoredDeadLetter } from '../../store/contract.ts'
@@ -28,6 +29,7 @@ export class DeadLetterForwarder implements ParcelOwner {
   readonly #store: DeadLetterStore
   readonly #log: Log
   readonly #waiting = new Reminder()
+  readonly #refusals: Summary
   /** Letters up to this id are under way or done. */
   #after = 0
   #underWay = 0
@@ -40,6 +42,10 @@ export class DeadLetterForwarder implements ParcelOwner {
     this.#target = parts.target
     this.#store = parts.store
     this.#log = parts.log
+    this.#refusals = new Summary((count) => {
+      const text = `the dead letter target of route ${parts.route} refused ${count} more letters within a minute, they stay on disk alone`
+      parts.log.error(text, { route: parts.route, count })
+    })
   }
 
   /** There may be letters to send: at the start those of the last run, later new ones. */
@@ -55,6 +61,7 @@ export class DeadLetterForwarder implements ParcelOwner {
   /** No more are sent; what is under way stays to be sent again at the next start. */
   stop(): void {
     this.#isStopped = true
+    this.#refusals.close()
   }
 
   confirmed(parcel: Parcel): void {
@@ -105,12 +112,13 @@ export class DeadLetterForwarder implements ParcelOwner {
   }
 
   #refused(letter: StoredDeadLetter, error: unknown): void {
+    this.#store.forwarded(letter.id, 'refused')
+    if (!this.#refusals.isFirst()) return
     this.#log.error(`the dead letter target of route ${this.#route} does not take a letter, it stays on disk alone`, {
       route: this.#route,
       id: letter.id,
       error: messageOf(error),
     })
-    this.#store.forwarded(letter.id, 'refused')
   }
 }
 

@@ -1,9 +1,9 @@
 import type { Log } from '../../adapter/contract.ts'
+import { Summary } from '../../adapter/summary.ts'
 import type { DeadLetterSettings } from '../../config/types.ts'
 import { RetryableError } from '../../errors.ts'
 import type { DeadLetterFigures, DeadLetterStore } from '../../store/contract.ts'
 import { shown } from '../../store/room.ts'
-import { Summary } from '../summary.ts'
 
 /** The log warns above this part of the limit, and may warn again once it is below the other. */
 const warnAt = 0.8
@@ -24,20 +24,17 @@ export class DeadLetterKeeper {
     this.#letters = letters
     this.#settings = settings
     this.#log = log
-    this.#dropped = new Summary((count) =>
-      log.error(`${counted(count)} dropped, the oldest first, as there was no room for new ones`, { count }),
-    )
-    this.#expired = new Summary((count) =>
-      log.warn(`${counted(count)} deleted: older than store.deadLetters.maxAge`, { count }),
-    )
+    this.#dropped = new Summary((count) => this.#sayDropped(count))
+    this.#expired = new Summary((count) => this.#sayExpired(count))
   }
 
   /** To be called about once a second. */
   look(): void {
     this.#expire()
     const figures = this.#letters.figures
-    this.#dropped.count(figures.dropped - this.#toldDropped)
+    const dropped = figures.dropped - this.#toldDropped
     this.#toldDropped = figures.dropped
+    if (dropped > 0 && this.#dropped.isFirst(dropped)) this.#sayDropped(dropped)
     this.#sayHolding(figures)
     this.#sayNearlyFull(figures)
   }
@@ -51,10 +48,19 @@ export class DeadLetterKeeper {
     const { maxAgeMs } = this.#settings
     if (maxAgeMs === undefined) return
     try {
-      this.#expired.count(this.#letters.expire(Date.now() - maxAgeMs))
+      const count = this.#letters.expire(Date.now() - maxAgeMs)
+      if (count > 0 && this.#expired.isFirst(count)) this.#sayExpired(count)
     } catch (error) {
       if (!(error instanceof RetryableError)) throw error // the disk is full: later
     }
+  }
+
+  #sayDropped(count: number): void {
+    this.#log.error(`${counted(count)} dropped, the oldest first, as there was no room for new ones`, { count })
+  }
+
+  #sayExpired(count: number): void {
+    this.#log.warn(`${counted(count)} deleted: older than store.deadLetters.maxAge`, { count })
   }
 
   #sayHolding({ held, maxBytes }: DeadLetterFigures): void {

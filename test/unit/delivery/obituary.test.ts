@@ -7,21 +7,28 @@ import { message } from '../store/stores.ts'
 beforeEach(() => void jest.useFakeTimers())
 afterEach(() => void jest.useRealTimers())
 
-const letter = {
-  envelope: message(),
-  error: new PermanentError('MESSAGE_REFUSED', 'no'),
-  reason: 'rejected',
-} as DeadLetter
+const letter = (code: PermanentError['code'], text: string) =>
+  ({ envelope: message(), error: new PermanentError(code, text), reason: 'rejected' }) as DeadLetter
 
-test('each letter has a line of its own, up to twenty in a minute; of the others the log says how many', () => {
+test('of each kind the first has a line of its own; of the others the log says how many, once a minute', () => {
   const lines: string[] = []
   const warn = (line: string) => void lines.push(line)
   const obituary = new Obituary('hot', { debug() {}, info() {}, warn, error() {} })
-  for (let i = 0; i < 1_000; i += 1) obituary.say(letter)
-  expect(lines).toEqual(Array.from({ length: 20 }, () => 'dead letter on route hot: no'))
+  const list = 'trivium dead-letters list --route hot'
+  for (let n = 0; n < 1_000; n += 1) obituary.say(letter('MESSAGE_UNROUTABLE', `no queue for ${n}`))
+  obituary.say(letter('TRANSFORM_FAILED', 'no payload.x'))
+  expect(lines.splice(0)).toEqual([
+    'dead letter on route hot: no queue for 0',
+    'dead letter on route hot: no payload.x',
+  ])
   jest.advanceTimersByTime(60_000)
-  expect(lines.slice(20)).toEqual(['980 more dead letters on route hot within a minute: trivium dead-letters list'])
-  obituary.say(letter)
+  expect(lines.splice(0)).toEqual([`999 more dead letters on route hot within a minute: MESSAGE_UNROUTABLE; ${list}`])
+  for (let n = 0; n < 10; n += 1) obituary.say(letter('MESSAGE_UNROUTABLE', `no queue for ${n}`)) // it goes on
+  expect(lines).toEqual([])
+  jest.advanceTimersByTime(60_000)
+  expect(lines.splice(0)).toEqual([`10 more dead letters on route hot within a minute: MESSAGE_UNROUTABLE; ${list}`])
   jest.advanceTimersByTime(600_000)
-  expect(lines.slice(21)).toEqual(['dead letter on route hot: no'])
+  expect(lines).toEqual([])
+  obituary.say(letter('MESSAGE_UNROUTABLE', 'no queue again'))
+  expect(lines).toEqual(['dead letter on route hot: no queue again'])
 })
