@@ -4,7 +4,7 @@ import { compileCondition, type Scope } from '../routing/expression.ts'
 import { ClauseError, compileClause } from '../routing/filter.ts'
 import { compilePattern } from '../routing/pattern.ts'
 import { RuleError } from '../routing/rule-error.ts'
-import { compileDestination, compileTemplate, UnboundedError } from '../routing/template.ts'
+import { compileDestination, compileTemplate, IllegalError, UnboundedError } from '../routing/template.ts'
 import { compileTransform, SetError } from '../routing/transform.ts'
 import type { DiagnosticCode } from './codes.ts'
 import type { Path } from './diagnostic.ts'
@@ -164,6 +164,7 @@ function reportRule({ report, root }: Scene, path: Path, error: RuleError, rule:
 
 function codeOf(error: RuleError, rule: Rule): DiagnosticCode {
   if (error instanceof UnboundedError) return 'TRV3004'
+  if (error instanceof IllegalError) return 'TRV3005'
   return isCapture(rule.text, error) ? 'TRV3006' : rule.code
 }
 

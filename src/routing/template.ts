@@ -32,14 +32,24 @@ export function compileTemplate(text: string, scope: Scope, kind?: DestinationKi
   const literal = parts.every((part) => typeof part === 'string') ? parts.join('') : undefined
   if (literal !== undefined) {
     const fault = kind?.check(literal)
-    if (fault !== undefined) throw new RuleError(fault, { offset: 0, length: text.length })
+    if (fault !== undefined) throw new IllegalError(fault, { offset: 0, length: text.length })
     return { isLiteral: true, literalPrefix: literal, render: () => literal }
   }
+  if (kind !== undefined) checkLiterals(parts, text, kind)
   return {
     isLiteral: false,
     literalPrefix: typeof parts[0] === 'string' ? parts[0] : '',
     render: (subject) => (kind && allow ? renderAllowed(parts, subject, kind, allow) : render(parts, subject, kind)),
   }
+}
+
+/** A template whose result is illegal whatever a message holds. */
+export class IllegalError extends RuleError {}
+
+/** No value mends what the text between the expressions spoils. */
+function checkLiterals(parts: readonly Part[], text: string, kind: DestinationKind): void {
+  const fault = kind.check(parts.map((part) => (typeof part === 'string' ? part : kind.encode('x'))).join(''))
+  if (fault !== undefined) throw new IllegalError(fault, { offset: 0, length: text.length })
 }
 
 /** A template that leaves the whole destination to the sender of a message. */

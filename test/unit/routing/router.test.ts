@@ -126,11 +126,19 @@ describe('a decision', () => {
       error: { code: 'TRANSFORM_FAILED' },
     })
     expect(
-      decide({ to: [target({ topic: 'out' }), target({ topic: `out/{params.x}${'x'.repeat(18)}` })] }),
+      decide(
+        { to: [target({ topic: 'out' }), target({ topic: 'out/{params.x}' })] },
+        subjectOf({}, { params: { x: 'x'.repeat(18) } }),
+      ),
     ).toMatchObject({
       kind: 'failed',
       error: { code: 'DESTINATION_INVALID' },
     })
+  })
+
+  test('is not made where no message could have a legal destination', () => {
+    const illegal = { to: [target({ topic: `out/{params.x}${'x'.repeat(18)}` })] }
+    expect(() => compiled(illegal)).toThrow('too long')
   })
 
   test('takes the first target that holds, or all', () => {
