@@ -29,6 +29,7 @@ export const mqtt = defineProtocol<MqttConnection, MqttFrom, MqttTarget>({
     destinations: { topic: topicDestination },
     plainTemplates: [],
     address: (target) => target.topic,
+    isHeardBySources: (connection) => connection.listen === undefined, // the embedded broker gives routes what devices send
     outside,
     targetOf: (topic) => ({ topic, qos: 1, retain: false }),
     create: (connection, context) =>

@@ -72,6 +72,8 @@ export interface Protocol<Connection = unknown, From = unknown, Target = unknown
     readonly plainTemplates: readonly string[]
     /** What stands behind `protocol://connection/` in logs, metrics and dead letters: `telemetry.berlin`. */
     readonly address: (target: Target) => string
+    /** False where the sources of a connection never get what is sent through it; by default they do. */
+    readonly isHeardBySources?: (connection: Connection) => boolean
     /** Settings of an ordinary client that reaches what this connection listens on, for `trivium publish`. */
     readonly outside?: (connection: Connection) => Connection
     /** Makes the target's settings from the one destination text of `trivium publish`. */

@@ -53,7 +53,7 @@ function buildProgram(): Command {
 
 function runCommand(): Command {
   return new Command('run')
-    .description('Run the gateway in the foreground, until SIGINT or SIGTERM (the default command).')
+    .description('Run the gateway in the foreground, until SIGINT, SIGTERM or SIGHUP (the default command).')
     .argument(...configArgument)
     .option(...configOption)
     .addOption(

@@ -92,19 +92,26 @@ function sayStopped(gateway: Gateway, log: Log): void {
   log.info(`stopped; waiting in the store: ${waiting === 0 ? 'nothing' : counted(waiting, 'message')}`, { waiting })
 }
 
-/** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once. */
+/**
+ * Resolves at the first SIGINT, SIGTERM or SIGHUP. A second SIGINT or SIGTERM ends the process at once; a second SIGHUP
+ * does not: the kernel and the shell each send one when a terminal is closed.
+ */
 function stopSignal(log: Log): Promise<undefined> {
   const { promise, resolve } = Promise.withResolvers<undefined>()
   let isStopping = false
-  const onSignal = (signal: 'SIGINT' | 'SIGTERM') => {
-    if (isStopping) process.exit(signal === 'SIGINT' ? 130 : 143)
+  const onSignal = (signal: keyof typeof codeAtOnce) => {
+    if (isStopping && signal !== 'SIGHUP') process.exit(codeAtOnce[signal])
+    if (isStopping) return
     isStopping = true
     log.info(`${signal}: stopping; what is in flight is delivered first`)
     resolve(undefined)
   }
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal)
+  process.stderr.on('error', () => {}) // the log's terminal may be gone, and the drain goes on
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal).on('SIGHUP', onSignal)
   return promise
 }
+
+const codeAtOnce = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const
 
 function reportFailure(failure: unknown, log: Log): number {
   const code = failure instanceof GatewayError ? failure.code : 'INTERNAL'

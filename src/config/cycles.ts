@@ -17,7 +17,7 @@ type Separator = '/' | '.' | undefined
 /** The address patterns read from one broker, of all routes, by what parts their levels. */
 interface Readers {
   readonly separator: Separator
-  readonly patterns: { readonly route: number; readonly levels: readonly Level[] }[]
+  readonly patterns: { readonly route: number; readonly connection: string; readonly levels: readonly Level[] }[]
 }
 
 interface Edge {
@@ -74,7 +74,9 @@ function edgesOf(
     return config.to.flatMap((target, index) => {
       const found = (readers.get(brokerOf(connections, target.connection)) ?? []).flatMap(({ separator, patterns }) => {
         const ends = targetLevels(scene.protocols.get(target.protocol), target, { separator, rests })
-        return patterns.filter((pattern) => ends.some((levels) => overlap(levels, pattern.levels)))
+        return patterns
+          .filter(({ connection }) => connection !== target.connection || !isDeaf(scene, connections, target))
+          .filter((pattern) => ends.some((levels) => overlap(levels, pattern.levels)))
       })
       const isEdgeConditional = isConditional || target.when !== undefined || (config.match === 'first' && index > 0)
       return [...new Set(found.map(({ route }) => route))].map((to) => ({
@@ -100,10 +102,16 @@ function readersByBroker(
       const known = readers.find(({ separator }) => separator === pattern.separator)
       const group = known ?? { separator: pattern.separator, patterns: [] }
       if (known === undefined) readers.push(group)
-      group.patterns.push({ route, levels: levelsOfPattern(pattern) })
+      group.patterns.push({ route, connection: config.from.connection, levels: levelsOfPattern(pattern) })
     }
   }
   return brokers
+}
+
+/** True where what is sent through a connection never comes back through it. */
+function isDeaf(scene: Scene, connections: Connections, { protocol, connection }: TargetConfig): boolean {
+  const settings = connections.valid.get(connection)?.settings
+  return scene.protocols.get(protocol)?.sink?.isHeardBySources?.(settings) === false
 }
 
 /** Of each address the target may have. */

@@ -201,7 +201,7 @@ describe('69: something is not available', () => {
 })
 
 describe('0: a signal', () => {
-  test.each(['SIGTERM', 'SIGINT'] as const)('%s ends a running gateway in order', async (signal) => {
+  test.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)('%s ends a running gateway in order', async (signal) => {
     const path = folderOf({ 'trivium.yaml': listening(await freePort()) })
     const gateway = startTrivium(['run'], { cwd: path, env: quiet })
     afterwards(() => gateway.stop('SIGKILL'))
