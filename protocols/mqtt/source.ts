@@ -88,7 +88,9 @@ export class MqttSource implements Source {
 function wantedOf(froms: readonly MqttFrom[], share: string | undefined): Wanted[] {
   const wishes = froms.map((from) => ({ from, filter: filterOf(from.topic), qos: from.qos }))
   const covering = coveringFilters(wishes)
-  const served = Map.groupBy(wishes, (wish) => [...covering.keys()].find((cover) => covers(cover, wish.filter)))
+  const coverOf = (filter: string) =>
+    covering.has(filter) ? filter : [...covering.keys()].find((cover) => covers(cover, filter))
+  const served = Map.groupBy(wishes, ({ filter }) => coverOf(filter))
   return [...covering].map(([filter, qos]) => ({
     filter: share === undefined ? filter : `$share/${share}/${filter}`,
     qos,
