@@ -30,7 +30,10 @@ export type AmqpConnectionConfig = z.infer<typeof AmqpConnectionConfig>
 
 const QueueDeclaration = z.strictObject({
   durable: z.boolean().default(true).meta({ description: 'Survives a restart of the broker.' }),
-  type: z.enum(['classic', 'quorum']).optional().meta({ description: "Queue type; default: the virtual host's." }),
+  type: z
+    .enum(['classic', 'quorum', 'stream'])
+    .optional()
+    .meta({ description: "Queue type; default: the virtual host's." }),
   arguments: tableArguments().optional().meta({ description: 'Further arguments, such as x-max-length.' }),
 })
 export type QueueDeclaration = z.infer<typeof QueueDeclaration>
@@ -59,6 +62,16 @@ export const AmqpFromConfig = z.strictObject({
     description: 'Declares the queue if it is missing: `true`, or how. An existing queue is used as it is.',
   }),
   bind: BindConfig.optional().meta({ description: 'Binding to make before consuming; it stays when the route goes.' }),
+  startFrom: z
+    .union([z.enum(['first', 'last', 'next']), z.int().min(0), z.iso.datetime({ offset: true })], {
+      error: 'expected first, last, next, an offset such as 5000, or a time such as 2026-02-03T04:05:06Z',
+    })
+    .optional()
+    .meta({
+      description:
+        'Where the reading of a stream begins; then the store keeps the position. `last` is its last chunk. Default: first.',
+      examples: ['next', 5000, '2026-02-03T04:05:06Z'],
+    }),
   prefetch: z.int().min(1).max(65_535).default(500).meta({ description: 'Unsettled messages before reading stops.' }),
 })
 export type AmqpFromConfig = z.infer<typeof AmqpFromConfig>
@@ -90,7 +103,10 @@ export function checkConnection(connection: AmqpConnectionConfig): SettingsProbl
 }
 
 export function checkFrom(from: AmqpFromConfig): SettingsProblem[] {
-  const problems = quorumProblems(from.declare)
+  const problems = declareProblems(from.declare)
+  if (from.startFrom !== undefined && from.declare !== false && !isStream(from.declare)) {
+    problems.push({ path: ['startFrom'], message: 'startFrom is for streams: declare: { type: stream }' })
+  }
   const levels = from.bind?.routingKey.split('.') ?? []
   const path = ['bind', 'routingKey']
   if (levels.some((level) => /[{}]/.test(level) && !capture.test(level))) {
@@ -104,7 +120,7 @@ export function checkFrom(from: AmqpFromConfig): SettingsProblem[] {
 }
 
 export function checkTarget(target: AmqpTarget): SettingsProblem[] {
-  const problems = quorumProblems(target.declare)
+  const problems = declareProblems(target.declare)
   if ((target.exchange === undefined) === (target.queue === undefined)) {
     problems.push({ path: [], message: 'a target has either exchange (and routingKey) or queue' })
   }
@@ -130,7 +146,14 @@ export function bindingKey(text: string): string {
   return text.split('.').map(toWildcard).join('.')
 }
 
-function quorumProblems(declare: boolean | QueueDeclaration): SettingsProblem[] {
-  if (typeof declare === 'boolean' || declare.type !== 'quorum' || declare.durable) return []
-  return [{ path: ['declare', 'durable'], message: 'a quorum queue is always durable' }]
+/** True when the queue is to be a stream, if it is made. */
+export function isStream(declare: boolean | QueueDeclaration): boolean {
+  if (typeof declare === 'boolean') return false
+  return (declare.type ?? declare.arguments?.['x-queue-type']) === 'stream'
+}
+
+function declareProblems(declare: boolean | QueueDeclaration): SettingsProblem[] {
+  if (typeof declare === 'boolean' || declare.durable || (declare.type !== 'quorum' && !isStream(declare))) return []
+  const kind = isStream(declare) ? 'stream' : 'quorum queue'
+  return [{ path: ['declare', 'durable'], message: `a ${kind} is always durable` }]
 }

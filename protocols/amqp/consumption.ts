@@ -15,6 +15,7 @@ import { Acknowledger } from './acknowledger.ts'
 import { type AmqpPlace, decode } from './codec.ts'
 import type { AmqpConnection } from './connection.ts'
 import { lost, toGatewayError } from './errors.ts'
+import { notOfStream, type StreamReading } from './stream.ts'
 import { Subscription } from './subscription.ts'
 import type { Window } from './window.ts'
 
@@ -25,6 +26,8 @@ interface ConsumptionParts {
   /** Both outlive the run: what an earlier one handed over still counts, or each lost channel would add as many again. */
   readonly budget: Budget
   readonly window: Window
+  /** Undefined: the queue is no stream. */
+  readonly stream?: StreamReading | undefined
 }
 
 export class Consumption {
@@ -52,7 +55,12 @@ export class Consumption {
     this.#place = { connection: parts.context.connection, queue: parts.queue, format: parts.context.format }
     this.#channel = channel
     this.#acks = new Acknowledger(channel)
-    this.#subscription = new Subscription({ channel, queue: parts.queue, receive: (message) => this.#receive(message) })
+    this.#subscription = new Subscription({
+      channel,
+      queue: parts.queue,
+      argumentsOf: () => parts.stream?.arguments ?? notOfStream,
+      receive: (message) => this.#receive(message),
+    })
     this.#watch()
   }
 
@@ -122,6 +130,7 @@ export class Consumption {
   }
 
   #measure(): void {
+    if (this.#parts.stream?.hasBegun === false) return // where its successor would begin is not known yet
     const held = this.#acks.size
     const { prefetch } = this.#subscription
     this.#next = this.#parts.window.successorOf(prefetch, { held, inFlight: held - this.#arrived.length })
@@ -144,10 +153,11 @@ export class Consumption {
   }
 
   #receive(message: ConsumeMessage | null): void {
-    const { queue, window } = this.#parts
+    const { queue, window, stream } = this.#parts
     if (message === null) return this.#fail(lost(`the broker cancelled the consumer of ${queue}: was it deleted?`))
     if (this.#failure !== undefined) return
     this.#acks.add(message.fields.deliveryTag)
+    if (stream?.isNew(message) === false) return this.#acks.settle(message.fields.deliveryTag, 'accept')
     window.saw(message.content.length)
     this.#arrived.push(message)
     this.#handOverSoon()
@@ -184,13 +194,21 @@ export class Consumption {
   #take(message: ConsumeMessage): Delivery {
     const envelope = decode(message, this.#place)
     this.#budget.take(envelope.sizeBytes)
-    return new AmqpDelivery(this, message.fields, envelope, this.#parts.queue)
+    return new AmqpDelivery(this, { message, envelope, done: this.#parts.stream?.add(message) })
   }
 
-  settled(tag: number, settlement: Settlement, bytes: number): void {
-    this.#budget.give(bytes)
+  get queue(): string {
+    return this.#parts.queue
+  }
+
+  settled({ tag, envelope, done }: AmqpDelivery, settlement: Settlement): void {
+    this.#budget.give(envelope.sizeBytes)
     this.#acks.settle(tag, settlement)
-    if (this.#reading.signal.aborted) this.#waiting.wake()
+    if (settlement !== 'release') done?.()
+    const isReading = !this.#reading.signal.aborted
+    if (!isReading) this.#waiting.wake()
+    else if (settlement === 'release' && done !== undefined)
+      this.#fail(lost(`${this.#doing}: again from what was released`))
   }
 
   /** Waits for `condition`, looked at whenever something has happened; rejects when the connection is lost. */
@@ -218,18 +236,25 @@ class AmqpDelivery implements Delivery {
   readonly envelope: Envelope
   readonly address: string
   readonly subject: string
+  readonly tag: number
+  /** Of a stream: this message is settled for good. */
+  readonly done: (() => void) | undefined
   readonly #consumption: Consumption
-  readonly #tag: number
 
-  constructor(consumption: Consumption, fields: ConsumeMessage['fields'], envelope: Envelope, address: string) {
+  constructor(
+    consumption: Consumption,
+    parts: { message: ConsumeMessage; envelope: Envelope; done: (() => void) | undefined },
+  ) {
+    const { deliveryTag, routingKey } = parts.message.fields
     this.#consumption = consumption
-    this.#tag = fields.deliveryTag
-    this.envelope = envelope
-    this.address = address
-    this.subject = fields.routingKey
+    this.tag = deliveryTag
+    this.done = parts.done
+    this.envelope = parts.envelope
+    this.address = consumption.queue
+    this.subject = routingKey
   }
 
   settle(settlement: Settlement): void {
-    this.#consumption.settled(this.#tag, settlement, this.envelope.sizeBytes)
+    this.#consumption.settled(this, settlement)
   }
 }

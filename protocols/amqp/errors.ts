@@ -63,6 +63,16 @@ export function sizeLimitOf(error: unknown): number | undefined {
   return match?.[1] === undefined ? undefined : Number(match[1])
 }
 
+/** The argument of a consumer that a queue of this type does not take, where that is what the broker says. */
+export function refusedArgument(error: unknown): string | undefined {
+  return /invalid arg '([^']+)'/.exec(messageOf(error))?.[1]
+}
+
+export function noStream(queue: string, cause: unknown): RetryableError {
+  const text = `consuming ${queue}: it is no stream, and startFrom is for streams; take it out, or name a stream`
+  return new RetryableError('PEER_FAILED', text, { cause })
+}
+
 export function lost(doing: string, cause?: unknown): RetryableError {
   const text = cause === undefined ? doing : `${doing}: ${messageOf(cause)}`
   return new RetryableError('PEER_LOST', text, { cause })

@@ -1,11 +1,12 @@
 import { Budget } from '../../src/adapter/budget.ts'
 import type { Context, Delivery, Source } from '../../src/adapter/contract.ts'
 import { rememberBindings } from './bindings.ts'
-import type { AmqpConnectionConfig, AmqpFromConfig } from './config.ts'
+import { type AmqpConnectionConfig, type AmqpFromConfig, isStream } from './config.ts'
 import { AmqpConnection } from './connection.ts'
 import { Consumption } from './consumption.ts'
-import { lost } from './errors.ts'
-import { prepareSource } from './topology.ts'
+import { lost, noStream, refusedArgument } from './errors.ts'
+import { StreamPosition, StreamReading, streamArgument } from './stream.ts'
+import { depthOf, prepareSource } from './topology.ts'
 import { Window } from './window.ts'
 
 /** Consumes one queue over a connection of its own. */
@@ -17,6 +18,8 @@ export class AmqpSource implements Source {
   readonly #window: Window
   #connection: AmqpConnection | undefined
   #consumption: Consumption | undefined
+  /** Of a stream. */
+  #position: StreamPosition | undefined
 
   /** `froms` name the same queue; the largest prefetch counts, each binding is made. */
   constructor(settings: AmqpConnectionConfig, froms: readonly AmqpFromConfig[], context: Context) {
@@ -53,11 +56,43 @@ export class AmqpSource implements Source {
     this.#connection = undefined
     await this.#consumption?.close()
     this.#consumption = undefined
+    this.#position?.keep()
     await connection?.close()
   }
 
-  #consume(connection: AmqpConnection): Promise<Consumption> {
-    const queue = this.#froms[0]?.queue ?? ''
-    return Consumption.open({ connection, context: this.#context, queue, budget: this.#budget, window: this.#window })
+  /** Undeclared streams are found by what they refuse; each opening looks anew, for a queue may be made again as another. */
+  async #consume(connection: AmqpConnection): Promise<Consumption> {
+    const isDeclared = this.#startFrom !== undefined || this.#froms.some(({ declare }) => isStream(declare))
+    try {
+      return await (isDeclared ? this.#readStream(connection) : Consumption.open(this.#partsOf(connection)))
+    } catch (error) {
+      if (refusedArgument(error) === streamArgument) throw noStream(this.#queue, error)
+      if (isDeclared || refusedArgument(error) === undefined) throw error
+      return await this.#readStream(connection)
+    }
+  }
+
+  async #readStream(connection: AmqpConnection): Promise<Consumption> {
+    this.#position ??= new StreamPosition(this.#queue, this.#startFrom ?? 'first', this.#context)
+    const stream = new StreamReading(this.#position)
+    const consumption = await Consumption.open({ ...this.#partsOf(connection), stream })
+    const isWhereItWas = (await stream.isWhereItWas()) || (await depthOf(connection, this.#queue)) >= stream.firstNew
+    if (isWhereItWas) return consumption
+    await consumption.close()
+    this.#position.forget()
+    return Consumption.open({ ...this.#partsOf(connection), stream: new StreamReading(this.#position) })
+  }
+
+  get #queue(): string {
+    return this.#froms[0]?.queue ?? ''
+  }
+
+  /** Routes of one stream share its position: the first that says where it begins is heard. */
+  get #startFrom(): AmqpFromConfig['startFrom'] {
+    return this.#froms.find(({ startFrom }) => startFrom !== undefined)?.startFrom
+  }
+
+  #partsOf(connection: AmqpConnection) {
+    return { connection, context: this.#context, queue: this.#queue, budget: this.#budget, window: this.#window }
   }
 }

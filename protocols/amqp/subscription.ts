@@ -5,6 +5,8 @@ import { callDeadlineMs } from './connection.ts'
 interface SubscriptionParts {
   readonly channel: Channel
   readonly queue: string
+  /** Asked for each consumer. */
+  readonly argumentsOf: () => Readonly<Record<string, unknown>>
   /** null: the broker has cancelled the consumer. */
   readonly receive: (message: ConsumeMessage | null) => void
 }
@@ -42,9 +44,9 @@ export class Subscription {
   }
 
   async #begin(prefetch: number): Promise<string> {
-    const { channel, queue, receive } = this.#parts
+    const { channel, queue, argumentsOf, receive } = this.#parts
     await this.#call(channel.prefetch(prefetch))
-    return (await this.#call(channel.consume(queue, receive))).consumerTag
+    return (await this.#call(channel.consume(queue, receive, { arguments: argumentsOf() }))).consumerTag
   }
 
   #end(tag: string): Promise<unknown> {

@@ -40,6 +40,11 @@ export async function prepareSource(connection: AmqpConnection, froms: readonly 
   }
 }
 
+/** How many messages the queue has ready; of a stream, all that it has. */
+export async function depthOf(connection: AmqpConnection, queue: string): Promise<number> {
+  return (await onChannel(connection, `looking at ${queue}`, (channel) => channel.checkQueue(queue))).messageCount
+}
+
 async function isThere(connection: AmqpConnection, what: string, check: (channel: Channel) => Promise<unknown>) {
   try {
     await onChannel(connection, `looking for ${what}`, check)
@@ -51,10 +56,14 @@ async function isThere(connection: AmqpConnection, what: string, check: (channel
 }
 
 /** Runs one call on a channel of its own, since a refusal closes the channel. */
-async function onChannel(connection: AmqpConnection, doing: string, call: (channel: Channel) => Promise<unknown>) {
+async function onChannel<T>(
+  connection: AmqpConnection,
+  doing: string,
+  call: (channel: Channel) => Promise<T>,
+): Promise<T> {
   const channel = await connection.openChannel()
   try {
-    await withDeadline(call(channel), callDeadlineMs, doing)
+    return await withDeadline(call(channel), callDeadlineMs, doing)
   } catch (error) {
     throw toGatewayError(error, doing)
   } finally {

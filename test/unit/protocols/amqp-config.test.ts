@@ -49,6 +49,19 @@ describe('amqp settings', () => {
     },
   )
 
+  test('a stream is always durable, and startFrom is for streams', () => {
+    const problems = (value: object) => paths(checkFrom(from({ queue: 'q', ...value })))
+    expect(problems({ startFrom: 'next' })).toEqual([])
+    expect(problems({ startFrom: 7, declare: { type: 'stream' } })).toEqual([])
+    expect(problems({ startFrom: 7, declare: { arguments: { 'x-queue-type': 'stream' } } })).toEqual([])
+    expect(problems({ startFrom: 7, declare: true })).toEqual(['startFrom'])
+    expect(problems({ startFrom: 'last', declare: { type: 'quorum' } })).toEqual(['startFrom'])
+    expect(problems({ declare: { type: 'stream', durable: false } })).toEqual(['declare.durable'])
+    for (const wrong of ['latest', -1, '2026-02-03']) {
+      expect(amqp.source!.schema.safeParse({ queue: 'q', startFrom: wrong }).success).toBe(false)
+    }
+  })
+
   test('a destination on the command line is a queue, or an exchange and a routing key', () => {
     const { targetOf, address } = amqp.sink!
     expect(targetOf('orders', undefined)).toMatchObject({ queue: 'orders', persistent: true })

@@ -1,0 +1,137 @@
+/**
+ * Streams: logs that are read from an offset, and not emptied by reading. RabbitMQ keeps no position for readers that
+ * speak AMQP, so that the gateway's store does: the offset behind the last message before which all are settled.
+ */
+import type { ConsumeMessage } from 'amqplib'
+import type { Context } from '../../src/adapter/contract.ts'
+import { withDeadline } from '../../src/adapter/deadline.ts'
+import { OrderedPrefix } from '../../src/adapter/ordered.ts'
+import type { AmqpFromConfig } from './config.ts'
+
+type StartFrom = NonNullable<AmqpFromConfig['startFrom']>
+type ConsumeArguments = Readonly<Record<string, unknown>>
+
+export const streamArgument = 'x-stream-offset'
+const space = 'amqp-stream'
+/** A stream that has anything at an offset gives it at once. */
+const silenceMs = 5_000
+/** A crash reads again what was settled within the last of these. */
+const keepIntervalMs = 1_000
+/**
+ * What every queue takes, as it is the default, but a stream refuses. To a consumer without arguments a stream gives what
+ * comes next only, and nobody would notice what was missed.
+ */
+export const notOfStream: ConsumeArguments = { 'x-priority': 0 }
+
+/** How far a stream has been read; outlives connections and, in the store, the process. */
+export class StreamPosition {
+  readonly #queue: string
+  readonly #startFrom: StartFrom
+  readonly #context: Context
+  #next: number | undefined
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(queue: string, startFrom: StartFrom, context: Context) {
+    this.#queue = queue
+    this.#startFrom = startFrom
+    this.#context = context
+    for (const [key, value] of context.kept?.all(space) ?? []) {
+      if (key === queue) this.#next = Number(Buffer.from(value).toString())
+    }
+  }
+
+  /** The offset to go on with; undefined: nothing was settled yet. */
+  get next(): number | undefined {
+    return this.#next
+  }
+
+  /**
+   * The last settled message comes once more, and is skipped: a stream that gives nothing at all is shorter than that,
+   * and so another one of the same name.
+   */
+  get start(): ConsumeArguments {
+    const offset = this.#next === undefined ? offsetOf(this.#startFrom) : Math.max(0, this.#next - 1)
+    return { [streamArgument]: offset }
+  }
+
+  settledUpTo(offset: number): void {
+    if (this.#next !== undefined && offset < this.#next) return
+    this.#next = offset + 1
+    this.#timer ??= setTimeout(() => this.keep(), keepIntervalMs).unref()
+  }
+
+  keep(): void {
+    if (this.#timer === undefined) return
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#context.kept?.put({ space, key: this.#queue, value: Buffer.from(`${this.#next}`) })
+  }
+
+  /** The stream is another one now: what was kept means nothing there, and all that it has is new. */
+  forget(): void {
+    const { connection, log } = this.#context
+    log.warn(
+      `${connection}: stream ${this.#queue} ends before offset ${this.#next}, where its reading was: it was made anew, and is read from its first message`,
+      { connection },
+    )
+    this.#next = 0
+    this.#timer ??= setTimeout(() => this.keep(), keepIntervalMs).unref()
+  }
+}
+
+/** One reading of a stream, over one connection. */
+export class StreamReading {
+  readonly position: StreamPosition
+  /** The first offset that was not settled before. */
+  readonly firstNew: number
+  readonly #order = new OrderedPrefix<number>((offset) => this.position.settledUpTo(offset))
+  readonly #begun = Promise.withResolvers<void>()
+  #last: number | undefined
+
+  constructor(position: StreamPosition) {
+    this.position = position
+    this.firstNew = position.next ?? 0
+  }
+
+  /** False where the stream may be shorter than what was read of it already, as it gives nothing. */
+  async isWhereItWas(): Promise<boolean> {
+    if (this.firstNew === 0) return true
+    const begun = withDeadline(this.#begun.promise, silenceMs, 'the last message read')
+    return begun.then(() => true).catch(() => false)
+  }
+
+  /** True once anything has come; until then nothing but the start is known of where the reading is. */
+  get hasBegun(): boolean {
+    return this.#last !== undefined
+  }
+
+  /** Where a consumer is to go on that takes the place of another. */
+  get arguments(): ConsumeArguments {
+    return this.#last === undefined ? this.position.start : { [streamArgument]: this.#last + 1 }
+  }
+
+  /** False for what came already, by the consumer before or before the start. */
+  isNew(message: ConsumeMessage): boolean {
+    const offset = offsetIn(message)
+    const isNew = offset >= this.firstNew && (this.#last === undefined || offset > this.#last)
+    this.#last = Math.max(offset, this.#last ?? 0)
+    this.#begun.resolve()
+    return isNew
+  }
+
+  /** In the order of the offsets. Returns the function that says that this one is settled for good. */
+  add(message: ConsumeMessage): () => void {
+    return this.#order.add(offsetIn(message))
+  }
+}
+
+function offsetIn({ properties }: ConsumeMessage): number {
+  return Number(properties.headers?.[streamArgument])
+}
+
+/** As RabbitMQ takes it: a word, a number, or a time in whole seconds. */
+function offsetOf(startFrom: StartFrom): unknown {
+  if (typeof startFrom === 'number' || startFrom === 'first' || startFrom === 'last' || startFrom === 'next')
+    return startFrom
+  return { '!': 'timestamp', value: Math.floor(Date.parse(startFrom) / 1000) }
+}

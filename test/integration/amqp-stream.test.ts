@@ -1,0 +1,150 @@
+/** Streams as sources: read from where the route says, and go on where they were. */
+import { expect } from '@jest/globals'
+import amqplib, { type ConfirmChannel } from 'amqplib'
+import { brokerAddresses } from '../support/brokers/addresses.ts'
+import { TestGateway } from '../support/gateway.ts'
+import { eventually } from '../support/poll.ts'
+import { arrived, checkNothingLost, complaints, type Scope, scenario, texts } from './delivery-fixture.ts'
+import { amqpPlace, fresh, type Place, type Reader } from './delivery-places.ts'
+
+class Stream {
+  readonly name = fresh()
+  readonly #channel: ConfirmChannel
+
+  constructor(channel: ConfirmChannel) {
+    this.#channel = channel
+  }
+
+  static async make(scope: Scope, type = 'stream'): Promise<Stream> {
+    const model = await scope.use(amqplib.connect(brokerAddresses().amqp))
+    const stream = new Stream(await model.createConfirmChannel())
+    await stream.assert(type)
+    scope.after(() => stream.remove())
+    return stream
+  }
+
+  async assert(type = 'stream'): Promise<void> {
+    await this.#channel.assertQueue(this.name, { durable: true, arguments: { 'x-queue-type': type } })
+  }
+
+  async remove(): Promise<void> {
+    await this.#channel.deleteQueue(this.name)
+  }
+
+  /** New messages at its end. */
+  async append(count: number): Promise<string[]> {
+    const sent = texts(count)
+    for (const text of sent) this.#channel.sendToQueue(this.name, Buffer.from(text), { persistent: true })
+    await this.#channel.waitForConfirms()
+    return sent
+  }
+}
+
+const yamlOf = (stream: Stream, target: Place, from = '', id = fresh()) => `
+gateway: { id: ${id}, drain: 5s, admin: false }
+connections: { source: { protocol: amqp, url: "${brokerAddresses().amqp}" }, target: ${target.connection} }
+routes:
+  - name: road
+    from: { connection: source, queue: ${stream.name}${from} }
+    to: [{ connection: target, ${target.to} }]
+`
+
+async function bench(scope: Scope): Promise<{ stream: Stream; target: Place; reader: Reader }> {
+  const [stream, target] = [await Stream.make(scope), await amqpPlace()]
+  return { stream, target, reader: await scope.use(target.reader()) }
+}
+const textsOf = (reader: Reader) => reader.got.map(({ text }) => text)
+
+scenario(
+  'a stream is read from its first message, and over a restart what came meanwhile too, once each',
+  async (scope) => {
+    const { stream, target, reader } = await bench(scope)
+    const yaml = yamlOf(stream, target)
+    const before = await stream.append(5)
+    const first = await new TestGateway(yaml).ready()
+    const during = await stream.append(5)
+    await arrived(reader, [...before, ...during])
+    await first.pause()
+    const meanwhile = await stream.append(5)
+    const second = await scope.gateway(yaml, first.dataDir).ready()
+    const after = await stream.append(5)
+    await arrived(reader, [...meanwhile, ...after])
+    expect(textsOf(reader)).toEqual([...before, ...during, ...meanwhile, ...after])
+    expect(complaints(second.lines)).toEqual([])
+  },
+)
+
+scenario('a stream of many messages comes in order, once each, whatever the prefetch grows to', async (scope) => {
+  const { stream, target, reader } = await bench(scope)
+  const before = await stream.append(3_000)
+  await scope.gateway(yamlOf(stream, target, ', prefetch: 100')).ready()
+  const after = await stream.append(500)
+  await arrived(reader, [...before, ...after])
+  expect(textsOf(reader)).toEqual([...before, ...after])
+})
+
+scenario('what was not settled at the end is read again after a restart', async (scope) => {
+  const nobody = await amqpPlace({ port: 1 })
+  const { stream, target, reader } = await bench(scope)
+  const [yaml, sent] = [yamlOf(stream, nobody), await stream.append(50)]
+  const first = await new TestGateway(yaml.replace('5s', '100ms'))
+  await eventually(() => first.link('source', 'source').received === 50, { what: 'all in flight' })
+  await first.pause()
+  const idOf = (text: string) => /id: (\w+)/.exec(text)![1]
+  await scope.gateway(yamlOf(stream, target, '', idOf(yaml)), first.dataDir).ready()
+  await arrived(reader, sent)
+  checkNothingLost(reader.got, sent)
+})
+
+const starts: readonly (readonly [string, from: string, skipped: number])[] = [
+  ['an offset', ', startFrom: 3', 3],
+  ['a time', ', startFrom: "2020-01-01T00:00:00Z"', 0],
+  ['first', ', startFrom: first', 0],
+  ['next', ', startFrom: next', 5],
+]
+for (const [title, from, skipped] of starts) {
+  scenario(`startFrom may be ${title}`, async (scope) => {
+    const { stream, target, reader } = await bench(scope)
+    const before = await stream.append(5)
+    await scope.gateway(yamlOf(stream, target, from)).ready()
+    const wanted = [...before.slice(skipped), ...(await stream.append(5))]
+    await arrived(reader, wanted)
+    expect(textsOf(reader)).toEqual(wanted)
+  })
+}
+
+scenario(
+  'a stream that was made anew under the same name is read from its first message, and that is said',
+  async (scope) => {
+    const { stream, target, reader } = await bench(scope)
+    const yaml = yamlOf(stream, target)
+    const old = await stream.append(20)
+    const first = await new TestGateway(yaml).ready()
+    await arrived(reader, old)
+    await first.pause()
+    await stream.remove()
+    await stream.assert()
+    const anew = await stream.append(5)
+    const second = scope.gateway(yaml, first.dataDir)
+    await arrived(reader, anew)
+    expect(complaints(second.lines).map(({ message }) => message)).toEqual([
+      expect.stringMatching(/stream \S+ ends before offset 20, .* made anew/),
+    ])
+  },
+)
+
+scenario('startFrom with a queue that is no stream is told, with what to do', async (scope) => {
+  const [queue, target] = [await Stream.make(scope, 'classic'), await amqpPlace()]
+  const gateway = scope.gateway(yamlOf(queue, target, ', startFrom: first'))
+  await eventually(() => gateway.link('source', 'source').error !== undefined, { what: 'a refusal' })
+  expect(gateway.link('source', 'source').error).toMatch(/it is no stream, and startFrom is for streams/)
+  expect(gateway.lines.filter(({ message }) => message.includes('connected as source'))).toEqual([])
+})
+
+scenario('a stream that is missing is made where declared', async (scope) => {
+  const { target, reader, stream } = await bench(scope)
+  await stream.remove()
+  await scope.gateway(yamlOf(stream, target, ', declare: { type: stream }')).ready()
+  await stream.assert() // the same type and arguments, or this is refused
+  await arrived(reader, await stream.append(3))
+})

@@ -1,0 +1,48 @@
+import { expect, test } from '@jest/globals'
+import type { ConsumeMessage } from 'amqplib'
+import { StreamPosition, StreamReading } from '../../../protocols/amqp/stream.ts'
+import { testContext } from '../../support/context.ts'
+import { FakeKept } from '../../support/kept.ts'
+
+const at = (offset: number) => ({ properties: { headers: { 'x-stream-offset': offset } } }) as unknown as ConsumeMessage
+const positionOf = (kept: FakeKept) => new StreamPosition('log', 'first', testContext('orders', { kept }))
+
+test('the position is behind the last message before which all are settled', async () => {
+  const kept = new FakeKept()
+  const position = positionOf(kept)
+  const reading = new StreamReading(position)
+  const done = [0, 1, 2].map((offset) => {
+    expect(reading.isNew(at(offset))).toBe(true)
+    return reading.add(at(offset))
+  })
+  done[1]!()
+  done[2]!()
+  expect(position.next).toBeUndefined()
+  done[0]!()
+  expect(position.next).toBe(3)
+  position.keep()
+  await kept.flushed()
+  const next = positionOf(kept.crash())
+  expect(next.start).toEqual({ 'x-stream-offset': 2 })
+  const again = new StreamReading(next)
+  expect([2, 3, 4, 4, 3, 5].map((offset) => again.isNew(at(offset)))).toEqual([false, true, true, false, false, true])
+  expect(again.arguments).toEqual({ 'x-stream-offset': 6 })
+})
+
+test('what an earlier reading settles late moves the position only forward', () => {
+  const position = positionOf(new FakeKept())
+  const [former, latter] = [new StreamReading(position), new StreamReading(position)]
+  const late = former.add(at(0))
+  for (const offset of [0, 1]) latter.add(at(offset))()
+  late()
+  expect(position.next).toBe(2)
+})
+
+test.each([
+  ['next', 'next'],
+  [5_000, 5_000],
+  ['2026-02-03T04:05:06+01:00', { '!': 'timestamp', value: 1_770_087_906 }],
+])('startFrom: %s is an offset of the broker', (startFrom, offset) => {
+  const position = new StreamPosition('log', startFrom, testContext('orders', { kept: new FakeKept() }))
+  expect(position.start).toEqual({ 'x-stream-offset': offset })
+})
