@@ -74,6 +74,7 @@ export class Link {
   readonly #stream: Duplex
   readonly #maxPacketBytes: number
   readonly #url: string
+  readonly #clientId: string
   readonly #ended = Promise.withResolvers<unknown>()
   readonly #lost = Promise.withResolvers<GatewayError>()
   #liveness: Liveness | undefined
@@ -82,12 +83,13 @@ export class Link {
   #isClosing = false
   #isPaused = false
 
-  constructor(client: MqttClient, version: MqttVersion, url: string, { take, settings }: LinkOptions) {
+  constructor(client: MqttClient, version: MqttVersion, url: string, { take, settings, clientId }: LinkOptions) {
     this.version = version
     this.#client = client
     this.#maxPacketBytes = settings.maxPacketBytes
     this.#stream = client.stream as Duplex
     this.#url = url
+    this.#clientId = clientId
     client.on('packetreceive', (packet) => {
       if (take(packet)) (packet as { cmd: string }).cmd = 'taken'
     })
@@ -228,9 +230,18 @@ export class Link {
 
   #end(): void {
     this.#liveness?.stop()
-    this.#reason ??= new Error('the broker closed the connection')
+    this.#reason ??= new Error(this.#closedText())
     this.#ended.resolve(this.#reason)
     if (!this.#isClosing) this.#lost.resolve(asLoss(this.#reason, this.#url))
+  }
+
+  /** What a broker may mean that says nothing: 3.1.1 has no word for it, and Mosquitto 2.0 does not use that of 5. */
+  #closedText(): string {
+    const closed = 'the broker closed the connection'
+    const isSecure = /^(mqtts|wss):/.test(this.#url)
+    const want = isSecure ? 'does it want another client certificate?' : 'does it want TLS (mqtts://)?'
+    if (this.#connack === undefined) return `${closed} before it answered CONNECT; is this an MQTT port, ${want}`
+    return `${closed}; if it does so again and again, another client has the id ${this.#clientId}: two gateways with one gateway.id?`
   }
 
   #startLiveness(): void {

@@ -62,7 +62,7 @@ export function connectError(error: unknown, url: string): GatewayError {
 export function lossError(reason: unknown, url: string): RetryableError {
   const code = codeOf(reason)
   if (code === 142) {
-    const text = `${url} closed the connection: another client has taken the session; two gateways with one gateway id?`
+    const text = `${url} closed the connection: another client has taken the session; two gateways with one gateway.id?`
     return new RetryableError('PEER_LOST', text, { cause: reason })
   }
   return new RetryableError('PEER_LOST', `connection to ${url} lost: ${withTlsHint(reason)}`, { cause: reason })

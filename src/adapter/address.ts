@@ -72,7 +72,7 @@ export function hostPortProblem(text: string, leastPort: 0 | 1 = 1): string | un
 }
 
 /** An address for people: `scheme://host:port`, of which nothing can be secret. */
-export function shownAddress(address: string | Address): string {
+export function shownAddress(address: string | Pick<Address, 'scheme' | 'host' | 'port'>): string {
   if (typeof address !== 'string') return `${address.scheme}://${shownHostPort(address)}`
   try {
     return shownAddress(parseAddress(address))

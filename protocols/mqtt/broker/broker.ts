@@ -6,6 +6,7 @@ import '../packet-ids.ts'
 import { randomUUID } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Aedes, type AedesOptions } from 'aedes'
+import { shownAddress } from '../../../src/adapter/address.ts'
 import type { Context } from '../../../src/adapter/contract.ts'
 import { withDeadline } from '../../../src/adapter/deadline.ts'
 import { ownBytes } from '../../../src/envelope/own-bytes.ts'
@@ -128,9 +129,10 @@ export class EmbeddedBroker {
     this.#sweeping = setInterval(() => this.#sweep(), sweepMs).unref()
     this.#canary.start()
     this.#notices.crowded(this.#limits.maxConnections)
-    this.#context.log.info('The embedded broker listens.', {
-      addresses: listenAddresses(this.#connection).map((a) => a.text),
-    })
+    const addresses = listenAddresses(this.#connection).map((address, i) =>
+      shownAddress({ ...address, port: this.ports[i] }),
+    )
+    this.#context.log.info(`${this.#context.connection} listens on ${addresses.join(', ')}`, { addresses })
   }
 
   /** Resolves when the message is in the queues of its subscribers, on disk, and in their sockets. */
