@@ -203,18 +203,27 @@ export interface ConnectFields {
   readonly clean?: boolean
   readonly keepalive?: number
   readonly version?: number
-  readonly username?: string
+  readonly will?: {
+    readonly topic: string
+    readonly payload?: string
+    readonly qos?: number
+    readonly retain?: boolean
+  }
+  readonly username?: string | Buffer
   readonly password?: string
 }
 
 export const packets = {
   connect(fields: ConnectFields = {}): Buffer {
-    const { clientId = `raw-${Math.random()}`, clean = true, keepalive = 0, version = 4, username, password } = fields
+    const { clientId = `raw-${Math.random()}`, clean = true, keepalive = 0, version = 4 } = fields
+    const { will, username, password } = fields
+    const willFlags = will === undefined ? 0 : 0x04 | ((will.qos ?? 0) << 3) | (will.retain ? 0x20 : 0)
+    const logins = (username === undefined ? 0 : 0x80) | (password === undefined ? 0 : 0x40)
     const properties = version === 5 ? Buffer.from([0]) : Buffer.alloc(0)
-    const login = [username, password].filter((field) => field !== undefined)
-    const flags = (clean ? 2 : 0) | (username === undefined ? 0 : 0x80) | (password === undefined ? 0 : 0x40)
-    const head = Buffer.from([version, flags, keepalive >> 8, keepalive & 255])
-    return frame(0x10, text('MQTT'), head, properties, text(clientId), ...login.map(text))
+    const head = Buffer.from([version, (clean ? 2 : 0) | willFlags | logins, keepalive >> 8, keepalive & 255])
+    const willTexts = will === undefined ? [] : [text(will.topic), text(will.payload ?? '')]
+    const loginTexts = [username, password].filter((each) => each !== undefined).map(text)
+    return frame(0x10, text('MQTT'), head, properties, text(clientId), ...willTexts, ...loginTexts)
   },
   publish(topic: string | Buffer, payload: string | Buffer, qos: 0 | 1 | 2 = 0, id = 1, flags = 0): Buffer {
     const packetId = qos === 0 ? Buffer.alloc(0) : uint16(id)
@@ -222,6 +231,10 @@ export const packets = {
   },
   pubrel: (id: number): Buffer => frame(0x62, uint16(id)),
   subscribe: (filter: string, qos = 0, id = 1): Buffer => frame(0x82, uint16(id), text(filter), Buffer.from([qos])),
+  subscribeAll: (filters: readonly string[], qos = 0, id = 1): Buffer =>
+    frame(0x82, uint16(id), ...filters.flatMap((filter) => [text(filter), Buffer.from([qos])])),
+  unsubscribeAll: (filters: readonly string[], id = 1): Buffer => frame(0xa2, uint16(id), ...filters.map(text)),
+  puback: (id: number): Buffer => frame(0x40, uint16(id)),
   ping: Buffer.from([0xc0, 0]),
   disconnect: Buffer.from([0xe0, 0]),
 }

@@ -3,7 +3,7 @@ import type { AuthenticateError } from 'aedes'
 import { withDeadline } from '../../../src/adapter/deadline.ts'
 import type { Device } from './device.ts'
 import { FailedLogins } from './logins.ts'
-import type { Account, Users } from './users.ts'
+import type { Account, Rights, Users } from './users.ts'
 
 /** MQTT 3.1.1, table 3.1. */
 const returnCodes = { identifierRejected: 2, badCredentials: 4, notAuthorized: 5 } as const
@@ -20,6 +20,8 @@ export interface AdmissionOptions {
   readonly maxAway: number
   /** True for a name in the configuration. */
   isUser(username: string): boolean
+  /** What is wrong with a will that may have to be published with these rights, or nothing. */
+  willProblem(device: Device, rights: Rights): string | undefined
   onRefused(device: Device, reason: string): void
   onTakeOver(device: Device, earlier: Device): void
   /** A device with a kept session comes in. */
@@ -58,8 +60,11 @@ export class Admission {
     if (account instanceof Error) return account
     const problem = account.clientIdProblem(device.clientId) ?? this.#ownerProblem(device.clientId, account)
     if (problem !== undefined) return this.#refuse(device, 'identifierRejected', problem)
+    const rights = account.rightsAs(device.clientId)
+    const willProblem = this.#options.willProblem(device, rights)
+    if (willProblem !== undefined) return this.#refuse(device, 'notAuthorized', `its will: ${willProblem}`)
     if (device.isClosed) return new Error('it has left') as AuthenticateError
-    device.rights = account.rightsAs(device.clientId)
+    device.rights = rights
     device.arrived = this.#takeOver(device)
     await device.arrived
     return undefined

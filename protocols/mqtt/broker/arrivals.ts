@@ -3,9 +3,11 @@
  * message that is sent again before its PUBREL is not a second one. [MQTT-4.3.3-2]
  */
 import type { KeptEntry, Settlement } from '../../../src/adapter/contract.ts'
+import { ownBytes } from '../../../src/envelope/own-bytes.ts'
 import type { Answer, Device } from './device.ts'
 import type { PublishPacket } from './driver.ts'
 import type { Arrival, Intake } from './intake.ts'
+import { Place, type WaitingRoom } from './waiting-room.ts'
 
 /** Unsettled QoS 2 messages: client id, packet id. */
 type OpenHandshakes = Map<string, Map<number, DeviceArrival>>
@@ -20,25 +22,49 @@ export interface OpenIds {
   noteOfIncoming(clientId: string, messageId: number): KeptEntry | undefined
 }
 
+/** Of a message that waits, besides its payload and topic. */
+const flatBytes = 512
+
 const released = () => new Error('the message could not be taken')
 
 export class Arrivals {
   readonly #open: OpenHandshakes = new Map()
   readonly #ids: OpenIds
+  readonly #room: WaitingRoom
+  readonly #onDropped: () => void
 
-  constructor(ids: OpenIds) {
+  /** `onDropped` is called for a QoS 0 message that has no room. */
+  constructor(ids: OpenIds, room: WaitingRoom, onDropped: () => void) {
     this.#ids = ids
+    this.#room = room
+    this.#onDropped = onDropped
   }
 
   /** `answer` is called when all of `intakes` have accepted the message, in its turn among those of the device. */
   publish(device: Device, packet: PublishPacket, intakes: readonly Intake[], answer: Answer): void {
     if (packet.qos === 0) {
-      this.#offer(new UnheldArrival(packet, intakes.length, device.waitForRoom(answer)), intakes)
+      this.#publishUnheld(device, packet, intakes, answer)
       return
     }
     const inTurn = device.hold(answer)
     if (packet.qos === 2) this.#publishOnce(device, packet, intakes, inTurn)
-    else this.#offer(new DeviceArrival(device, packet, intakes.length, inTurn), intakes)
+    else
+      this.#offer(new DeviceArrival(device, this.#placeFor(packet, intakes), packet, intakes.length, inTurn), intakes)
+  }
+
+  /** A message that is not acknowledged; one more would only do harm where all sockets are held back already. */
+  #publishUnheld(device: Device, packet: PublishPacket, intakes: readonly Intake[], answer: Answer): void {
+    if (this.#room.isCrowded) {
+      this.#onDropped()
+      answer()
+      return
+    }
+    const place = this.#placeFor(packet, intakes)
+    this.#offer(new UnheldArrival(packet, place, intakes.length, device.waitForRoom(answer)), intakes)
+  }
+
+  #placeFor({ topic, payload }: PublishPacket, intakes: readonly Intake[]): Place {
+    return new Place(this.#room, payload.length + topic.length + flatBytes, intakes.length)
   }
 
   /** Forgets the handshakes of a session that is over: its packet ids start afresh. */
@@ -69,7 +95,7 @@ export class Arrivals {
       if (ofClient.size === 0 && this.#open.get(device.clientId) === ofClient) this.#open.delete(device.clientId)
       answer(error)
     }
-    const arrival = new DeviceArrival(device, packet, intakes.length, settled, note)
+    const arrival = new DeviceArrival(device, this.#placeFor(packet, intakes), packet, intakes.length, settled, note)
     ofClient.set(id, arrival)
     this.#open.set(device.clientId, ofClient)
     this.#offer(arrival, intakes)
@@ -83,17 +109,27 @@ export class Arrivals {
 /** QoS 0: its device goes on as soon as it is taken; what becomes of it then, nobody can be told. */
 class UnheldArrival implements Arrival {
   readonly packet: PublishPacket
+  readonly #place: Place
   readonly #answer: Answer
   #waitingFor: number
 
-  constructor(packet: PublishPacket, intakes: number, answer: Answer) {
+  constructor(packet: PublishPacket, place: Place, intakes: number, answer: Answer) {
     this.packet = packet
+    this.#place = place
     this.#waitingFor = intakes
     this.#answer = answer
   }
 
   isAbandoned(): boolean {
     return false
+  }
+
+  onWaiting(): void {
+    own(this.packet)
+  }
+
+  onLeft(): void {
+    this.#place.giveUpPart()
   }
 
   onTaken(): void {
@@ -109,13 +145,16 @@ class DeviceArrival implements Arrival {
   readonly packet: PublishPacket
   readonly note: KeptEntry | undefined
   readonly #device: Device
+  readonly #place: Place
   readonly #answer: Answer
+  #withdrawals: (() => void)[] | undefined
   #joined: { device: Device; answer: Answer }[] | undefined
   #waitingFor: number
   #isReleased = false
 
-  constructor(device: Device, packet: PublishPacket, intakes: number, answer: Answer, note?: KeptEntry) {
+  constructor(device: Device, place: Place, packet: PublishPacket, intakes: number, answer: Answer, note?: KeptEntry) {
     this.#device = device
+    this.#place = place
     this.packet = packet
     this.note = note
     this.#waitingFor = intakes
@@ -130,6 +169,29 @@ class DeviceArrival implements Arrival {
   join(device: Device, answer: Answer): void {
     this.#joined ??= []
     this.#joined.push({ device, answer })
+    if (this.#withdrawals !== undefined) device.whenLeft(this.#onDeviceLeft)
+  }
+
+  /** What a device had waiting goes with it: it was never acknowledged, and comes again. */
+  readonly #onDeviceLeft = (): void => {
+    if (!this.isAbandoned()) return
+    const withdrawals = this.#withdrawals ?? []
+    this.#withdrawals = undefined
+    for (const withdraw of withdrawals) withdraw()
+  }
+
+  onWaiting(withdraw: () => void): void {
+    own(this.packet)
+    if (this.#withdrawals === undefined) this.#device.whenLeft(this.#onDeviceLeft)
+    this.#withdrawals ??= []
+    this.#withdrawals.push(withdraw)
+  }
+
+  onLeft(): void {
+    this.#place.giveUpPart()
+    if (this.#withdrawals === undefined) return
+    this.#device.forget(this.#onDeviceLeft)
+    for (const { device } of this.#joined ?? []) device.forget(this.#onDeviceLeft)
   }
 
   onTaken(): void {}
@@ -148,4 +210,8 @@ class DeviceArrival implements Arrival {
       for (const { answer } of joined) answer(error)
     })
   }
+}
+
+function own(packet: PublishPacket): void {
+  if (typeof packet.payload !== 'string') packet.payload = ownBytes(packet.payload) as Buffer
 }

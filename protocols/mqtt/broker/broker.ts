@@ -22,10 +22,12 @@ import { Hub } from './hub.ts'
 import type { Intake } from './intake.ts'
 import { type Incoming, Listeners } from './listeners.ts'
 import { Notices } from './notices.ts'
-import { connectProblem, publishProblem, subscribeProblem } from './rules.ts'
+import { connectProblem, maxSubscribeBytes, packetProblem, publishProblem, subscribeProblem } from './rules.ts'
 import { brief } from './seldom.ts'
 import { Sessions } from './sessions.ts'
+import { Turnstile } from './turnstile.ts'
 import { createUsers, type Users } from './users.ts'
+import { Place, WaitingRoom } from './waiting-room.ts'
 import type { LostWill } from './wills.ts'
 
 const drainTimeoutMs = 10_000
@@ -61,12 +63,14 @@ export class EmbeddedBroker {
   /** Publications that went out before their PUBACK. */
   readonly #published = new WeakSet<object>()
   #isClosing = false
+  readonly #room: WaitingRoom
 
   /** `intakes` holds those of all sources of the connection, open or not; more may come. */
   constructor(connection: EmbeddedConnection, intakes: readonly Intake[], context: Context) {
     this.#connection = connection
     this.#limits = limitsOf(connection)
     this.#intakes = intakes
+    this.#room = new WaitingRoom(this.#limits.maxPacketBytes)
     this.#context = context
     this.#notices = new Notices(context)
     this.#aedes = new Aedes(this.#aedesOptions()) as OpenAedes
@@ -75,6 +79,8 @@ export class EmbeddedBroker {
       users: this.#users,
       maxAway: this.#limits.maxConnections,
       isUser: (name) => connection.users?.some(({ username }) => username === name) ?? false,
+      willProblem: ({ willTopic }, rights) =>
+        willTopic === undefined ? undefined : publishProblem(rights, willTopic, this.#limits),
       onRefused: (device, reason) => this.#notices.refused(device, reason),
       onTakeOver: (device, earlier) => this.#notices.takenOver(device, earlier),
       onKept: (clientId, username) => this.#sessions?.begin(clientId, username),
@@ -166,8 +172,7 @@ export class EmbeddedBroker {
     this.#publishOnce()
     await aedes.listen()
     const rules = {
-      mayKeep: (clientId: string, filter: string) =>
-        this.#admission.deviceOf(clientId)?.rights.maySubscribe(filter) ?? false,
+      mayKeep: (clientId: string, filter: string) => this.#admission.deviceOf(clientId)?.filters.has(filter) ?? false,
       usernameOf: (clientId: string) => this.#admission.deviceOf(clientId)?.rights.username,
       onEnd: (clientId: string) => this.#arrivals?.endSession(clientId),
       onDropped: (what: 'queued' | 'retained') => this.#notices.dropped(what),
@@ -176,11 +181,14 @@ export class EmbeddedBroker {
     await sessions.setup(aedes)
     aedes.persistence = sessions
     this.#sessions = sessions
-    this.#arrivals = new Arrivals(sessions)
+    this.#arrivals = new Arrivals(sessions, this.#room, () => this.#notices.dropped('qos0'))
     aedes.on('client', (client) => this.#onClient(client))
     aedes.on('clientDisconnect', (client) => this.#onDisconnect(client))
+    aedes.on('subscribe', (_subscriptions, client) => this.#onSubscribed(client))
     aedes.on('unsubscribe', (filters, client) => {
-      for (const filter of filters) this.#deviceOf.get(client)?.filters.delete(filter)
+      const device = this.#deviceOf.get(client)
+      for (const filter of filters) device?.filters.delete(filter)
+      device?.turnstile?.answered()
     })
     aedes.on('clientError', (client, error) => this.#notices.disconnected(client, error))
     aedes.on('connectionError', (client, error) => this.#notices.disconnected(client, error))
@@ -269,16 +277,29 @@ export class EmbeddedBroker {
     conn.on('error', () => {})
     guardReads(conn, {
       maxPacketBytes: this.#limits.maxPacketBytes,
-      isHeld: () => device.isHeld,
-      isBusy: () => device.isBusy,
+      maxSubscribeBytes: maxSubscribeBytes(this.#limits),
+      isHeld: () => device.isHeld || (device.isRegistered && this.#room.keepsOut(device)),
+      isBusy: () => device.isBusy || this.#room.isFull,
       onBytes: () => device.onBytes(),
+      onUnfinished: (bytes) => this.#room.unfinished(device, bytes),
       onRefused: (problem) => this.#notices.misbehaved(device, problem),
     })
     const client = this.#aedes.handle(conn)
+    device.turnstile = new Turnstile(client, {
+      problemOf: (packet) => packetProblem(packet, this.#limits),
+      onRefused: (problem) => {
+        this.#notices.misbehaved(device, problem)
+        device.close()
+      },
+      onFree: () => device.readOn(),
+    })
     this.#deviceOf.set(client, device)
     this.#devices.add(device)
     conn.once('close', () => {
       this.#devices.delete(device)
+      this.#room.leave(device)
+      device.left()
+      device.turnstile?.close()
       if (!device.isRegistered) this.#admission.leave(device, true)
     })
   }
@@ -290,6 +311,7 @@ export class EmbeddedBroker {
     device.keepaliveMs = (packet.keepalive ?? 0) * 1000
     if (packet.password !== undefined) packet.password = ownBytes(packet.password) as Buffer // the parser keeps the packet
     packet.keepalive = 0 // kept here: aedes forgets a device's pings while it waits for us
+    device.willTopic = packet.will?.topic
     device.connectProblem = connectProblem(packet, this.#limits)
   }
 
@@ -302,6 +324,15 @@ export class EmbeddedBroker {
     // it left between its login and here; aedes would keep it for ever (aedes #928)
     void this.#sessions?.delWill(client)
     this.#aedes.unregisterClient(client)
+  }
+
+  /** The SUBACK is written; the broker asks for the retained messages before this turn ends. */
+  #onSubscribed(client: Client): void {
+    const device = this.#deviceOf.get(client)
+    if (device === undefined) return
+    device.turnstile?.answered()
+    this.#sessions?.searchesFor(device)
+    queueMicrotask(() => this.#sessions?.searchesFor(undefined))
   }
 
   #onDisconnect(client: Client): void {
@@ -353,10 +384,13 @@ export class EmbeddedBroker {
   #publishWill(packet: PublishPacket, intakes: readonly Intake[], done: Answer): void {
     let waitingFor = intakes.length
     if (waitingFor === 0) return done()
-    const offer = (intake: Intake) =>
+    const offer = (intake: Intake) => {
+      const place = new Place(this.#room, packet.payload.length, 1)
       intake.offer({
         packet,
         isAbandoned: () => false,
+        onWaiting: () => {},
+        onLeft: () => place.giveUpPart(),
         onTaken: () => {},
         onSettled: (settlement) => {
           if (settlement === 'release' && !this.#isClosing) {
@@ -367,6 +401,7 @@ export class EmbeddedBroker {
           if (waitingFor === 0) done()
         },
       })
+    }
     for (const intake of intakes) offer(intake)
   }
 
@@ -391,6 +426,7 @@ export class EmbeddedBroker {
   }
 
   #sweep(): void {
+    if (this.#room.isFull) return // devices are not read, and so not heard
     for (const device of this.#devices) if (device.isSilent(sweepMs)) device.close()
   }
 

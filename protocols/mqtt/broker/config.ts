@@ -93,6 +93,8 @@ export const embeddedShape = {
     .optional()
     .meta({ description: 'Most levels of a topic or filter; default 32.' }),
   maxSubscriptions: z.int().min(1).optional().meta({ description: 'Most subscriptions of one device; default 100.' }),
+  maxTopicSize: size().optional().meta({ description: 'Most bytes of a topic or filter; default 1KiB.' }),
+  maxClientIdSize: size().optional().meta({ description: 'Most bytes of a client id; default 256B.' }),
   insecure: z
     .boolean()
     .optional()
@@ -111,6 +113,8 @@ export interface EmbeddedConnection {
   readonly connectTimeout?: number | undefined
   readonly maxTopicLevels?: number | undefined
   readonly maxSubscriptions?: number | undefined
+  readonly maxTopicSize?: number | undefined
+  readonly maxClientIdSize?: number | undefined
   readonly insecure?: boolean | undefined
   readonly maxInFlight?: number | undefined
   readonly format?: Format | undefined
@@ -177,6 +181,8 @@ export function limitsOf(connection: EmbeddedConnection) {
     connectTimeoutMs: connection.connectTimeout ?? 5_000,
     maxTopicLevels: connection.maxTopicLevels ?? 32,
     maxSubscriptions: connection.maxSubscriptions ?? 100,
+    maxTopicBytes: connection.maxTopicSize ?? 1024,
+    maxClientIdBytes: connection.maxClientIdSize ?? 256,
   }
 }
 export type Limits = ReturnType<typeof limitsOf>

@@ -2,6 +2,7 @@
 import type { Duplex } from 'node:stream'
 import { OrderedPrefix } from '../../../src/adapter/ordered.ts'
 import type { Incoming } from './listeners.ts'
+import type { Turnstile } from './turnstile.ts'
 import type { Rights } from './users.ts'
 
 /** Unsettled messages of one device before its socket is read no further. */
@@ -26,16 +27,20 @@ export class Device {
   rights: Rights = unknown
   /** Why its CONNECT is refused, found before it is answered. */
   connectProblem: string | undefined
+  /** Topic of its will. */
+  willTopic: string | undefined
   /** 0: none. */
   keepaliveMs = 0
   /** Its session outlives its connections. */
   isKept = false
   isRegistered = false
+  turnstile: Turnstile | undefined
   /** Ends when the one before it with the same client id has left. */
   arrived: Promise<void> = Promise.resolve()
   /** Resolves when nothing of it is left in the broker. */
   readonly gone: Promise<void>
   readonly leave: () => void
+  readonly #onLeft = new Set<() => void>()
   #silentMs = 0
   #waiting = 0
   // [MQTT-4.6.0-2]: acknowledgements leave in the order of the messages
@@ -59,11 +64,16 @@ export class Device {
   }
 
   get isBusy(): boolean {
-    return this.#held.size + this.#waiting > 0
+    return this.#held.size + this.#waiting > 0 || (this.turnstile?.isHolding ?? false)
   }
 
   get isHeld(): boolean {
-    return this.#held.size + this.#waiting >= maxUnsettled
+    return this.#held.size + this.#waiting >= maxUnsettled || (this.turnstile?.isHolding ?? false)
+  }
+
+  /** It was held, and is no longer: whoever reads it asks again. */
+  readOn(): void {
+    if (!this.isHeld && !this.isClosed) this.conn.emit('readable')
   }
 
   /** For what is answered out of turn: its device only waits until there is room for it. */
@@ -85,13 +95,30 @@ export class Device {
     }
   }
 
+  /** Calls `left` when the connection is over, at once where it is. */
+  whenLeft(left: () => void): void {
+    if (this.isClosed) left()
+    else this.#onLeft.add(left)
+  }
+
+  forget(left: () => void): void {
+    this.#onLeft.delete(left)
+  }
+
+  /** To be called when the connection is over. */
+  left(): void {
+    const all = [...this.#onLeft]
+    this.#onLeft.clear()
+    for (const left of all) left()
+  }
+
   onBytes(): void {
     this.#silentMs = 0
   }
 
   /** True when it was silent for one and a half times its keep-alive [MQTT-3.1.2-24]; a device we hold may be silent. */
   isSilent(passedMs: number): boolean {
-    if (this.keepaliveMs === 0 || this.isBusy) return false
+    if (this.keepaliveMs === 0 || this.isBusy || this.isHeld) return false
     this.#silentMs += passedMs
     return this.#silentMs > this.keepaliveMs * 1.5 + passedMs
   }

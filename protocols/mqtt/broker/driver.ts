@@ -1,4 +1,5 @@
 /** The parts of aedes that its own types leave out, named here so that an update shows at one place what it moved. */
+import type { EventEmitter } from 'node:events'
 import type { Aedes, AedesPublishPacket, Client, PublishPacket, Subscription } from 'aedes'
 
 export type { Aedes, AedesPublishPacket, Client, PublishPacket, Subscription }
@@ -14,6 +15,24 @@ export interface StoredPacket {
   brokerId?: string
   brokerCounter?: number
   messageId?: number | undefined
+}
+
+/** What a device sent, as far as we look at it. */
+export interface IncomingPacket {
+  readonly cmd: string
+  readonly messageId?: number
+  readonly qos?: number
+  readonly dup?: boolean
+  readonly username?: string
+  readonly password?: Uint8Array
+  readonly will?: { readonly qos: number }
+  readonly subscriptions?: readonly unknown[]
+  readonly unsubscriptions?: readonly unknown[]
+}
+
+/** The parser of a connection, with aedes as its only listener. */
+export function parserOf(client: Client): EventEmitter {
+  return (client as unknown as { readonly _parser: EventEmitter })._parser
 }
 
 /** The emitter behind aedes: mqemitter's interface. */

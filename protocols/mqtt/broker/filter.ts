@@ -13,8 +13,13 @@ export function filterProblem(filter: string): string | undefined {
   return undefined
 }
 
+export interface TopicLimits {
+  readonly maxTopicLevels: number
+  readonly maxTopicBytes: number
+}
+
 /** What is wrong with the topic of a PUBLISH, or undefined. [MQTT-3.3.2-2] [MQTT-4.7.3-2] */
-export function topicProblem(topic: string, maxLevels: number): string | undefined {
+export function topicProblem(topic: string, { maxTopicLevels, maxTopicBytes }: TopicLimits): string | undefined {
   if (topic === '') return 'the topic is empty'
   let levels = 1
   for (let i = 0; i < topic.length; i += 1) {
@@ -23,10 +28,16 @@ export function topicProblem(topic: string, maxLevels: number): string | undefin
     else if (code === 35 || code === 43) return 'the topic holds a wildcard'
     else if (code === 0) return 'the topic holds a NUL'
   }
-  if (levels > maxLevels) return `the topic has more than ${maxLevels} levels`
+  if (levels > maxTopicLevels) return `the topic has more than ${maxTopicLevels} levels`
+  if (isLonger(topic, maxTopicBytes)) return `the topic has more than ${maxTopicBytes} bytes`
   // a decoder puts U+FFFD where the bytes were no UTF-8 [MQTT-1.5.3-1]; nobody names a topic so
   if (topic.includes('\uFFFD')) return 'the topic is not UTF-8'
   return undefined
+}
+
+/** True where the text has more bytes; they are counted only where it may. */
+export function isLonger(text: string, maxBytes: number): boolean {
+  return text.length * 3 > maxBytes && Buffer.byteLength(text) > maxBytes
 }
 
 export function levelCount(text: string): number {

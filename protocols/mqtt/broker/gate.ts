@@ -7,6 +7,7 @@ import type { Duplex } from 'node:stream'
 const maxConnectBytes = 64 * 1024
 const connectHeadBytes = 14 // fixed header (2 to 5), protocol name (2 + 4 or 6), version (1)
 const connectByte = 0x10
+const [subscribeType, unsubscribeType] = [8, 10]
 const pingResponse = Buffer.from([0xd0, 0])
 /** [MQTT-3.1.2-2]: return code 1, unacceptable protocol version. */
 const versionRefused = Buffer.from([0x20, 2, 0, 1])
@@ -16,20 +17,29 @@ const version5Refused = Buffer.from([0x20, 3, 0, 0x84, 0])
 /** Follows the packets of one connection; `admit` says what is wrong with a chunk, or nothing. */
 export class Gate {
   readonly #maxPacketBytes: number
+  readonly #maxSubscribeBytes: number
   #head: Buffer | undefined = Buffer.alloc(0)
   #packets = 0
   #bodyLeft = 0
   /** Bytes of the remaining-length field seen so far; -1: a packet starts next. */
   #lengthBytes = -1
   #length = 0
+  #type = 0
 
-  constructor(maxPacketBytes: number) {
+  /** `maxSubscribeBytes`: of a SUBSCRIBE or UNSUBSCRIBE, whose filters the parser makes objects of. */
+  constructor(maxPacketBytes: number, maxSubscribeBytes = maxPacketBytes) {
     this.#maxPacketBytes = maxPacketBytes
+    this.#maxSubscribeBytes = Math.min(maxSubscribeBytes, maxPacketBytes)
   }
 
   /** True between two packets. */
   get isAtBoundary(): boolean {
     return this.#bodyLeft === 0 && this.#lengthBytes === -1
+  }
+
+  /** Bytes so far of a packet whose rest is still to come. */
+  get unfinishedBytes(): number {
+    return this.#bodyLeft === 0 ? 0 : this.#length - this.#bodyLeft
   }
 
   admit(chunk: Buffer): Refusal | undefined {
@@ -60,6 +70,7 @@ export class Gate {
       } else if (this.#lengthBytes === -1) {
         this.#lengthBytes = 0
         this.#length = 0
+        this.#type = (chunk[at] ?? 0) >> 4
         at += 1
       } else {
         const problem = this.#addLengthByte(chunk[at] ?? 0)
@@ -74,12 +85,18 @@ export class Gate {
     this.#length += (byte & 127) * 128 ** this.#lengthBytes
     this.#lengthBytes += 1
     if ((byte & 128) !== 0) return this.#lengthBytes < 4 ? undefined : 'the length of a packet is malformed'
-    const max = this.#packets === 0 ? Math.min(maxConnectBytes, this.#maxPacketBytes) : this.#maxPacketBytes
+    const max = this.#maxLength()
     if (this.#length > max) return `a packet announces ${this.#length} bytes, ${max} are allowed`
     this.#packets += 1
     this.#bodyLeft = this.#length
     this.#lengthBytes = -1
     return undefined
+  }
+
+  #maxLength(): number {
+    if (this.#packets === 0) return Math.min(maxConnectBytes, this.#maxPacketBytes)
+    const isAboutSubscriptions = this.#type === subscribeType || this.#type === unsubscribeType
+    return isAboutSubscriptions ? this.#maxSubscribeBytes : this.#maxPacketBytes
   }
 }
 
@@ -104,11 +121,14 @@ function connectVersion(head: Buffer): number | undefined {
 /** What the gate tells of a connection, and what it is told. */
 export interface Gatekeeper {
   readonly maxPacketBytes: number
+  readonly maxSubscribeBytes?: number
   /** True while no further packet may reach the broker; it asks again when one of those before is done. */
   isHeld(): boolean
   /** True while packets wait for their settlement: pings are then answered here. */
   isBusy(): boolean
   onBytes(): void
+  /** So much of a packet has come in whose rest is still to come. */
+  onUnfinished?(bytes: number): void
   onRefused(problem: string): void
 }
 
@@ -117,7 +137,7 @@ export interface Gatekeeper {
  * admitted. While the broker is busy a lone PINGREQ is answered here, so that a device outlives a slow settlement.
  */
 export function guardReads(conn: Duplex, keeper: Gatekeeper): void {
-  const gate = new Gate(keeper.maxPacketBytes)
+  const gate = new Gate(keeper.maxPacketBytes, keeper.maxSubscribeBytes)
   const read = conn.read.bind(conn)
   let isRefused = false
   let hasPutBack = false
@@ -129,7 +149,10 @@ export function guardReads(conn: Duplex, keeper: Gatekeeper): void {
     if (chunk === null) return null
     keeper.onBytes()
     const refusal = gate.admit(chunk)
-    if (refusal === undefined) return chunk
+    if (refusal === undefined) {
+      keeper.onUnfinished?.(gate.unfinishedBytes)
+      return chunk
+    }
     isRefused = true
     keeper.onRefused(refusal.problem)
     refuse(conn, refusal.answer)

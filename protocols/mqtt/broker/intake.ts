@@ -12,7 +12,10 @@ export interface Arrival {
   readonly note?: KeptEntry | undefined
   /** True where its device left before it was taken: it was never acknowledged and will come again. */
   isAbandoned(): boolean
-  /** Called once by each intake that was offered it. */
+  /** It is not taken at once: its bytes are to be its own. `withdraw` takes it back, unless it was taken meanwhile. */
+  onWaiting(withdraw: () => void): void
+  /** Called once by each intake that was offered it, when it waits there no longer; then `onTaken`, or `onSettled`. */
+  onLeft(): void
   onTaken(): void
   onSettled(settlement: Settlement): void
 }
@@ -31,7 +34,8 @@ export interface Consumer {
 /** The messages of one source's topics. Without a consumer they wait, unacknowledged. */
 export class Intake {
   readonly #matchers: readonly ((topic: string) => boolean)[]
-  #waiting: Arrival[] = []
+  /** In order. */
+  readonly #waiting = new Set<Arrival>()
   #consumer: Consumer | undefined
   /** Aborts when the consumer leaves. */
   #attached = new AbortController()
@@ -47,8 +51,19 @@ export class Intake {
   }
 
   offer(arrival: Arrival): void {
-    this.#waiting.push(arrival)
-    this.#schedule()
+    this.#waiting.add(arrival)
+    if (this.#consumer === undefined || this.#isWaitingForRoom) this.#waits(arrival)
+    else this.#schedule()
+  }
+
+  #waits(arrival: Arrival): void {
+    arrival.onWaiting(() => this.#waiting.has(arrival) && this.#release(arrival))
+  }
+
+  #release(arrival: Arrival): void {
+    this.#waiting.delete(arrival)
+    arrival.onLeft()
+    arrival.onSettled('release')
   }
 
   /** From now on all goes to `consumer`; a former one gets no more. */
@@ -68,9 +83,7 @@ export class Intake {
 
   /** Ends the waiting: nothing of it was taken. */
   clear(): void {
-    const waiting = this.#waiting
-    this.#waiting = []
-    for (const arrival of waiting) arrival.onSettled('release')
+    for (const arrival of this.#waiting) this.#release(arrival)
   }
 
   // what all sockets brought in one turn of the event loop becomes one batch
@@ -80,6 +93,7 @@ export class Intake {
     setImmediate(() => {
       this.#isScheduled = false
       this.#flush()
+      for (const arrival of this.#waiting) this.#waits(arrival)
     })
   }
 
@@ -87,17 +101,15 @@ export class Intake {
     const consumer = this.#consumer
     if (consumer === undefined || this.#isWaitingForRoom) return
     const batch: Delivery[] = []
-    let taken = 0
-    while (taken < this.#waiting.length && !consumer.budget.isFull) {
-      const arrival = this.#waiting[taken] as Arrival
-      taken += 1
+    for (const arrival of this.#waiting) {
+      if (consumer.budget.isFull) break
+      this.#waiting.delete(arrival)
       const delivery = take(arrival, consumer)
       if (delivery !== undefined) batch.push(delivery)
     }
-    this.#waiting = taken === this.#waiting.length ? [] : this.#waiting.slice(taken)
     if (batch.length > 0) consumer.deliver(batch)
     for (const delivery of batch) (delivery as Taken).announce()
-    if (this.#waiting.length > 0) this.#waitForRoom(consumer)
+    if (this.#waiting.size > 0) this.#waitForRoom(consumer)
   }
 
   #waitForRoom(consumer: Consumer): void {
@@ -111,6 +123,7 @@ export class Intake {
 }
 
 function take(arrival: Arrival, consumer: Consumer): Taken | undefined {
+  arrival.onLeft()
   if (arrival.isAbandoned()) {
     arrival.onSettled('release')
     return undefined

@@ -71,7 +71,7 @@ export class Notices {
     this.#warn.slow({ clientId: brief(client.id) })
   }
 
-  dropped(what: 'queued' | 'retained'): void {
+  dropped(what: 'queued' | 'retained' | 'qos0'): void {
     this.#count(`mqtt_${what}_dropped`)
     this.#warn.dropped({ what })
   }

@@ -9,6 +9,7 @@
 import { randomUUID } from 'node:crypto'
 import { Readable } from 'node:stream'
 import type { Kept, KeptEntry } from '../../../src/adapter/contract.ts'
+import type { Device } from './device.ts'
 import type { PersistedSubscription, Persistence, SessionOwner, StoredPacket } from './driver.ts'
 import { compileFilter } from './filter.ts'
 import { Handshakes } from './handshakes.ts'
@@ -28,7 +29,7 @@ export const sessionBounds = {
 }
 
 export interface SessionRules {
-  /** A refused filter is not kept either: aedes stores all filters of a SUBSCRIBE once one of them is granted. */
+  /** True for a filter that was granted; aedes hands all filters of a SUBSCRIBE over once one of them is. */
   mayKeep(clientId: string, filter: string): boolean
   /** The user of a connected device. */
   usernameOf(clientId: string): string | undefined
@@ -61,6 +62,9 @@ export class Sessions implements Persistence {
   readonly #retained: RetainedMessages
   readonly #wills: Wills
   readonly #resent = new WeakSet<object>()
+  /** SUBSCRIBEs under way by client id: aedes hands all filters of one over again for each that is granted. */
+  readonly #adding = new Map<string, { readonly subscriptions: object; readonly done: Promise<void> }>()
+  #searching: Device | undefined
   #broker: Broker = { id: '', counter: 0 }
 
   constructor(memory: Persistence, rules: SessionRules, kept?: Kept) {
@@ -180,25 +184,49 @@ export class Sessions implements Persistence {
     if (!this.#retained.store(packet)) this.#rules.onDropped('retained')
   }
 
+  /** For whom aedes asks in this turn: it does not say so. */
+  searchesFor(device: Device | undefined): void {
+    this.#searching = device
+  }
+
   createRetainedStream(filter: string): Readable {
     return this.createRetainedStreamCombi([filter])
   }
 
   createRetainedStreamCombi(filters: readonly string[]): Readable {
-    return Readable.from(this.#retained.matching(filters))
+    const device = this.#searching
+    const ended = device?.turnstile?.searches() ?? (() => {})
+    const isOver = () => device?.isClosed ?? false
+    const upTo = device === undefined ? Number.POSITIVE_INFINITY : this.#broker.counter
+    return Readable.from(this.#retained.matching(filters, { upTo, isOver, ended }))
   }
 
   async addSubscriptions(client: SessionOwner, subscriptions: readonly PersistedSubscription[]): Promise<void> {
+    const known = this.#adding.get(client.id)
+    if (known?.subscriptions === subscriptions) return await known.done
+    const adding = { subscriptions, done: this.#addSubscriptions(client, subscriptions) }
+    this.#adding.set(client.id, adding)
+    await adding.done.finally(() => {
+      if (this.#adding.get(client.id) === adding) this.#adding.delete(client.id)
+    })
+  }
+
+  async #addSubscriptions(client: SessionOwner, subscriptions: readonly PersistedSubscription[]): Promise<void> {
+    await undefined // when the first filter is granted the others have not been looked at
     const granted = subscriptions.filter((one) => this.#rules.mayKeep(client.id, one.topic))
     this.begin(client.id, this.#rules.usernameOf(client.id))
-    for (const one of granted) this.#shelf.put(spaces.subscription, pairKey(client.id, one.topic), encodeRecord(one))
-    await this.#memory.addSubscriptions(client, granted)
+    const before = new Map((await this.#memory.subscriptionsByClient(client)).map(({ topic, qos }) => [topic, qos]))
+    const added = granted.filter(({ topic, qos }) => before.get(topic) !== qos)
+    for (const one of added) this.#shelf.put(spaces.subscription, pairKey(client.id, one.topic), encodeRecord(one))
+    if (added.length > 0) await this.#memory.addSubscriptions(client, added)
     await this.#shelf.flushed()
   }
 
   async removeSubscriptions(client: SessionOwner, filters: readonly string[]): Promise<void> {
-    for (const filter of filters) this.#shelf.delete(spaces.subscription, pairKey(client.id, filter))
-    await this.#memory.removeSubscriptions(client, filters)
+    const kept = new Set((await this.#memory.subscriptionsByClient(client)).map(({ topic }) => topic))
+    const removed = filters.filter((filter) => kept.has(filter))
+    for (const filter of removed) this.#shelf.delete(spaces.subscription, pairKey(client.id, filter))
+    if (removed.length > 0) await this.#memory.removeSubscriptions(client, removed)
     await this.#shelf.flushed()
   }
 

@@ -14,7 +14,7 @@ import type { MqttTarget } from '../config.ts'
 import type { EmbeddedBroker } from './broker.ts'
 import { type EmbeddedConnection, limitsOf } from './config.ts'
 import type { PublishPacket } from './driver.ts'
-import { topicProblem } from './filter.ts'
+import { type TopicLimits, topicProblem } from './filter.ts'
 import { type House, houseOf, type Lease } from './house.ts'
 
 const sendWithinMs = 10_000
@@ -33,13 +33,13 @@ class BrokerSink implements Sink<MqttTarget> {
   readonly maxBatch = 500
   readonly #house: House
   readonly #context: Context
-  readonly #maxTopicLevels: number
+  readonly #limits: TopicLimits
   #lease: Lease | undefined
 
   constructor(connection: EmbeddedConnection, context: Context) {
     this.#house = houseOf(connection)
     this.#context = context
-    this.#maxTopicLevels = limitsOf(connection).maxTopicLevels
+    this.#limits = limitsOf(connection)
   }
 
   async open(): Promise<void> {
@@ -72,7 +72,7 @@ class BrokerSink implements Sink<MqttTarget> {
 
   #packetOf(outbound: Outbound<MqttTarget>): PublishPacket {
     const { topic, qos } = outbound.target
-    const problem = topic.startsWith('$') ? 'topics with $ are closed' : topicProblem(topic, this.#maxTopicLevels)
+    const problem = topic.startsWith('$') ? 'topics with $ are closed' : topicProblem(topic, this.#limits)
     if (problem !== undefined) throw new PermanentError('DESTINATION_INVALID', `${topic}: ${problem}`)
     const { payload } = encode(outbound, 4)
     return { cmd: 'publish', topic, payload, qos, retain: retains(outbound), dup: false }

@@ -35,7 +35,7 @@ const connections = {
 
   'the embedded MQTT broker'(budget: Budget) {
     const intake = new DeviceIntake(['#'])
-    intake.offer({ isAbandoned: () => false } as unknown as Arrival)
+    intake.offer({ isAbandoned: () => false, onWaiting() {} } as unknown as Arrival)
     return async () => {
       const consumer = { budget: childOf(budget) } as unknown as Consumer
       intake.attach(consumer)
