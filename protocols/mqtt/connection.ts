@@ -57,6 +57,7 @@ async function openAs4(options: LinkOptions, signal: AbortSignal): Promise<Link>
 
 async function connectAs(version: MqttVersion, options: LinkOptions, signal: AbortSignal): Promise<Link> {
   const { default: mqtt } = await loadDriver()
+  signal.throwIfAborted()
   const client = mqtt.connect(clientOptions(version, options))
   const link = new Link(client, version, shownAddress(options.settings.url), options)
   try {

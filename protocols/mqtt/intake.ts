@@ -174,10 +174,11 @@ export class Intake {
     })
     const receipt = receiptOf(packet)
     const done = receipt === undefined ? undefined : this.#order.add(receipt)
-    this.#session.budget.take(envelope.sizeBytes)
+    const sizeBytes = Math.max(envelope.sizeBytes, packet.length ?? 0) // user properties count too
+    this.#session.budget.take(sizeBytes)
     this.#inFlight += 1
     const readers = this.#filters.readersOf(packet.properties?.subscriptionIdentifier)
-    return new MqttDelivery(this, { envelope, address: packet.topic, readers, receipt, done })
+    return new MqttDelivery(this, { envelope, sizeBytes, address: packet.topic, readers, receipt, done })
   }
 
   /** A delivery was settled; called once per delivery. */
@@ -189,7 +190,7 @@ export class Intake {
 
   /** Accepted, rejected or of a connection that is gone: it is not in flight any more. */
   finish(delivery: MqttDelivery): void {
-    this.#session.budget.give(delivery.envelope.sizeBytes)
+    this.#session.budget.give(delivery.sizeBytes)
     this.#inFlight -= 1
     delivery.done?.()
     if (this.#isDraining && this.#inFlight === 0) this.#finishDrain()
@@ -246,6 +247,8 @@ export class Intake {
 /** What is known of a message, however often it is handed over. */
 interface Arrival {
   readonly envelope: Envelope
+  /** What it has taken of the budget. */
+  readonly sizeBytes: number
   readonly address: string
   readonly readers: ReadonlySet<unknown> | undefined
   readonly receipt: Receipt | undefined
@@ -254,6 +257,7 @@ interface Arrival {
 
 class MqttDelivery implements Delivery {
   readonly envelope: Envelope
+  readonly sizeBytes: number
   readonly address: string
   readonly readers: ReadonlySet<unknown> | undefined
   readonly receipt: Receipt | undefined
@@ -261,9 +265,10 @@ class MqttDelivery implements Delivery {
   readonly #intake: Intake
   #isSettled = false
 
-  constructor(intake: Intake, { envelope, address, readers, receipt, done }: Arrival) {
+  constructor(intake: Intake, { envelope, sizeBytes, address, readers, receipt, done }: Arrival) {
     this.#intake = intake
     this.envelope = envelope
+    this.sizeBytes = sizeBytes
     this.address = address
     this.readers = readers
     this.receipt = receipt

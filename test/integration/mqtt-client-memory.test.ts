@@ -1,12 +1,13 @@
 /** What waits for its target holds its own bytes: not the chunk of the socket it was read in. */
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { afterEach, it } from '@jest/globals'
+import { afterEach, expect, it } from '@jest/globals'
+import { Budget } from '../../src/adapter/budget.ts'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { TestGateway } from '../support/gateway.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
-import { Bench, unique } from './mqtt-client-fixture.ts'
+import { Bench, connectionOf, contextOf, unique } from './mqtt-client-fixture.ts'
 
 const bench = new Bench()
 afterEach(() => bench.end())
@@ -61,3 +62,20 @@ it.each(['delivered', 'stored'])(
     await eventually(() => heldBytes() - before < rounds * 8_192, { what: 'memory of about the size of what waits' })
   },
 )
+
+it('the budget counts user properties, not the payload alone', async () => {
+  const topic = unique('properties')
+  const budget = new Budget({ maxCount: 10_000, maxBytes: 1 << 20 })
+  const reading = await bench.run([{ topic }], connectionOf({ protocolVersion: 5 }), { ...contextOf(), budget })
+  const client = await bench.client()
+  const properties = { userProperties: { note: 'x'.repeat(60_000) } }
+  const sent = Array.from({ length: 60 }, (_, i) => client.publishAsync(topic, `${i}`, { qos: 1, properties }))
+  await Promise.all(sent)
+  await eventually(() => budget.isFull, { what: 'a full budget' })
+  expect(reading.received.length).toBeLessThan(20)
+  reading.onDelivery = (delivery) => setImmediate(() => delivery.settle('accept'))
+  for (const delivery of reading.received) delivery.settle('accept')
+  await reading.has(60)
+  await reading.stop()
+  expect(budget.bytes).toBe(0)
+})
