@@ -1,5 +1,5 @@
 /** AMQP 0-9-1 messages and envelopes, by the names of the CloudEvents binding for AMQP 1.0: docs/formats.md. */
-import type { ConsumeMessage, Options } from 'amqplib'
+import type { ConsumeMessage } from 'amqplib'
 import type { Outbound } from '../../src/adapter/contract.ts'
 import {
   attributesByName,
@@ -9,6 +9,8 @@ import {
   setAttribute,
   untyped,
 } from '../../src/envelope/attributes.ts'
+import { markedBytes } from '../../src/envelope/binary-text.ts'
+import { contentEncoding } from '../../src/envelope/content-encoding.ts'
 import { addExtension, addHeader, Draft } from '../../src/envelope/draft.ts'
 import { type Envelope, type Format, HeaderBag, type HeaderValue } from '../../src/envelope/envelope.ts'
 import { remainingMs } from '../../src/envelope/expiry.ts'
@@ -25,7 +27,10 @@ import { epochMs, isoText } from '../../src/envelope/time.ts'
 import { bytesOf, isShallow } from '../../src/envelope/typed.ts'
 import { uuidv7 } from '../../src/envelope/uuid.ts'
 import { PermanentError } from '../../src/errors.ts'
+import type { AmqpProperties } from './reader.ts'
 import { isReserved, maxTableBytes, tableBytes, writeHeader } from './table.ts'
+import { notedTypes } from './types.ts'
+import type { PublishOptions } from './wire.ts'
 
 /** Where a message was read; `format` is the user's, undefined: detect. */
 export interface AmqpPlace {
@@ -34,18 +39,20 @@ export interface AmqpPlace {
   readonly format?: Format | undefined
 }
 
-type Properties = ConsumeMessage['properties']
 type Table = Record<string, unknown>
 
 const attributeOf = attributesByName('cloudEvents_', 'cloudEvents:')
 const names = namesOf('cloudEvents_')
 const hopsName = 'trivium-hops'
+/** Properties that are custom headers in an envelope, and on every other protocol. `user_id` is one on the way in alone: RabbitMQ takes no other than the connection's. */
+const propertyHeaders = { contentEncoding, appId: 'app-id', clusterId: 'cluster-id' } as const
+const nativeHeaders: ReadonlySet<string> = new Set(Object.values(propertyHeaders))
 const maxShortBytes = 255
 const maxSeconds = 253_402_300_799
 
 /** Never throws: a body that breaks its claimed format gives an envelope with `malformed`. */
 export function decode(message: Pick<ConsumeMessage, 'content' | 'properties'>, at: AmqpPlace): Envelope {
-  const { properties } = message
+  const properties = message.properties as AmqpProperties // as `reader.ts` has put them in the driver's place
   const source = `amqp://${at.connection}/${at.queue}`
   const time = isoText(millisecondsOf(properties.timestamp))
   if (at.format === 'raw') return finish(new Draft(uuidv7(), time, source, message.content))
@@ -58,20 +65,30 @@ export function decode(message: Pick<ConsumeMessage, 'content' | 'properties'>, 
   return finish(draft)
 }
 
-/** AMQP counts seconds; some senders give milliseconds all the same. */
+/** AMQP counts seconds; some senders give milli-, micro- or nanoseconds all the same. */
 function millisecondsOf(timestamp: unknown): number {
-  if (typeof timestamp !== 'number') return Date.now()
-  return timestamp > maxSeconds ? timestamp : timestamp * 1000
+  if (typeof timestamp !== 'number' && typeof timestamp !== 'bigint') return Date.now()
+  const units = Number(timestamp)
+  if (units <= maxSeconds) return units * 1000
+  if (units <= maxSeconds * 1000) return units
+  return units <= maxSeconds * 1e6 ? units / 1000 : units / 1e6
 }
 
-function readProperties(draft: Draft, properties: Properties): void {
+function readProperties(draft: Draft, properties: AmqpProperties): void {
   const { contentType, correlationId, expiration, priority, replyTo, type } = properties
+  draft.headerTypes = properties.headerTypes
+  draft.malformed = properties.headersProblem
   if (contentType !== undefined) draft.contentType = contentType
   if (correlationId !== undefined) draft.correlationId = correlationId
   if (type !== undefined && type !== untyped && type !== '') draft.eventType = type
   if (priority !== undefined) draft.priority = priorityOf(priority)
   if (replyTo !== undefined) draft.replyTo = `amqp:${replyTo}`
   if (expiration !== undefined && /^\d+$/.test(expiration)) draft.ttlMs = Number(expiration)
+  const { contentEncoding: encoding, appId, clusterId, userId } = properties
+  if (encoding !== undefined) addHeader(draft, propertyHeaders.contentEncoding, encoding)
+  if (appId !== undefined) addHeader(draft, propertyHeaders.appId, appId)
+  if (clusterId !== undefined) addHeader(draft, propertyHeaders.clusterId, clusterId)
+  if (userId !== undefined) addHeader(draft, 'user-id', userId)
 }
 
 function readHeaders(draft: Draft, headers: Table): void {
@@ -98,9 +115,10 @@ function readText(draft: Draft, name: string, value: string): boolean {
 function readCustom(draft: Draft, name: string, value: HeaderValue): void {
   if (value === undefined) return
   const isAttribute = name.startsWith('cloudEvents_') || name.startsWith('cloudEvents:')
-  if (isAttribute) return addExtension(draft, name.slice('cloudEvents_'.length), attributeValue(value))
-  if (isShallow(value)) return addHeader(draft, name, value)
-  draft.malformed = new PermanentError('MESSAGE_MALFORMED', `its header ${name} is nested too deep`)
+  if (!isShallow(value))
+    draft.malformed = new PermanentError('MESSAGE_MALFORMED', `its header ${name} is nested too deep`)
+  else if (isAttribute) addExtension(draft, name.slice('cloudEvents_'.length), attributeValue(value))
+  else addHeader(draft, name, value)
 }
 
 /** CloudEvents' timestamps as RFC 3339; its own other types as they are. */
@@ -131,7 +149,7 @@ function deliveriesOf(headers: Table): number | undefined {
  * Throws a PermanentError and nothing else. The message is persistent; `mandatory` is the sink's to add.
  * Headers too large for amqplib's table send the message in the `envelope` format.
  */
-export function encode(outbound: Outbound, nowMs = Date.now()): { content: Buffer; options: Options.Publish } {
+export function encode(outbound: Outbound, nowMs = Date.now()): { content: Buffer; options: PublishOptions } {
   const { envelope, format } = outbound
   const hops = outbound.hops ?? envelope.hops
   const remaining = remainingMs(envelope, nowMs)
@@ -139,7 +157,9 @@ export function encode(outbound: Outbound, nowMs = Date.now()): { content: Buffe
   if (isStructured(format)) return encodeBody(envelope, format, hops, remaining)
   const headers = binaryHeaders(envelope, hops)
   if (headers === undefined) return encodeBody(envelope, 'envelope', hops, remaining)
-  return { content: contentOf(envelope), options: optionsOf(envelope, short(envelope.contentType), headers, remaining) }
+  const options = optionsOf(envelope, short(envelope.contentType), headers, remaining)
+  writePropertyHeaders(options, envelope)
+  return { content: contentOf(envelope), options }
 }
 
 const nothing = Buffer.alloc(0)
@@ -164,7 +184,7 @@ function optionsOf(
   contentType: string | undefined,
   headers: Table | undefined,
   remaining: number | undefined,
-): Options.Publish {
+): PublishOptions {
   const ms = epochMs(envelope.timestamp)
   return {
     persistent: true,
@@ -178,13 +198,27 @@ function optionsOf(
     replyTo: envelope.replyTo === undefined ? undefined : queueOf(envelope.replyTo),
     // RabbitMQ closes the channel for more than 32 bits
     expiration: remaining === undefined ? undefined : String(Math.min(remaining, 0xffff_ffff)),
-  } as Options.Publish
+  } as PublishOptions
 }
 
 /** A text that fits AMQP's short string, else undefined. */
 function short(text: string | undefined): string | undefined {
   if (text === undefined || text.length <= maxShortBytes / 3) return text
-  return Buffer.byteLength(text) <= maxShortBytes ? text : undefined
+  return (markedBytes(text)?.length ?? Buffer.byteLength(text)) <= maxShortBytes ? text : undefined
+}
+
+/** With a body of its own form they stand in the body, with all other headers. */
+function writePropertyHeaders(options: PublishOptions, envelope: Envelope): void {
+  for (const property of ['contentEncoding', 'appId', 'clusterId'] as const) {
+    const text = nativeHeader(envelope, propertyHeaders[property])
+    if (text !== undefined) options[property] = text
+  }
+}
+
+/** A custom header that is a property in AMQP, where it fits; else it stays a header. */
+function nativeHeader({ headers }: Envelope, name: string): string | undefined {
+  const value = headers[name]
+  return typeof value === 'string' ? short(value) : undefined
 }
 
 /** The name in `amqp:name`. RabbitMQ closes the channel for its pseudo-queue of direct replies. */
@@ -229,10 +263,12 @@ function writeCustom(headers: Table, envelope: Envelope): void {
     headers[names.partitionkey] = bytesOf(key).toString('base64')
     extras.tagField(bytesKey)
   }
+  const types = envelope.headerTypes === undefined ? undefined : notedTypes(envelope.headerTypes)
   for (const name in envelope.headers) {
     const value = envelope.headers[name] as HeaderValue
+    if (nativeHeaders.has(name) && nativeHeader(envelope, name) !== undefined) continue
     if (typeof value === 'string' && !isReserved(name)) headers[nativeName(name)] = value
-    else if (value !== undefined) writeHeader(headers, extras, name, value)
+    else if (value !== undefined) writeHeader(headers, extras, [name, value], types?.get(name))
   }
   if (extras.types !== '') headers[names.trvtypes] = extras.types
   if (extras.spilled !== undefined) headers[names.trvheaders] = extras.spilled

@@ -8,6 +8,7 @@ import { clientTlsOptions } from '../../src/adapter/tls-files.ts'
 import type { GatewayError } from '../../src/errors.ts'
 import type { AmqpConnectionConfig } from './config.ts'
 import { lost, toGatewayError } from './errors.ts'
+import { type FrameReader, readOwnProperties } from './frames.ts'
 
 /** Loaded by the first connection: many gateways have none. */
 export const loadDriver = once(() => import('amqplib'))
@@ -17,7 +18,7 @@ export const callDeadlineMs = 10_000
 const closeDeadlineMs = 2_000
 
 /** What amqplib's types leave out: its own emitter, which alone reports `handler-error`, and the socket. */
-interface Inner {
+interface Inner extends FrameReader {
   readonly stream: Duplex
   on(event: 'handler-error', listener: (error: Error) => void): void
 }
@@ -39,6 +40,7 @@ export class AmqpConnection {
     this.#name = name
     this.#context = context
     coalesceWrites(this.#inner.stream)
+    readOwnProperties(this.#inner)
     model.on('error', (error) => this.#end(error))
     model.on('close', (error) => this.#end(error))
     model.on('blocked', (reason) => this.#block(reason))

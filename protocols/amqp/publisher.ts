@@ -6,7 +6,8 @@ import { Waiting } from '../../src/adapter/waiting.ts'
 import { RetryableError } from '../../src/errors.ts'
 import type { AmqpTarget } from './config.ts'
 import type { Flight } from './flight.ts'
-import { type Publish, PublishWriter } from './wire.ts'
+import { readProperties } from './reader.ts'
+import { type Publish, PublishWriter, propertiesBytes } from './wire.ts'
 
 /** One message as it goes to the broker. */
 export interface Publication extends Publish {
@@ -165,7 +166,10 @@ export class Publisher {
   #return(message: Message): void {
     const alike = [...this.#unconfirmed].filter(([, publication]) => isSame(publication, message))
     const isExact = ([, { options }]: [number, Publication]) =>
-      isDeepStrictEqual({ ...options.headers }, { ...message.properties.headers })
+      isDeepStrictEqual(
+        { ...readProperties(propertiesBytes(options)).headers }, // in the types it is read back with
+        { ...message.properties.headers },
+      )
     const found = alike.length > 1 ? (alike.find(isExact) ?? alike[0]) : alike[0]
     if (found === undefined) return
     const { replyText } = message.fields as unknown as { replyText: string }

@@ -4,6 +4,7 @@
  * table have the types that amqplib chooses for them.
  */
 import type { Options } from 'amqplib'
+import { markedBytes } from '../../src/envelope/binary-text.ts'
 import { PermanentError } from '../../src/errors.ts'
 
 /** One message as the writer takes it; of `options` what the codec and the sink fill in. */
@@ -11,7 +12,12 @@ export interface Publish {
   readonly exchange: string
   readonly routingKey: string
   readonly content: Uint8Array
-  readonly options: Options.Publish
+  readonly options: PublishOptions
+}
+
+/** The driver's, and a property that it does not know. */
+export interface PublishOptions extends Options.Publish {
+  clusterId?: string | undefined
 }
 
 const frameKind = { method: 1, header: 2, body: 3 } as const
@@ -19,11 +25,14 @@ const frameEnd = 0xce
 /** Kind, channel and size before a frame's payload, and the end after it. */
 const frameHeadBytes = 7
 const frameCostBytes = frameHeadBytes + 1
+/** Class, weight and size before a content header's properties. */
+const contentHeaderBytes = 12
 const basicClass = 60
 const publishMethod = 40
 /** Bits of the properties, in the order in which they are written. */
 const flag = {
   contentType: 0x8000,
+  contentEncoding: 0x4000,
   headers: 0x2000,
   deliveryMode: 0x1000,
   priority: 0x0800,
@@ -33,6 +42,8 @@ const flag = {
   messageId: 0x0080,
   timestamp: 0x0040,
   type: 0x0020,
+  appId: 0x0008,
+  clusterId: 0x0004,
 } as const
 
 const chunkBytes = 65_536
@@ -105,6 +116,7 @@ export class PublishWriter {
     this.#int16(0)
     let flags = flag.headers | flag.deliveryMode
     flags |= this.#property(flag.contentType, contentType)
+    flags |= this.#property(flag.contentEncoding, options.contentEncoding)
     this.#table(options.headers ?? noHeaders)
     this.#byte(options.persistent ? 2 : 1)
     if (priority !== undefined) {
@@ -120,6 +132,8 @@ export class PublishWriter {
       flags |= flag.timestamp
     }
     flags |= this.#property(flag.type, type)
+    flags |= this.#property(flag.appId, options.appId)
+    flags |= this.#property(flag.clusterId, options.clusterId)
     this.#buffer.writeUInt16BE(flags, this.#whole + flagsAt)
     const bytes = this.#close(frame)
     if (bytes > this.#frameMaxBytes) throw tooLarge(bytes, this.#frameMaxBytes)
@@ -166,8 +180,15 @@ export class PublishWriter {
 
   #property(bit: number, text: string | undefined): number {
     if (text === undefined) return 0
-    this.#shortText(text)
+    this.#markedText(text)
     return bit
+  }
+
+  /** A text that may stand for bytes. */
+  #markedText(text: string): void {
+    const bytes = markedBytes(text)
+    if (bytes === undefined) this.#shortText(text)
+    else this.#shortBytes(bytes)
   }
 
   #table(table: Record<string, unknown>): void {
@@ -175,7 +196,7 @@ export class PublishWriter {
     for (const name in table) {
       const value = table[name]
       if (value === undefined) continue
-      this.#shortText(name)
+      this.#markedText(name)
       this.#value(value)
     }
     this.#fillSize(sizeAt)
@@ -211,15 +232,32 @@ export class PublishWriter {
   /** The driver's own form of what JavaScript has no type for. */
   #typed({ '!': type, value }: Typed): void {
     if (type === 'double') this.#double(value as number)
-    else if (type === 'timestamp') {
-      this.#tag('T')
-      this.#int64(value as number)
+    else if (type === 'object') {
+      this.#tag('F')
+      this.#table(value as Record<string, unknown>)
+    } else if (Object.hasOwn(integers, type as string)) this.#integer(integers[type as string] as Integer, value)
+    else if (type === 'float') {
+      this.#tag('f')
+      this.#reserve(4)
+      this.#at = this.#buffer.writeFloatBE(value as number, this.#at)
+    } else if (type === 'string' && value instanceof Uint8Array) {
+      this.#tag('S')
+      this.#int32(value.byteLength)
+      this.#bytes(value)
     } else if (type === 'decimal') {
       const { places, digits } = value as { places: number; digits: number }
       this.#tag('D')
       this.#byte(places)
       this.#int32(digits)
     } else throw unknownType(String(type))
+  }
+
+  #integer({ letter, bytes }: Integer, value: unknown): void {
+    this.#tag(letter)
+    if (bytes === 8) this.#int64(value as number | bigint)
+    else if (bytes === 4) this.#int32(value as number)
+    else if (bytes === 2) this.#int16(value as number)
+    else this.#byte(value as number)
   }
 
   #number(value: number): void {
@@ -256,8 +294,14 @@ export class PublishWriter {
     const sizeAt = this.#offset
     this.#byte(0)
     const bytes = this.#utf8(text)
-    if (bytes > 255) throw refused(`a name or property has ${bytes} bytes; AMQP carries 255`)
+    if (bytes > 255) throw tooLong(bytes)
     this.#buffer[this.#whole + sizeAt] = bytes
+  }
+
+  #shortBytes(bytes: Uint8Array): void {
+    if (bytes.byteLength > 255) throw tooLong(bytes.byteLength)
+    this.#byte(bytes.byteLength)
+    this.#bytes(bytes)
   }
 
   /** Gives the bytes written. */
@@ -304,7 +348,12 @@ export class PublishWriter {
   }
 
   /** Whole numbers that a double holds, negative ones as two's complement. */
-  #int64(value: number): void {
+  #int64(value: number | bigint): void {
+    if (typeof value === 'bigint') {
+      this.#reserve(8)
+      this.#at = this.#buffer.writeBigUInt64BE(BigInt.asUintN(64, value), this.#at)
+      return
+    }
     this.#int32(Math.floor(value / twoTo32))
     this.#int32(value)
   }
@@ -343,15 +392,45 @@ export class PublishWriter {
   }
 }
 
+/** A message's properties as they are written, from their flags on. */
+export function propertiesBytes(options: PublishOptions): Buffer {
+  const writer = new PublishWriter(0, Number.POSITIVE_INFINITY)
+  writer.add({ exchange: '', routingKey: '', content: new Uint8Array(0), options })
+  const frames = Buffer.concat(writer.take())
+  const header = frameCostBytes + frames.readUInt32BE(3)
+  return frames.subarray(header + frameHeadBytes + contentHeaderBytes, -1)
+}
+
 interface Typed {
   readonly '!': unknown
   readonly value: unknown
+}
+
+interface Integer {
+  readonly letter: string
+  readonly bytes: number
+}
+
+/** By the driver's names of the types; `T` is read and written like an integer. */
+const integers: Readonly<Record<string, Integer>> = {
+  int8: { letter: 'b', bytes: 1 },
+  uint8: { letter: 'B', bytes: 1 },
+  int16: { letter: 's', bytes: 2 },
+  uint16: { letter: 'u', bytes: 2 },
+  int32: { letter: 'I', bytes: 4 },
+  uint32: { letter: 'i', bytes: 4 },
+  int64: { letter: 'l', bytes: 8 },
+  timestamp: { letter: 'T', bytes: 8 },
 }
 
 const noHeaders = Object.freeze({})
 
 function unknownType(type: string): PermanentError {
   return refused(`a header's value has no type in AMQP: ${type}`)
+}
+
+function tooLong(bytes: number): PermanentError {
+  return refused(`a name or property has ${bytes} bytes; AMQP carries 255`)
 }
 
 function refused(text: string): PermanentError {

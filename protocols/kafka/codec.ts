@@ -2,6 +2,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { Outbound } from '../../src/adapter/contract.ts'
 import { attributesByName, namesOf, rareAttributes, setAttribute } from '../../src/envelope/attributes.ts'
+import { textOfBytes } from '../../src/envelope/binary-text.ts'
 import { addExtension, addHeader, Draft } from '../../src/envelope/draft.ts'
 import type { Envelope, ExtensionValue, Format, HeaderValue } from '../../src/envelope/envelope.ts'
 import { remainingMs } from '../../src/envelope/expiry.ts'
@@ -57,7 +58,7 @@ let idStart = ''
 /** Never throws: a body that breaks its claimed format gives an envelope with `malformed`. */
 export function decode(message: KafkaMessage, at: KafkaPlace): Envelope {
   if (at !== place) remember(at)
-  const draft = new Draft(idStart + message.offset, isoText(Number(message.timestamp)), sourceText, message.value)
+  const draft = new Draft(idStart + message.offset, timeOf(message.timestamp), sourceText, message.value)
   if (at.format !== 'raw') readContent(draft, message, at.format)
   if (draft.key === undefined && message.key !== null) draft.key = textOrBytes(message.key)
   return finish(draft)
@@ -68,6 +69,12 @@ function readContent(draft: Draft, { headers }: KafkaMessage, asked: Format | un
   if (headers !== undefined) readHeaders(draft, headers)
   const format = structuredFormat(asked, draft.contentType)
   if (format !== undefined) decodeStructured(draft, format)
+}
+
+/** A record without a time says -1. */
+function timeOf(timestamp: string): string {
+  const ms = Number(timestamp)
+  return isoText(ms < 0 ? Number.NaN : ms)
 }
 
 function remember(at: KafkaPlace): void {
@@ -110,7 +117,8 @@ function readCustom(
 /** Of a repeated attribute the first counts. */
 function textOf(value: HeaderIn | readonly HeaderIn[]): string {
   const first = Array.isArray(value) ? value[0] : value
-  return typeof first === 'string' ? first : Buffer.isBuffer(first) ? first.toString('utf8') : ''
+  const read = Buffer.isBuffer(first) ? textOrBytes(first) : first
+  return typeof read === 'string' ? read : Buffer.isBuffer(read) ? textOfBytes(read) : ''
 }
 
 function textOrBytes(bytes: Buffer): string | Buffer {
@@ -169,7 +177,11 @@ function binaryEntries(envelope: Envelope, key: Envelope['key'], hops: string | 
   if (replyTo !== undefined) entries.push([names.trvreply, replyTo])
   const rare = rareAttributes(envelope)
   for (let i = 0; i < rare.length; i += 2) entries.push([prefix + rare[i], rare[i + 1] as string])
-  const extras = key === envelope.key ? undefined : writeOwnKey(entries, envelope.key)
+  let extras = key === envelope.key ? undefined : writeOwnKey(entries, envelope.key)
+  if (envelope.headerTypes !== undefined) {
+    extras ??= new Extras()
+    extras.tagField(envelope.headerTypes)
+  }
   writeHeaders(entries, envelope.headers, writeExtensions(entries, envelope.extensions, extras))
   return entries
 }

@@ -2,6 +2,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { IPublishPacket } from 'mqtt'
 import type { Outbound } from '../../src/adapter/contract.ts'
+import { markedBytes, textOfBytes } from '../../src/envelope/binary-text.ts'
 import { Draft } from '../../src/envelope/draft.ts'
 import type { Envelope, Format } from '../../src/envelope/envelope.ts'
 import { remainingMs } from '../../src/envelope/expiry.ts'
@@ -54,7 +55,8 @@ export function decode(packet: MqttPacket, at: MqttPlace): Envelope {
 function readProperties(draft: Draft, properties: MqttProperties, nowMs: number): void {
   const { contentType, correlationData, messageExpiryInterval, responseTopic, userProperties } = properties
   if (typeof contentType === 'string') draft.contentType = contentType
-  if (correlationData) draft.correlationId = correlationText(correlationData)
+  if (correlationData)
+    draft.correlationId = typeof correlationData === 'string' ? correlationData : textOfBytes(correlationData)
   if (typeof responseTopic === 'string') draft.replyTo = `mqtt:${responseTopic}`
   if (userProperties) readUserProperties(draft, userProperties as UserProperties)
   if (typeof messageExpiryInterval !== 'number' || draft.ttlMs !== undefined || draft.expires !== undefined) return
@@ -65,19 +67,6 @@ function readProperties(draft: Draft, properties: MqttProperties, nowMs: number)
 /** Whether the broker is asked to keep it: as the target says, or as the message came. */
 export function retains({ target, envelope }: Outbound<{ readonly retain: boolean | 'source' }>): boolean {
   return target.retain === 'source' ? envelope.retain === true : target.retain
-}
-
-const bytesMark = 'base64:'
-
-/** Correlation data that is no text keeps its bytes behind a mark, so that an answer can carry them back. */
-function correlationText(data: Buffer | string): string {
-  if (typeof data === 'string') return data
-  return isUtf8(data) ? data.toString('utf8') : bytesMark + data.toString('base64url')
-}
-
-function correlationBytes(text: string): Buffer {
-  const bytes = text.startsWith(bytesMark) ? Buffer.from(text.slice(bytesMark.length), 'base64url') : undefined
-  return bytes !== undefined && correlationText(bytes) === text ? bytes : Buffer.from(text)
 }
 
 /**
@@ -158,6 +147,6 @@ function propertiesOf(
 }
 
 function correlationDataOf(correlationId: string): Buffer | undefined {
-  const data = correlationBytes(correlationId)
+  const data = markedBytes(correlationId) ?? Buffer.from(correlationId)
   return data.length <= 65_535 ? data : undefined
 }

@@ -46,6 +46,7 @@ export function writeUserProperties(envelope: Envelope, hops: string | undefined
   const extras = new Extras()
   if (payload === null) extras.tagField(tombstone)
   if (key !== undefined && typeof key !== 'string') extras.tagField(bytesKey)
+  if (envelope.headerTypes !== undefined) extras.tagField(envelope.headerTypes)
   if (!writeExtensions(user, envelope, extras)) return undefined
   for (const name in envelope.headers) writeHeader(user, extras, name, envelope.headers[name] as HeaderValue)
   return writeExtras(user, extras) ? user : undefined

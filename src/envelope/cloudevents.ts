@@ -28,10 +28,11 @@ export function writeCloudEvent(envelope: Envelope, hops: string | undefined): B
   return writeData(event, envelope)
 }
 
-function writeHeaders(event: Record<string, unknown>, { headers, extensions, key }: Envelope): void {
+function writeHeaders(event: Record<string, unknown>, { headers, headerTypes, extensions, key }: Envelope): void {
   const extras = new Extras()
   for (const name in extensions) event[name] = extensions[name]
   if (key !== undefined && typeof key !== 'string') extras.tagField(bytesKey)
+  if (headerTypes !== undefined) extras.tagField(headerTypes)
   for (const name in headers) {
     const value = headers[name] as HeaderValue
     if (value === undefined) continue

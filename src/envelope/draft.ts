@@ -17,6 +17,7 @@ export class Draft implements EnvelopeFields {
   ttlMs: number | undefined = undefined
   retryCount: number | undefined = undefined
   headers: Record<string, HeaderValue> | undefined = undefined
+  headerTypes: string | undefined = undefined
   extensions: Record<string, ExtensionValue> | undefined = undefined
   payload: Uint8Array | null
   key: string | Uint8Array | undefined = undefined

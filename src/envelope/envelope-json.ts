@@ -17,6 +17,7 @@ const textFields = [
   'correlationId',
   'replyTo',
   'hops',
+  'headerTypes',
 ] as const
 const required: ReadonlySet<string> = new Set(['messageId', 'timestamp', 'source'])
 
@@ -24,10 +25,11 @@ const required: ReadonlySet<string> = new Set(['messageId', 'timestamp', 'source
 export function writeEnvelope(envelope: Envelope, hops: string | undefined): Buffer {
   const { messageId, timestamp, source, destination, eventType, version, correlationId, replyTo, key, payload } =
     envelope
+  const { headerTypes } = envelope
   const body: Record<string, unknown> = { messageId, timestamp, source, destination, eventType, version, correlationId }
   if (typeof key === 'string') body.key = key
   else if (key !== undefined) body.keyBase64 = bytesOf(key).toString('base64')
-  Object.assign(body, { replyTo, hops })
+  Object.assign(body, { replyTo, hops, headerTypes })
   writeHeaders(body, envelope)
   if (payload === null) body.payload = null
   else {

@@ -48,6 +48,8 @@ export interface EnvelopeFields {
   /** Attempts counted by gateways before this one. */
   retryCount?: number | undefined
   headers?: CustomHeaders | undefined
+  /** Types of an AMQP table that custom headers came with and do not show: `^count=l;^price=d`, see docs/formats.md. */
+  headerTypes?: string | undefined
   /** CloudEvents attributes that no field stands for. */
   extensions?: Extensions | undefined
   /** The bytes as received; null is a tombstone (Kafka: no value). */
@@ -78,6 +80,7 @@ export class Envelope implements Readonly<EnvelopeFields> {
   readonly ttlMs: number | undefined
   readonly retryCount: number | undefined
   readonly headers: CustomHeaders
+  readonly headerTypes: string | undefined
   readonly extensions: Extensions
   readonly payload: Uint8Array | null
   readonly key: string | Uint8Array | undefined
@@ -100,6 +103,7 @@ export class Envelope implements Readonly<EnvelopeFields> {
     this.ttlMs = fields.ttlMs
     this.retryCount = fields.retryCount
     this.headers = fields.headers ?? noHeaders
+    this.headerTypes = fields.headerTypes
     this.extensions = fields.extensions ?? noExtensions
     this.payload = fields.payload
     this.key = fields.key

@@ -1,13 +1,15 @@
 /**
  * What a binary message says beside its plain headers. `trvtypes` tags texts that stand for other types:
- * `name=tag;name=tag`, names percent-encoded; `:` is in front of a field's name, `@` of an extension's. `trvheaders` is
- * JSON with the headers that cannot be written under their own name.
+ * `name=tag;name=tag`, names percent-encoded; `:` is in front of a field's name, `@` of an extension's, `^` of a header's with
+ * its types in AMQP. `trvheaders` is JSON with the headers that cannot be written under their own name.
  */
 import { addHeader, type Draft } from './draft.ts'
 import { Envelope, type ExtensionValue, type HeaderValue } from './envelope.ts'
 import { isExtensionValue } from './extensions.ts'
 import { epochMs } from './time.ts'
 import { fromJson, fromText, type Tag, toJson, toText } from './typed.ts'
+
+const joined = (types: string | undefined, entry: string): string => (types ? `${types};${entry}` : entry)
 
 /** Tags of fields. */
 export const tombstone = ':payload=0'
@@ -20,7 +22,7 @@ export class Extras {
 
   /** `entry` is one of the fields' tags. */
   tagField(entry: string): void {
-    this.types = this.types === '' ? entry : `${this.types};${entry}`
+    this.types = joined(this.types, entry)
   }
 
   tag(name: string, tag: Tag): void {
@@ -62,6 +64,7 @@ function retype(draft: Draft, types: string): void {
     if (entry === tombstone) draft.payload = draft.payload?.byteLength ? draft.payload : null
     else if (entry === bytesKey)
       draft.key = typeof draft.key === 'string' ? Buffer.from(draft.key, 'base64') : draft.key
+    else if (entry.startsWith('^')) draft.headerTypes = joined(draft.headerTypes, entry)
     else if (entry.startsWith('@')) retypeExtension(draft, entry.slice(1, equals), tag)
     else retypeHeader(draft, nameOf(entry.slice(0, equals)), tag)
   }

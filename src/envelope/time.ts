@@ -1,13 +1,15 @@
 /** RFC 3339 texts and the milliseconds they stand for. Messages cluster in time, so a second's text is made once. */
 const digits = Array.from({ length: 1000 }, (_, i) => `${String(i).padStart(3, '0')}Z`)
-const latestMs = 253_402_300_799_999 // 9999-12-31T23:59:59.999Z, the last that RFC 3339 can say
+// what RFC 3339 can say, without the year 0000
+const earliestMs = -62_135_596_800_000
+const latestMs = 253_402_300_799_999
 
 let writtenSecond = -1
 let writtenText = ''
 
 /** RFC 3339 text in UTC of milliseconds since 1970; of now where they are none. */
 export function isoText(ms: number): string {
-  const known = ms >= 0 && ms <= latestMs ? Math.trunc(ms) : Date.now()
+  const known = ms >= earliestMs && ms <= latestMs ? Math.floor(ms) : Date.now()
   const second = Math.floor(known / 1000)
   if (second !== writtenSecond) {
     writtenSecond = second

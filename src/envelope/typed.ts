@@ -7,7 +7,8 @@ import type { HeaderTable, HeaderValue } from './envelope.ts'
 
 type Json = string | number | boolean | null | Json[] | { [name: string]: Json }
 
-const maxDepth = 64
+/** Levels that a header's value may have. */
+export const maxDepth = 64
 const marks = new Set(['$bytes', '$int', '$number', '$table'])
 
 export function bytesOf(value: Uint8Array): Buffer {

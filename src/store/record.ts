@@ -37,6 +37,7 @@ export function encodeFields(envelope: Envelope): string {
     headersJson(envelope.headers),
     headersJson(envelope.extensions),
     envelope.retain || undefined,
+    envelope.headerTypes,
   ]
   while (fields.at(-1) === undefined) fields.pop()
   return JSON.stringify(fields)
@@ -46,7 +47,8 @@ export function encodeFields(envelope: Envelope): string {
 export function decodeEnvelope({ fields, payload }: EnvelopeRecord): Envelope {
   const [messageId, timestamp, source, ...more] = parsed(fields)
   const [destination, eventType, version, correlationId, contentType, ...rest] = more
-  const [priority, ttlMs, retryCount, key, replyTo, hops, malformed, headers, extensions, retain] = rest
+  const [priority, ttlMs, retryCount, key, replyTo, hops, malformed, ...last] = rest
+  const [headers, extensions, retain, headerTypes] = last
   return new Envelope({
     messageId: String(messageId),
     timestamp: String(timestamp),
@@ -64,6 +66,7 @@ export function decodeEnvelope({ fields, payload }: EnvelopeRecord): Envelope {
     hops: textOf(hops),
     malformed: malformedOf(malformed),
     headers: headersOf(headers),
+    headerTypes: textOf(headerTypes),
     extensions: headersOf(extensions) as Extensions | undefined,
     retain: retain === true || undefined,
     payload: payload === null ? null : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength), // as codecs give it

@@ -52,6 +52,35 @@ describe('amqp decode', () => {
     expect(receive({ headers })).toMatchObject({ messageId: 'i', timestamp: '2025-11-23T20:00:00.000Z', priority: 7 })
   })
 
+  it('carries content_encoding, app_id, cluster_id and user_id as headers, and writes the first three as properties', () => {
+    const native = { contentEncoding: 'gzip', appId: 'billing', clusterId: 'c1', userId: 'guest' }
+    const { headers } = receive({ ...native, headers: {} })
+    const names = { 'content-encoding': 'gzip', 'app-id': 'billing', 'cluster-id': 'c1', 'user-id': 'guest' }
+    expect({ ...headers }).toEqual(names)
+    const { options } = send({ headers })
+    expect(options).toMatchObject({ contentEncoding: 'gzip', appId: 'billing', clusterId: 'c1' })
+    expect(options).not.toHaveProperty('userId')
+    expect(options.headers).toMatchObject({ 'user-id': 'guest' })
+    expect(Object.keys(options.headers)).not.toEqual(expect.arrayContaining(['app-id']))
+    const long = 'x'.repeat(256)
+    expect(send({ headers: { 'app-id': long } }).options).toMatchObject({ headers: { 'app-id': long } })
+  })
+
+  it('looks into no body that its properties call encoded', () => {
+    expect(receive({ contentType: 'application/json', contentEncoding: 'gzip' }).json).toBeUndefined()
+    expect(receive({ contentType: 'application/json', contentEncoding: 'UTF-8' }).json).toEqual({ a: 1 })
+  })
+
+  it.each([
+    [1701385889, '2023-11-30T23:11:29.000Z'],
+    [1701385889123, '2023-11-30T23:11:29.123Z'],
+    [1701385889123456, '2023-11-30T23:11:29.123Z'],
+    [1701385889123456789n, '2023-11-30T23:11:29.123Z'],
+    [-86_400, '1969-12-31T00:00:00.000Z'],
+  ])('reads the timestamp %p in seconds or what it can only be', (timestamp, text) => {
+    expect(receive({ timestamp }).timestamp).toBe(text)
+  })
+
   it('counts the deliveries that RabbitMQ counted', () => {
     expect(receive({ headers: { 'x-delivery-count': 2 } }).retryCount).toBe(2)
     expect(receive({ headers: { 'x-death': [{ count: 2 }, { count: 1 }] } }).retryCount).toBe(3)

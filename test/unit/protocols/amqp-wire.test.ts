@@ -19,7 +19,7 @@ const nowMs = Date.parse('2026-11-23T20:00:05.000Z')
 
 /** What amqplib writes for the same message. */
 function driverBytes({ exchange, routingKey, content, options }: Publish, frameMaxBytes = frameMax): Buffer {
-  const fields = publish(exchange, routingKey, options)
+  const fields = { ...publish(exchange, routingKey, options), clusterId: options.clusterId }
   const frames = [
     encodeMethod(BasicPublish, channel, fields),
     encodeProperties(BasicProperties, channel, content.byteLength, fields),
@@ -59,7 +59,8 @@ describe('basic.publish', () => {
   it('has the bytes that amqplib would write, whatever the envelope', () => {
     const name = fc.string({ unit: 'grapheme', maxLength: 40 }).filter((text) => Buffer.byteLength(text) <= 255)
     const sent = fc.record({
-      envelope: envelopes(nowMs),
+      // amqplib's writer has no short strings of bytes
+      envelope: envelopes(nowMs).filter(({ correlationId }) => correlationId?.startsWith('base64:') !== true),
       exchange: name,
       routingKey: name,
       mandatory: fc.boolean(),

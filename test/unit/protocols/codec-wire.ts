@@ -1,19 +1,14 @@
 /** Each protocol's codec with the real encoder and parser of its driver in between, without a broker. */
-import { createRequire } from 'node:module'
 import type { ConsumeMessage } from 'amqplib'
 import type { IPublishPacket } from 'mqtt'
 import mqttPacket from 'mqtt-packet'
 import * as amqp from '../../../protocols/amqp/codec.ts'
+import { readProperties } from '../../../protocols/amqp/reader.ts'
+import { propertiesBytes } from '../../../protocols/amqp/wire.ts'
 import * as kafka from '../../../protocols/kafka/codec.ts'
 import { decodeBatches, encodeBatch, readRecords } from '../../../protocols/kafka/record-batch.ts'
 import * as mqtt from '../../../protocols/mqtt/codec.ts'
 import type { Envelope, Format } from '../../../src/envelope/envelope.ts'
-
-// the driver's parts are no public entries of its package; a path leads past that
-const require = createRequire(import.meta.url)
-const driver = '../../../node_modules/amqplib/lib'
-const { publish } = require(`${driver}/api_args.js`)
-const { encodeProperties, decode: decodeMethod, BasicProperties } = require(`${driver}/defs.js`)
 
 /** Sends an envelope through a protocol and gives what arrives. */
 export interface Wire {
@@ -53,10 +48,8 @@ export function mqttWire(version: 4 | 5, format: Format): Wire {
 }
 
 export function throughAmqp({ content, options }: ReturnType<typeof amqp.encode>): ConsumeMessage {
-  const frame: Buffer = encodeProperties(BasicProperties, 1, content.length, publish('', 'queue', options))
-  // type, channel and size come before the frame's payload; class, weight and body size before the flags
-  const properties = decodeMethod(BasicProperties, frame.subarray(7 + 12, -1))
-  return { content, properties, fields: {} } as ConsumeMessage
+  const properties = readProperties(propertiesBytes(options))
+  return { content, properties, fields: {} } as unknown as ConsumeMessage
 }
 
 export function amqpWire(format: Format): Wire {
