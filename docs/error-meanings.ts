@@ -23,6 +23,10 @@ export const errorMeanings: Readonly<Record<ErrorCode, { readonly meaning: strin
     meaning: 'Its time to live was over before it could be delivered.',
     whatToDo: 'Find out why it waited (`trivium_endpoint_up`), or give it more time.',
   },
+  DESTINATION_LIMIT: {
+    meaning: 'It would make one destination more than `maxDestinations` of its target: messages choose too many.',
+    whatToDo: 'Look who sends such values. Name the right ones in `allow`, or raise `maxDestinations`; then requeue.',
+  },
   MESSAGE_LOOPING: {
     meaning: 'It passed this gateway too often: routes, or gateways, send it in a circle.',
     whatToDo:

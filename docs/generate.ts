@@ -48,7 +48,7 @@ function protocolPage(protocol: AnyProtocol): string {
       : []),
     ...(sink
       ? [
-          '## Target\n\nAn entry of `to`, or `deadLetter`. Besides these: `connection`, `when`, `format` and `allow`.',
+          '## Target\n\nAn entry of `to`, or `deadLetter`. Besides these: `connection`, `when`, `format`, `allow` and `maxDestinations`.',
           tableOf(sink.schema),
           `May hold \`{expressions}\`: ${templatesOf(sink)}.`,
         ]

@@ -16,6 +16,7 @@ export const errorCodes = [
   // what a rule could not do
   'TRANSFORM_FAILED',
   'DESTINATION_INVALID', // a rendered destination is not legal or not allowed
+  'DESTINATION_LIMIT', // one destination more than its target may have
   // what the connection met
   'PEER_UNREACHABLE',
   'PEER_TIMEOUT',
@@ -60,7 +61,12 @@ const outageCodes: ReadonlySet<ErrorCode> = new Set([
 ])
 
 /** Codes that speak of one destination, neither of the message nor of the whole peer: no attempt is counted, and others go on. */
-const destinationCodes: ReadonlySet<ErrorCode> = new Set(['NOT_FOUND', 'ACCESS_DENIED', 'DESTINATION_UNAVAILABLE'])
+const destinationCodes: ReadonlySet<ErrorCode> = new Set([
+  'NOT_FOUND',
+  'ACCESS_DENIED',
+  'DESTINATION_UNAVAILABLE',
+  'DESTINATION_LIMIT',
+])
 
 /** The same message may succeed later. */
 export class RetryableError extends GatewayError {

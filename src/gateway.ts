@@ -9,6 +9,7 @@ import { DeadLetterForwarder, type DeadLetterTarget } from './delivery/dead-lett
 import { DeadLetterOffice } from './delivery/dead-letters/office.ts'
 import { placeBy } from './delivery/dead-letters/placement.ts'
 import { Workbench } from './delivery/dead-letters/workbench.ts'
+import { destinationLimitOf } from './delivery/destination-limit.ts'
 import { Dispatcher } from './delivery/dispatcher.ts'
 import { intake } from './delivery/intake.ts'
 import { Outlet } from './delivery/outlet.ts'
@@ -181,6 +182,7 @@ export class Gateway {
       bit: numbered.bits[index]!,
       order: route.order,
       retry: route.retry,
+      limit: destinationLimitOf(target, this.#protocol(target.protocol)),
       dispatcher: this.#outboundLink(target).dispatcher,
       stats: stats.targets[index]!,
       deadLetters,
@@ -220,7 +222,8 @@ export class Gateway {
     const compiled = compileTarget(target, scopeOf(route, protocolOf), protocolOf)
     const { dispatcher } = this.#outboundLink(target)
     this.#log.debug(`dead letters of route ${route.name} go to ${target.connection}`)
-    return { dispatcher, outbound: (envelope, params) => compiled.outbound({ envelope, params }) }
+    const limit = destinationLimitOf(target, this.#protocol(target.protocol))
+    return { dispatcher, limit, outbound: (envelope, params) => compiled.outbound({ envelope, params }) }
   }
 
   #addressOf(target: TargetConfig): (settings: unknown) => string {

@@ -44,6 +44,7 @@ export const amqp = defineProtocol<AmqpConnectionConfig, AmqpFromConfig, AmqpTar
     plainTemplates: [],
     address: ({ exchange, routingKey = '', queue = '' }) =>
       exchange === undefined ? queue : `${exchange}/${routingKey}`,
+    lasting: ({ exchange, queue }) => exchange ?? queue,
     targetOf,
     create: (connection, context) => new AmqpSink(connection, context),
   },

@@ -28,6 +28,7 @@ export const kafka = defineProtocol<KafkaConnection, KafkaFrom, KafkaTarget>({
     destinations: { topic: topicDestination },
     plainTemplates: ['key'],
     address: (target) => target.topic,
+    lasting: (target) => target.topic,
     targetOf: (destination, key) => (key === undefined ? { topic: destination } : { topic: destination, key }),
     create: (connection, context) => new KafkaSink(connection, context),
   },

@@ -30,6 +30,7 @@ export const mqtt = defineProtocol<MqttConnection, MqttFrom, MqttTarget>({
     plainTemplates: [],
     address: (target) => target.topic,
     isHeardBySources: (connection) => connection.listen === undefined, // the embedded broker gives routes what devices send
+    lasting: ({ topic, retain }) => (retain === true ? topic : undefined),
     outside,
     targetOf: (topic) => ({ topic, qos: 1, retain: false }),
     create: (connection, context) =>

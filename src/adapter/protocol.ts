@@ -63,7 +63,7 @@ export interface Protocol<Connection = unknown, From = unknown, Target = unknown
     readonly defaultAcknowledge: 'stored' | 'delivered'
   }
   readonly sink?: {
-    /** Settings of one entry of `to`, without `connection, when, format, allow`. Templates are plain strings here. */
+    /** Settings of one entry of `to`, without `connection, when, format, allow, maxDestinations`. Templates are plain strings here. */
     readonly schema: z.ZodType<Target>
     readonly check?: (target: Target, connection: Connection) => readonly SettingsProblem[]
     /** Template fields that choose the destination; they keep a literal prefix or name allowed values. */
@@ -74,6 +74,11 @@ export interface Protocol<Connection = unknown, From = unknown, Target = unknown
     readonly address: (target: Target) => string
     /** False where the sources of a connection never get what is sent through it; by default they do. */
     readonly isHeardBySources?: (connection: Connection) => boolean
+    /**
+     * What the broker keeps for a new destination, by its name: a topic, a queue, a retained message. Absent, or undefined
+     * for a target: nothing, and there may be any number of them.
+     */
+    readonly lasting?: (target: Target) => string | undefined
     /** Settings of an ordinary client that reaches what this connection listens on, for `trivium publish`. */
     readonly outside?: (connection: Connection) => Connection
     /** Makes the target's settings from the one destination text of `trivium publish`. */

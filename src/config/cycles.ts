@@ -4,6 +4,7 @@
  */
 import { parseAddress } from '../adapter/address.ts'
 import type { AnyProtocol } from '../adapter/protocol.ts'
+import { isPattern } from '../routing/allow.ts'
 import { type Rests, restsOf } from '../routing/pattern.ts'
 import { separatorOf } from '../routing/template.ts'
 import { type Level, levelsOfPattern, levelsOfTemplate, overlap } from './address-overlap.ts'
@@ -58,7 +59,9 @@ function report(scene: Scene, names: readonly string[], path: Path, isConditiona
 /** The key of the destination says more than the first line of its target. */
 function shownPath({ root }: Scene, path: Path): Path {
   const raw = valueAt(root, path) as Record<string, unknown>
-  const key = Object.keys(raw).find((name) => !['connection', 'when', 'format', 'allow'].includes(name))
+  const key = Object.keys(raw).find(
+    (name) => !['connection', 'when', 'format', 'allow', 'maxDestinations'].includes(name),
+  )
   return key === undefined ? path : [...path, key]
 }
 
@@ -134,7 +137,7 @@ function settingsOf({ destinations }: NonNullable<AnyProtocol['sink']>, { settin
   const texts = settings as Record<string, unknown>
   const open = Object.keys(destinations).filter((key) => String(texts[key] ?? '').includes('{'))
   const [key] = open
-  if (allow === undefined || key === undefined || open.length > 1) return [settings]
+  if (allow === undefined || key === undefined || open.length > 1 || allow.some(isPattern)) return [settings]
   return allow.map((text) => ({ ...texts, [key]: text.replaceAll(/[{}]/g, '$&$&') }))
 }
 

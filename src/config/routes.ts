@@ -120,9 +120,13 @@ function readTarget(scene: Scene, connections: Connections, path: Path, value: u
   const settings = connections.valid.get(common.connection)?.settings
   const problems = settings === undefined ? [] : protocol?.sink?.check?.(own, settings)
   if (!reportSettings(scene, path, problems ?? [])) return { draft, config: undefined }
-  const { connection, when, allow } = common
+  const { connection, when, allow, maxDestinations: most } = common
+  const maxDestinations = most && { count: most.count, withinMs: most.within, onLimit: most.onLimit }
   const format = common.format ?? connections.valid.get(connection)?.format
-  return { draft, config: { connection, protocol: protocol?.name ?? '', when, format, allow, settings: own } }
+  return {
+    draft,
+    config: { connection, protocol: protocol?.name ?? '', when, format, allow, maxDestinations, settings: own },
+  }
 }
 
 /** The protocol of the connection a part names; reports a name that does not exist. */

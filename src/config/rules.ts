@@ -1,5 +1,7 @@
 /** Everything the router would refuse, found when the file is read: each rule is compiled by the router's own functions. */
 import type { AddressPattern, DestinationKind } from '../adapter/protocol.ts'
+import { messageOf } from '../errors.ts'
+import { compileAllow } from '../routing/allow.ts'
 import { compileCondition, type Scope } from '../routing/expression.ts'
 import { ClauseError, compileClause } from '../routing/filter.ts'
 import { compilePattern } from '../routing/pattern.ts'
@@ -9,6 +11,7 @@ import { compileTransform, SetError } from '../routing/transform.ts'
 import type { DiagnosticCode } from './codes.ts'
 import type { Path } from './diagnostic.ts'
 import { isMapping, type RouteDraft, type Scene, type TargetDraft } from './scene.ts'
+import { destinationsIn } from './schema.ts'
 import { type FilterClause, filterOperators } from './types.ts'
 import { describePlace, describeValue, valueAt } from './where.ts'
 
@@ -117,13 +120,29 @@ function checkDestination(scene: Scene, path: Path, { text, allow, kind, scope }
 
 /** With several destinations it is not known which one a value is for: it is wrong when none could take it. */
 function checkAllowed(scene: Scene, path: Path, allow: unknown, kinds: readonly DestinationKind[]): void {
-  if (!Array.isArray(allow)) return
-  for (const [index, text] of allow.entries()) {
-    if (typeof text !== 'string' || kinds.length === 0) continue
-    const problems = kinds.map((kind) => kind.check(text))
-    if (problems.includes(undefined)) continue
-    const full = [...path, 'allow', index]
+  for (const { text, at } of entriesOf(allow)) {
+    const problems = kinds.map((kind) => kind.check(text.replaceAll('*', 'x')) ?? patternProblem(text, kind))
+    if (kinds.length === 0 || problems.includes(undefined)) continue
+    const full = [...path, 'allow', ...at]
     scene.report.add('TRV3005', `${describeValue(full, scene.root)}: ${problems[0]}`, { path: full, on: 'value' })
+  }
+}
+
+/** The entries of `allow`, and where each stands. */
+function entriesOf(allow: unknown): { text: string; at: Path }[] {
+  if (typeof allow === 'string') return destinationsIn(allow).map((text) => ({ text, at: [] }))
+  if (!Array.isArray(allow)) return []
+  return allow.flatMap((entry, index) =>
+    typeof entry === 'string' ? destinationsIn([entry]).map((text) => ({ text, at: [index] })) : [],
+  )
+}
+
+function patternProblem(text: string, { separator }: DestinationKind): string | undefined {
+  try {
+    compileAllow([text], separator)
+    return undefined
+  } catch (error) {
+    return messageOf(error)
   }
 }
 

@@ -109,16 +109,53 @@ export const fromKeys = {
   format: format(),
 }
 
+const mostDestinations = 1_000_000
+
+const maxDestinations = z.strictObject({
+  count: z.int().min(1).max(mostDestinations).default(1_000).meta({ description: 'How many.' }),
+  within: duration()
+    .default(24 * 3_600_000)
+    .meta({ description: 'One that was not used for so long does not count; after a restart none counts.' }),
+  onLimit: z.enum(['deadLetter', 'wait']).default('deadLetter').meta({
+    description: 'What becomes of a message for one more: a dead letter, or it waits until there is room.',
+  }),
+})
+
+/** The entries of `allow`, however they are written; in a file, a line that begins with `#` is a comment. */
+export function destinationsIn(allow: string | readonly string[]): string[] {
+  const texts = typeof allow === 'string' ? allow.split(/[\n,]/) : allow.flatMap((text) => text.split('\n'))
+  const isTold = (text: string) => text !== '' && !text.startsWith('#')
+  return texts.map((text) => text.trim()).filter(isTold)
+}
+
 /** What every entry of `to`, and `deadLetter`, may have. */
 export const targetKeys = {
   connection: z.string().meta({ description: 'Name of the connection to send to.' }),
   when: condition().meta({ description: 'Expression (CEL); only messages for which it is true go here.' }),
   format: format(),
   allow: z
-    .array(z.string())
-    .min(1)
+    .union([z.array(z.string()).min(1), z.string().min(1)])
+    .transform(destinationsIn)
     .optional()
-    .meta({ description: 'Destinations the templates of this target may give; others are refused.' }),
+    .meta({
+      description:
+        'Destinations the templates of this target may give; others are refused. `*` is any text within a level, `**` any text. As a text: one a line, or with commas between them, such as that of a file.',
+      examples: [['orders', 'alarms.*'], '${file:./destinations.txt}'],
+    }),
+  maxDestinations: z
+    .union([
+      z
+        .int()
+        .min(1)
+        .max(mostDestinations)
+        .transform((count) => maxDestinations.parse({ count })),
+      maxDestinations,
+    ])
+    .optional()
+    .meta({
+      description:
+        'Most different destinations that messages may choose here; a number, or a mapping. Not given: 1000 within 24h where the broker keeps each (Kafka topics, AMQP exchanges and queues, retained MQTT topics) and `allow` does not name them all.',
+    }),
 }
 
 const filterClause = z.strictObject({

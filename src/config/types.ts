@@ -98,6 +98,15 @@ export interface FilterClause {
   readonly value?: unknown
 }
 
+/** How many different destinations the messages of a target may have. */
+export interface DestinationSettings {
+  readonly count: number
+  /** Milliseconds; a destination that was not used for so long does not count. */
+  readonly withinMs: number
+  /** What becomes of a message for one more: a dead letter, or it waits until there is room. */
+  readonly onLimit: 'deadLetter' | 'wait'
+}
+
 export interface TargetConfig {
   readonly connection: string
   readonly protocol: string
@@ -105,6 +114,8 @@ export interface TargetConfig {
   readonly format: Format | undefined
   /** Destinations a template may give; undefined: any behind its literal prefix. */
   readonly allow: readonly string[] | undefined
+  /** undefined: what is usual, see `destinationLimitOf`. */
+  readonly maxDestinations?: DestinationSettings | undefined
   /** The value of the protocol's `sink.schema`; templates still in it. */
   readonly settings: unknown
 }

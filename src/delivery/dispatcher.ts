@@ -1,4 +1,4 @@
-import { type Outbound, type Outcome, retryable, type Sink } from '../adapter/contract.ts'
+import { type Outbound, type Outcome, outcomeOf, retryable, type Sink } from '../adapter/contract.ts'
 import { withDeadline } from '../adapter/deadline.ts'
 import { type GatewayError, messageOf, PermanentError, RetryableError } from '../errors.ts'
 import { failpoint } from '../failpoint.ts'
@@ -233,14 +233,22 @@ export class Dispatcher {
     const send: Send = { number: ++this.#lastSend, parcels, signal: this.#abort.signal, outcomes: undefined }
     this.#sends.push(send)
     failpoint('send.before')
-    void this.#outcomes(parcels.map(outboundOf), send.signal).then((outcomes) => {
+    void this.#outcomes(parcels, send.signal).then((outcomes) => {
       send.outcomes = outcomes
       this.#finishSends()
     })
     failpoint('send.sent')
   }
 
-  async #outcomes(batch: readonly Outbound[], signal: AbortSignal): Promise<readonly Outcome[]> {
+  async #outcomes(parcels: readonly Parcel[], signal: AbortSignal): Promise<readonly Outcome[]> {
+    const refusals = refusalsOf(parcels)
+    if (refusals === undefined) return this.#answers(parcels.map(outboundOf), signal)
+    const batch = parcels.filter((_, at) => refusals[at] === undefined).map(outboundOf)
+    const answers = batch.length === 0 ? [] : [...(await this.#answers(batch, signal))]
+    return parcels.map((_, at) => refusals[at] ?? answers.shift() ?? unanswered)
+  }
+
+  async #answers(batch: readonly Outbound[], signal: AbortSignal): Promise<readonly Outcome[]> {
     try {
       const outcomes = await withDeadline(this.#sink.send(batch, signal), sendDeadlineMs, 'a send')
       if (outcomes.length === batch.length) return outcomes
@@ -278,7 +286,7 @@ export class Dispatcher {
     if (outcome.kind === 'retryable') return this.#retry(parcel, outcome.error, isOld)
     if (outcome.kind === 'delivered') parcel.owner.confirmed(parcel, nowMs)
     else {
-      parcel.attempts += 1
+      if (outcome.error.code !== 'DESTINATION_LIMIT') parcel.attempts += 1 // of that the target knows nothing
       parcel.owner.failed(parcel, outcome.error)
     }
     if (lane?.state === 'underway') this.#free(lane)
@@ -357,6 +365,22 @@ export class Dispatcher {
 function wait(parcel: Parcel, lane: Lane): void {
   parcel.waits()
   lane.waiting.push(parcel)
+}
+
+/** By place: those for a destination that is one too many; undefined where there are none, as nearly always. */
+function refusalsOf(parcels: readonly Parcel[]): readonly (Outcome | undefined)[] | undefined {
+  let refusals: (Outcome | undefined)[] | undefined
+  let nowMs = 0
+  for (let at = 0; at < parcels.length; at += 1) {
+    const { owner, outbound } = parcels[at] as Parcel
+    if (owner.limit === undefined) continue
+    nowMs ||= performance.now()
+    const error = owner.limit.problemOf(outbound.target, nowMs)
+    if (error === undefined) continue
+    refusals ??= []
+    refusals[at] = outcomeOf(error)
+  }
+  return refusals
 }
 
 const isAny = (): boolean => true

@@ -2,6 +2,7 @@ import type { Log } from '../adapter/contract.ts'
 import { type GatewayError, RetryableError } from '../errors.ts'
 import type { TargetStats } from '../telemetry/stats.ts'
 import type { DeadLetterOffice } from './dead-letters/office.ts'
+import type { DestinationLimit } from './destination-limit.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Parcel, ParcelOwner } from './parcel.ts'
 import type { Transit } from './transit.ts'
@@ -12,6 +13,7 @@ export class Outlet implements ParcelOwner {
   readonly id: string
   readonly order: 'key' | 'none'
   readonly retry: ParcelOwner['retry']
+  readonly limit: DestinationLimit | undefined
   readonly dispatcher: Dispatcher
   readonly #bit: number
   readonly #stats: TargetStats
@@ -23,6 +25,7 @@ export class Outlet implements ParcelOwner {
     id: string
     order: 'key' | 'none'
     retry: ParcelOwner['retry']
+    limit?: DestinationLimit | undefined
     dispatcher: Dispatcher
     /** The target's bit in the store. */
     bit: number
@@ -35,6 +38,7 @@ export class Outlet implements ParcelOwner {
     this.id = parts.id
     this.order = parts.order
     this.retry = parts.retry
+    this.limit = parts.limit
     this.dispatcher = parts.dispatcher
     this.#bit = parts.bit
     this.#stats = parts.stats

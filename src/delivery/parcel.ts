@@ -1,6 +1,7 @@
 import type { Outbound } from '../adapter/contract.ts'
 import { ownBytes } from '../envelope/own-bytes.ts'
 import type { GatewayError } from '../errors.ts'
+import type { DestinationLimit } from './destination-limit.ts'
 
 /** Who a parcel belongs to: one target of one route, or the way of the dead letters. */
 export interface ParcelOwner {
@@ -8,6 +9,8 @@ export interface ParcelOwner {
   readonly id: string
   readonly order: 'key' | 'none'
   readonly retry: { readonly attempts: number; readonly delayMs: number; readonly maxDelayMs: number }
+  /** How many destinations its messages may have; undefined: any number. */
+  readonly limit?: DestinationLimit | undefined
   /** The target confirmed it. */
   confirmed(parcel: Parcel, nowMs: number): void
   /** It will be sent again, after `delayMs`; undefined: when the target is back. Counted here, decided by the dispatcher. */

@@ -1,6 +1,7 @@
 import type { Outbound } from '../adapter/contract.ts'
 import type { AnyProtocol, DestinationKind } from '../adapter/protocol.ts'
 import type { TargetConfig } from '../config/types.ts'
+import { type Allow, compileAllow } from './allow.ts'
 import { type Condition, compileCondition, type Misses, type Scope } from './expression.ts'
 import type { Subject } from './subject.ts'
 import { compileDestination, compileTemplate, type Template } from './template.ts'
@@ -60,15 +61,18 @@ interface TemplateOfKey {
 
 function templatesOf(target: TargetConfig, scope: Scope, protocol: AnyProtocol): TemplateOfKey[] {
   const settings = target.settings as Settings
-  const allow = target.allow === undefined ? undefined : new Set(target.allow)
   const found: TemplateOfKey[] = []
   for (const [key, text] of Object.entries(settings)) {
     const kind = kindOf(protocol, key)
     if (typeof text !== 'string' || (kind === undefined && !isPlainTemplate(protocol, key))) continue
     if (kind === undefined) found.push({ key, template: compileTemplate(text, scope) })
-    else found.push({ key, template: compileDestination(text, scope, { kind, allow }) })
+    else found.push({ key, template: compileDestination(text, scope, { kind, allow: allowOf(target, kind) }) })
   }
   return found
+}
+
+function allowOf({ allow }: TargetConfig, { separator }: DestinationKind): Allow | undefined {
+  return allow && compileAllow(allow, separator)
 }
 
 function kindOf(protocol: AnyProtocol, key: string): DestinationKind | undefined {

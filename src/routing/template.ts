@@ -1,5 +1,6 @@
 import type { DestinationKind } from '../adapter/protocol.ts'
 import { PermanentError } from '../errors.ts'
+import type { Allow } from './allow.ts'
 import { compileValue, type Scope, type Value } from './expression.ts'
 import type { Rests } from './pattern.ts'
 import { RuleError } from './rule-error.ts'
@@ -23,8 +24,6 @@ interface Hole {
   /** Of a capture of several levels: what parts them. */
   readonly separator: '/' | '.' | undefined
 }
-
-export type Allow = ReadonlySet<string>
 
 /** Compiles a template. Values from a message pass through `kind.encode`, the whole through `kind.check`. Throws RuleError. */
 export function compileTemplate(text: string, scope: Scope, kind?: DestinationKind, allow?: Allow): Template {

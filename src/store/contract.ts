@@ -186,6 +186,8 @@ export interface Burial {
    * over now goes with it.
    */
   admitted?(): void
+  /** There is no room for now: it waits, and so should own the bytes that it holds. */
+  held?(): void
   /** In place of it: the store ends and had no room. */
   released?(): void
 }

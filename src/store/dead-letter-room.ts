@@ -35,7 +35,10 @@ export class DeadLetterRoom {
   take(job: Job, burial: Burial): void {
     if (this.#held.length === 0 && this.#hasRoomFor(job)) this.#admit({ job, burial })
     else if (this.#isEnding) burial.released?.()
-    else this.#held.push({ job, burial })
+    else {
+      this.#held.push({ job, burial })
+      burial.held?.()
+    }
   }
 
   /** One that was let in is on disk. */

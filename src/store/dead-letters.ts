@@ -12,6 +12,7 @@ export const deadLetterReasons = [
   'unwanted',
   'poison',
   'store-full',
+  'destination-limit',
 ] as const
 export type DeadLetterReason = (typeof deadLetterReasons)[number]
 

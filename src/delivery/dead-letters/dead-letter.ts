@@ -12,6 +12,7 @@ const reasonOfCode: Partial<Record<ErrorCode, DeadLetterReason>> = {
   STORE_FULL: 'store-full',
   TRANSFORM_FAILED: 'transform',
   DESTINATION_INVALID: 'transform',
+  DESTINATION_LIMIT: 'destination-limit',
 }
 
 /** A permanent failure's reason; a retryable one only gets here when its attempts are used up. */

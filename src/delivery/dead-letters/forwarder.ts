@@ -3,6 +3,7 @@ import { Summary } from '../../adapter/summary.ts'
 import type { Envelope } from '../../envelope/envelope.ts'
 import { type GatewayError, messageOf, RetryableError } from '../../errors.ts'
 import type { DeadLetterStore, Params, StoredDeadLetter } from '../../store/contract.ts'
+import type { DestinationLimit } from '../destination-limit.ts'
 import type { Dispatcher } from '../dispatcher.ts'
 import { Parcel, type ParcelOwner } from '../parcel.ts'
 import { Reminder } from '../reminder.ts'
@@ -11,6 +12,7 @@ import { deadLetterEnvelope } from './dead-letter.ts'
 /** A route's own place for dead letters: a target like any other. */
 export interface DeadLetterTarget {
   readonly dispatcher: Dispatcher
+  readonly limit?: DestinationLimit | undefined
   /** `params` are those of the message that failed. Throws PermanentError where a template cannot be filled in. */
   outbound(envelope: Envelope, params: Params): Outbound
 }
@@ -24,6 +26,7 @@ export class DeadLetterForwarder implements ParcelOwner {
   readonly order = 'none'
   /** A letter is never given up because its target is slow to take it. */
   readonly retry = { attempts: Number.POSITIVE_INFINITY, delayMs: 200, maxDelayMs: 30_000 }
+  readonly limit: DestinationLimit | undefined
   readonly #route: string
   readonly #target: DeadLetterTarget
   readonly #store: DeadLetterStore
@@ -40,6 +43,7 @@ export class DeadLetterForwarder implements ParcelOwner {
     this.id = `${parts.route}/dead-letter`
     this.#route = parts.route
     this.#target = parts.target
+    this.limit = parts.target.limit
     this.#store = parts.store
     this.#log = parts.log
     this.#refusals = new Summary((count) => {

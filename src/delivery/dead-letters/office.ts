@@ -29,6 +29,7 @@ export interface Burial {
   admitted?(reason: DeadLetterReason): void
   /** It is on disk. */
   safe?(): void
+  held?(): void
   released?(): void
 }
 
@@ -61,11 +62,15 @@ export class DeadLetterOffice {
     this.bury(dead, {
       safe: () => transit.deadLettered(reason, performance.now()),
       released: () => transit.released(performance.now()),
+      held() {
+        receipt.delivery.envelope.ownBytes()
+        receipt.delivery.waits?.()
+      },
     })
   }
 
   /** Hands the letter to the store. */
-  bury(dead: Dead, { admitted, safe, released }: Burial): void {
+  bury(dead: Dead, { admitted, safe, ...burial }: Burial): void {
     const { envelope, error, receivedAt, ...rest } = dead
     const reason = reasonOf(error)
     const letter: DeadLetter = {
@@ -83,6 +88,6 @@ export class DeadLetterOffice {
       this.#forwarder?.wake()
       safe?.()
     }
-    this.#store.add(letter, onDisk, { admitted: () => admitted?.(reason), released: () => released?.() })
+    this.#store.add(letter, onDisk, { ...burial, admitted: () => admitted?.(reason) })
   }
 }

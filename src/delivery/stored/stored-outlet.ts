@@ -4,6 +4,7 @@ import { failpoint } from '../../failpoint.ts'
 import type { Attempts, DeadLetterReason, Finish, Outbox, StoredMessage } from '../../store/contract.ts'
 import type { TargetStats } from '../../telemetry/stats.ts'
 import type { Burial, Dead, DeadLetterOffice } from '../dead-letters/office.ts'
+import type { DestinationLimit } from '../destination-limit.ts'
 import type { Dispatcher } from '../dispatcher.ts'
 import type { Parcel, ParcelOwner } from '../parcel.ts'
 import { WaitingNotice } from '../waiting-notice.ts'
@@ -26,6 +27,7 @@ export class StoredOutlet implements StoredParcelOwner {
   readonly id: string
   readonly order: 'key' | 'none'
   readonly retry: ParcelOwner['retry']
+  readonly limit: DestinationLimit | undefined
   readonly feed: Feed
   readonly bit: number
   readonly #index: number
@@ -41,6 +43,7 @@ export class StoredOutlet implements StoredParcelOwner {
     id: string
     order: 'key' | 'none'
     retry: ParcelOwner['retry']
+    limit?: DestinationLimit | undefined
     /** The target's place in the route's `to`. */
     index: number
     bit: number
@@ -59,6 +62,7 @@ export class StoredOutlet implements StoredParcelOwner {
     this.id = `${parts.id}/stored`
     this.order = parts.order
     this.retry = parts.retry
+    this.limit = parts.limit
     this.bit = parts.bit
     this.#index = parts.index
     this.#outbox = parts.outbox
@@ -154,6 +158,7 @@ export class StoredOutlet implements StoredParcelOwner {
         this.#finish(stored.message, { bits: this.bit, dead, hasAttempts: stored.hasAttempts })
         this.feed.left(stored)
       },
+      held: () => stored.waits(),
       released: () => this.feed.released(stored),
     })
   }

@@ -75,6 +75,24 @@ describe('loading', () => {
     })
   })
 
+  test('reads the destinations a target allows from a list, a text or a file, and how many there may be', () => {
+    const to = (more: string) => {
+      const text = minimal.replace('topic: telemetry }', `topic: "t.{payload.x}", ${more} }`)
+      const { config, diagnostics } = load(text, { readFile: () => '# of the plant\nt.a\n\n t.b.*\n' })
+      expect(diagnostics).toEqual([])
+      return config?.routes[0]?.to[0]
+    }
+    expect(to('allow: [t.a, "t.b.*"]')?.allow).toEqual(['t.a', 't.b.*'])
+    expect(to('allow: "t.a, t.b.*"')?.allow).toEqual(['t.a', 't.b.*'])
+    expect(to('allow: "${file:list}"')?.allow).toEqual(['t.a', 't.b.*'])
+    expect(to('allow: [t.c, "${file:list}"]')?.allow).toEqual(['t.c', 't.a', 't.b.*'])
+    const usual = { count: 1_000, withinMs: 86_400_000, onLimit: 'deadLetter' }
+    expect(to('maxDestinations: 20')?.maxDestinations).toEqual({ ...usual, count: 20 })
+    expect(to('maxDestinations: { within: 1h, onLimit: wait }')?.maxDestinations).toEqual({
+      ...{ count: 1_000, withinMs: 3_600_000, onLimit: 'wait' },
+    })
+  })
+
   test('reads the settings of the store', () => {
     const letters = 'deadLetters: { maxBytes: 2MiB, maxAge: 30d, onFull: dropOldest }'
     const store = `store: { maxBytes: 64MiB, maxAge: 36h, onFull: deadLetterOldest, ${letters} }`
