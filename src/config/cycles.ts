@@ -114,7 +114,7 @@ function readersByBroker(
 /** True where what is sent through a connection never comes back through it. */
 function isDeaf(scene: Scene, connections: Connections, { protocol, connection }: TargetConfig): boolean {
   const settings = connections.valid.get(connection)?.settings
-  return scene.protocols.get(protocol)?.sink?.isHeardBySources?.(settings) === false
+  return settings !== undefined && scene.protocols.get(protocol)?.sink?.isHeardBySources?.(settings) === false
 }
 
 /** Of each address the target may have. */

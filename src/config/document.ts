@@ -156,17 +156,20 @@ function guessSecrets(text: string): { column: number; length: number }[] {
   const line = text.slice(start)
   const secret = /(?:pass\w*|secret\w*|token\w*)['"]?\s*:\s*(\S.*)$/di.exec(line)?.indices?.[1]
   if (isBelowSecret(text.slice(0, start), line)) return [{ column: 1, length: line.length }]
-  const part = line.includes('://') ? secretPart(line) : undefined
+  const part = secretPart(line)
   return [
     ...(secret ? [{ column: secret[0] + 1, length: secret[1] - secret[0] }] : []),
     ...(part ? [{ column: part.offset + 1, length: part.length }] : []),
   ]
 }
 
-/** True for a line that continues a secret of a line above it. */
+/** True for a line that continues a secret of a line above it: one further in, or one that begins no key of its own. */
 function isBelowSecret(above: string, line: string): boolean {
   const indent = line.search(/\S/)
-  const opening = above.split('\n').findLast((one) => one.trim() !== '' && one.search(/\S/) < indent)
+  const isKey = /^\s*(- +)?["']?[\w.-]+["']?\s*:(\s|$)/
+  const opening = above
+    .split('\n')
+    .findLast((one) => (isKey.test(line) ? one.search(/\S/) < indent : isKey.test(one)) && one.trim() !== '')
   return opening !== undefined && /(?:pass\w*|secret\w*|token\w*)['"]?\s*:[^{}]*$/i.test(opening)
 }
 
