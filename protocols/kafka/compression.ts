@@ -1,6 +1,5 @@
 import { promisify } from 'node:util'
 import { constants, gunzip, gzip, zstdCompress, zstdDecompress } from 'node:zlib'
-import { RetryableError } from '../../src/errors.ts'
 import type { compressions } from './config.ts'
 import { lz4Decompress } from './lz4.ts'
 import { snappyDecompress } from './snappy.ts'
@@ -24,13 +23,24 @@ export async function compress(kind: Compression, data: Buffer): Promise<Buffer>
   return kind === 'zstd' ? zstdBytes(data) : data
 }
 
-/** The records of one batch as they were. A batch that unfolds to more than 128 MiB is refused. */
+/** The records of one batch as they were. Throws what says why not. A batch that unfolds to more than 128 MiB is refused. */
 export async function decompress(code: number, data: Buffer): Promise<Buffer> {
   const options = { maxOutputLength: maxOutputBytes }
   if (code === 0) return data
-  if (code === 1) return gunzipBytes(data, options)
+  if (code === 1) return gunzipBytes(data, options).catch(explain)
   if (code === 2) return snappyDecompress(data, maxOutputBytes)
   if (code === 3) return lz4Decompress(data, maxOutputBytes)
-  if (code === 4) return unzstdBytes(data, options)
-  throw new RetryableError('PEER_FAILED', `a record batch is compressed in an unknown way (${code})`)
+  if (code === 4) return unzstdBytes(data, options).catch(explain)
+  throw new RangeError(`compressed in an unknown way (${code})`)
+}
+
+function explain(error: unknown): never {
+  const isTooLarge = (error as { code?: unknown }).code === 'ERR_BUFFER_TOO_LARGE'
+  throw isTooLarge ? new RangeError('it unfolds to more than 128 MiB', { cause: error }) : error
+}
+
+/** True where the machine, not the batch, is why it could not be unfolded. */
+export function isShortOfMemory(error: unknown): boolean {
+  const { code, message } = error as { code?: unknown; message?: unknown }
+  return code === 'Z_MEM_ERROR' || code === 'ENOMEM' || /allocation failed/i.test(String(message))
 }

@@ -1,9 +1,10 @@
 /** One partition that is ours: what was fetched and not yet handed over, and how far the confirmed prefix reaches. */
 import { OrderedPrefix } from '../../src/adapter/ordered.ts'
 import { RetryableError } from '../../src/errors.ts'
+import { Backlog, type Item } from './backlog.ts'
 import type { Position } from './group.ts'
 import type { End } from './offsets.ts'
-import { committedBatches, decodeBatches, type InRecord, readRecords } from './record-batch.ts'
+import { committedBatches, decodeBatches, type InBatch } from './record-set.ts'
 import type { FetchedPartition } from './requests.ts'
 
 const stallMs = 30_000
@@ -20,8 +21,9 @@ export class OwnedPartition {
   isOurs = true
   #prefix: OrderedPrefix<number>
   #confirmed: number
-  #waiting: Iterator<{ offset: number; record: InRecord }>[] = []
-  #next: { offset: number; record: InRecord } | undefined
+  #backlog = Backlog.none
+  /** Where a batch was damaged when it was read last: there once more, it is so at the broker. */
+  #damagedAt = -1
   #movedAt = Date.now()
 
   constructor(position: Position, { committed, begin }: { committed: number; begin: End }) {
@@ -34,27 +36,46 @@ export class OwnedPartition {
     this.#prefix = this.#prefixFromHere()
   }
 
+  /** Something was fetched and is not handed over; it is ready once it is unfolded. */
   get hasWaiting(): boolean {
-    return this.#next !== undefined
+    return this.#backlog.nextOffset !== undefined
+  }
+
+  get isReady(): boolean {
+    return this.#backlog.isReady
   }
 
   /** The offset to commit: all before it is confirmed, and nothing after it counts. */
   get committable(): number {
     if (this.#prefix.size > 0) return this.#confirmed
-    return this.#next?.offset ?? this.fetchOffset
+    return this.#backlog.nextOffset ?? this.fetchOffset
   }
 
   /** Takes in what a fetch from `requested` gave, unless it is about another place by now. Throws when nothing moved for 30 s although there is something. */
-  async receive(fetched: FetchedPartition, requested: number): Promise<void> {
-    const batches = await decodeBatches(fetched.records)
+  receive(fetched: FetchedPartition, requested: number): void {
     if (!this.isOurs || this.hasWaiting || this.fetchOffset !== requested) return
+    const batches = this.#withoutDamaged(decodeBatches(fetched.records))
     const last = batches.at(-1)
-    if (last !== undefined && last.lastOffset >= this.fetchOffset) {
-      this.#waiting = committedBatches(batches, fetched.aborted).map((batch) => readRecords(batch, requested))
-      this.fetchOffset = last.lastOffset + 1
-      this.#pull()
+    // of a damaged batch the end is not known: it is there once more where it goes on
+    const end = last?.fault === undefined ? last?.lastOffset : Math.max(last.lastOffset, requested)
+    if (end !== undefined && end >= this.fetchOffset) {
+      this.#backlog = new Backlog(committedBatches(batches, fetched.aborted), requested)
+      this.fetchOffset = end + 1
     }
     this.#watch(fetched.lastStableOffset > this.fetchOffset && last === undefined)
+  }
+
+  /** A damaged batch and what is behind it are asked for once more. */
+  #withoutDamaged(batches: readonly InBatch[]): readonly InBatch[] {
+    const index = batches.findIndex(({ fault, firstOffset }) => fault?.mayPass && firstOffset !== this.#damagedAt)
+    if (index === -1) return batches
+    this.#damagedAt = batches[index]?.firstOffset ?? -1
+    return batches.slice(0, index)
+  }
+
+  /** Makes ready what is next. */
+  async unfold(): Promise<void> {
+    await this.#backlog.unfold()
   }
 
   /** Time spent waiting for room is no stall. */
@@ -71,34 +92,13 @@ export class OwnedPartition {
     this.committed = -1
     this.#confirmed = offset
     this.#prefix = this.#prefixFromHere()
-    this.#waiting = []
-    this.#next = undefined
+    this.#backlog = Backlog.none
   }
 
-  /** The next record, and the function that confirms it. */
-  shift(): { record: InRecord; confirm: () => void } | undefined {
-    const next = this.#next
-    if (next === undefined) return undefined
-    this.#pull()
-    return { record: next.record, confirm: this.#prefix.add(next.offset) }
-  }
-
-  /** Makes the next record ready. Where one cannot be read, nothing at or behind it may ever be committed. */
-  #pull(): void {
-    this.#next = undefined
-    try {
-      while (this.#waiting[0] !== undefined) {
-        const { done, value } = this.#waiting[0].next()
-        if (!done) {
-          this.#next = value
-          return
-        }
-        this.#waiting.shift()
-      }
-    } catch (error) {
-      this.isOurs = false
-      throw error
-    }
+  /** What is next, where it is ready, and the function that confirms it. */
+  shift(): { item: Item; confirm: () => void } | undefined {
+    const item = this.#backlog.shift()
+    return item && { item, confirm: this.#prefix.add(item.offset) }
   }
 
   #prefixFromHere(): OrderedPrefix<number> {

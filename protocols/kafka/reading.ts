@@ -12,6 +12,7 @@ import { type End, leaderPauseMs, listLed } from './offsets.ts'
 import type { OwnedPartition } from './partition.ts'
 import { type FetchedPartition, fetchRequest } from './requests.ts'
 import { keyOf } from './topic-partition.ts'
+import { unreadableEnvelope } from './unreadable.ts'
 
 export interface ReadingSettings {
   readonly group: string
@@ -211,7 +212,7 @@ export class Reading {
 
   async #decode(partition: OwnedPartition, fetched: FetchedPartition, requested: number): Promise<void> {
     try {
-      await partition.receive(fetched, requested)
+      partition.receive(fetched, requested)
     } catch (error) {
       throw toGatewayError(error, `${keyOf(partition)} at offset ${partition.fetchOffset}`)
     }
@@ -249,7 +250,19 @@ export class Reading {
       if (this.#stopped.aborted) return
       const batch = this.#take(partitions)
       if (batch.length > 0) this.#inFlight.handOver(batch)
+      else await this.#unfold(partitions)
     } while (this.#budget.isFull || partitions.some(({ hasWaiting }) => hasWaiting))
+  }
+
+  /** One at a time, with nothing in hand: that is all that is unfolded at once. */
+  async #unfold(partitions: readonly OwnedPartition[]): Promise<void> {
+    const partition = partitions.find(({ hasWaiting }) => hasWaiting)
+    if (partition === undefined) return
+    try {
+      await partition.unfold()
+    } catch (error) {
+      throw toGatewayError(error, `${keyOf(partition)} at offset ${partition.committable}`)
+    }
   }
 
   /** Throws where a record cannot be read: then nothing of the batch was taken. */
@@ -267,10 +280,12 @@ export class Reading {
   #takeOf(partition: OwnedPartition, batch: KafkaDelivery[]): void {
     const { connection, format } = this.#context
     const place = { connection, format, topic: partition.topic, partition: partition.partition }
-    while (partition.hasWaiting && batch.length < handOverCount && !this.#budget.isFull) {
+    while (partition.isReady && batch.length < handOverCount && !this.#budget.isFull) {
       const next = partition.shift()
       if (next === undefined) break
-      const envelope = decode(next.record as Parameters<typeof decode>[0], place)
+      const { item } = next
+      const envelope =
+        'record' in item ? decode(item.record as Parameters<typeof decode>[0], place) : unreadableEnvelope(item, place)
       this.#budget.take(envelope.sizeBytes)
       batch.push(new KafkaDelivery(envelope, partition.topic, next.confirm, this.#inFlight))
     }

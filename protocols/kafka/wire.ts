@@ -54,6 +54,7 @@ export class Reader {
 
   /** UTF-8 of that many bytes. */
   text(length: number): string {
+    if (length < 0 || this.offset + length > this.buffer.length) throw new RangeError('a text ends too early')
     this.offset += length
     return this.buffer.toString('utf8', this.offset - length, this.offset)
   }

@@ -6,7 +6,8 @@ import * as amqp from '../../../protocols/amqp/codec.ts'
 import { readProperties } from '../../../protocols/amqp/reader.ts'
 import { propertiesBytes } from '../../../protocols/amqp/wire.ts'
 import * as kafka from '../../../protocols/kafka/codec.ts'
-import { decodeBatches, encodeBatch, readRecords } from '../../../protocols/kafka/record-batch.ts'
+import { encodeBatch } from '../../../protocols/kafka/record-batch.ts'
+import { decodeBatches, readRecords } from '../../../protocols/kafka/record-set.ts'
 import * as mqtt from '../../../protocols/mqtt/codec.ts'
 import type { Envelope, Format } from '../../../src/envelope/envelope.ts'
 
@@ -68,7 +69,7 @@ export function kafkaWire(format: Format): Wire {
     async carry(envelope, nowMs) {
       const out = kafka.encode(outbound(envelope, format), nowMs)
       const set = await encodeBatch([out], { producerId: 1n, epoch: 0, first: 0 }, 'none')
-      const [batch] = await decodeBatches(set)
+      const [batch] = decodeBatches(set)
       if (batch === undefined) throw new Error('no batch')
       const [read] = readRecords(batch, 0)
       if (read === undefined) throw new Error('no record')

@@ -1,4 +1,6 @@
+import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { describe, expect, it } from '@jest/globals'
+import { decompress, isShortOfMemory } from '../../../../protocols/kafka/compression.ts'
 import { lz4Decompress } from '../../../../protocols/kafka/lz4.ts'
 import { snappyDecompress } from '../../../../protocols/kafka/snappy.ts'
 
@@ -38,5 +40,22 @@ describe('lz4', () => {
 
   it('refuses a copy from before its beginning', () => {
     expect(() => lz4Decompress(frame([0x15, 0x61, 9, 0, 0x10, 0x63]), maxBytes)).toThrow(RangeError)
+  })
+})
+
+describe('decompress', () => {
+  it.each([
+    ['gzip', 1, gzipSync],
+    ['zstd', 4, zstdCompressSync],
+  ])('refuses %s that unfolds to more than 128 MiB, as a fault of the batch', async (_, code, compress) => {
+    const unfolding = decompress(code, compress(Buffer.alloc(129 * 1024 * 1024)))
+    const error: unknown = await unfolding.catch((cause: unknown) => cause)
+    expect(error).toMatchObject({ message: 'it unfolds to more than 128 MiB' })
+    expect(isShortOfMemory(error)).toBe(false)
+  })
+
+  it('tells a machine without memory from a batch that is too large', () => {
+    expect(isShortOfMemory(new RangeError('Array buffer allocation failed'))).toBe(true)
+    expect(isShortOfMemory(Object.assign(new Error('insufficient memory'), { code: 'Z_MEM_ERROR' }))).toBe(true)
   })
 })

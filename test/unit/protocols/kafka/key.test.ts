@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import { decode, encode } from '../../../../protocols/kafka/codec.ts'
-import { decodeBatches, encodeBatch, readRecords } from '../../../../protocols/kafka/record-batch.ts'
+import { encodeBatch } from '../../../../protocols/kafka/record-batch.ts'
+import { decodeBatches, readRecords } from '../../../../protocols/kafka/record-set.ts'
 import { Envelope, type EnvelopeFields, type Format } from '../../../../src/envelope/envelope.ts'
 
 const place = { connection: 'events', topic: 'telemetry', partition: 3 }
@@ -11,7 +12,7 @@ async function carry(fields: Partial<EnvelopeFields>, key: string, format: Forma
   const timestamp = new Date().toISOString()
   const envelope = new Envelope({ messageId: 'm', timestamp, source: 's', payload: Buffer.from('{}'), ...fields })
   const record = encode({ envelope, target: { key }, format })
-  const [batch] = await decodeBatches(await encodeBatch([record], { producerId: 1n, epoch: 0, first: 0 }, 'none'))
+  const [batch] = decodeBatches(await encodeBatch([record], { producerId: 1n, epoch: 0, first: 0 }, 'none'))
   if (batch === undefined) throw new Error('no batch')
   const [read] = readRecords(batch, 0)
   if (read === undefined) throw new Error('no record')

@@ -1,5 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
+import { crc32c } from '../../../../protocols/kafka/crc32c.ts'
 import { OwnedPartition } from '../../../../protocols/kafka/partition.ts'
+import { encodeBatch, head } from '../../../../protocols/kafka/record-batch.ts'
 import type { FetchedPartition } from '../../../../protocols/kafka/requests.ts'
 import { batchOf } from './batches.ts'
 
@@ -46,16 +48,114 @@ describe('owned partition', () => {
     late?.confirm()
     expect(partition.committable).toBe(0)
   })
+})
 
-  it('is ours no more when a record cannot be read, so that nothing behind it is committed', async () => {
+describe('what cannot be read', () => {
+  /** A change of a batch whose checksum is right again afterwards. */
+  async function spoiled(firstOffset: number, count: number, change: (batch: Buffer) => void): Promise<Buffer> {
+    const batch = await batchOf(firstOffset, count)
+    change(batch)
+    batch.writeUInt32BE(crc32c(batch.subarray(head.attributes)), head.crc)
+    return batch
+  }
+  const compressedAs = (codec: number) => (batch: Buffer) => void batch.writeInt16BE(codec, head.attributes)
+
+  /** Everything a partition gives: offsets of records, and ranges of what cannot be read with the reason. */
+  async function allOf(partition: OwnedPartition): Promise<(number | string)[]> {
+    const all: (number | string)[] = []
+    while (partition.hasWaiting) {
+      await partition.unfold()
+      for (let next = partition.shift(); next !== undefined; next = partition.shift()) {
+        const { item, confirm } = next
+        all.push('record' in item ? item.offset : `${item.firstOffset}-${item.offset} ${item.reason}`)
+        confirm()
+      }
+    }
+    return all
+  }
+
+  it.each<[string, (batch: Buffer) => void, RegExp]>([
+    ['compressed in an unknown way', compressedAs(5), /^2-4 .*unknown way \(5\)/],
+    ['that is no gzip', compressedAs(1), /^2-4 .*header/],
+    ['that is no snappy', compressedAs(2), /^2-4 a copy is out of range/],
+    ['that is no LZ4', compressedAs(3), /^2-4 .*LZ4/],
+    ['that is no zstd', compressedAs(4), /^2-4 /],
+    [
+      'whose first record claims too much',
+      (batch) => void batch.writeUInt8(0x7e, head.bytes),
+      /^2-4 .*behind its batch/,
+    ],
+    ['of an older format', (batch) => void batch.writeInt8(1, head.magic), /^2-2 message format 1/],
+  ])('a batch %s is one thing, with its offsets, and what is beside it is read', async (_, change, reason) => {
     const partition = partitionAt(0)
-    const { records } = await fetched(0, 2)
-    records.writeInt32BE(3, 57) // claims a record that is not there
-    const { crc32c } = await import('../../../../protocols/kafka/crc32c.ts')
-    records.writeUInt32BE(crc32c(records.subarray(21)), 17)
-    await partition.receive(answer(records, 3), 0)
-    partition.shift()
-    expect(() => partition.shift()).toThrow()
-    expect(partition.isOurs).toBe(false)
+    const set = [await batchOf(0, 2), await spoiled(2, 3, change), await batchOf(5, 2)]
+    partition.receive(answer(Buffer.concat(set), 7), 0)
+    const all = await allOf(partition)
+    expect(all).toEqual([0, 1, expect.stringMatching(reason), 5, 6])
+    expect(partition.committable).toBe(7)
+  })
+
+  it('a record in the middle of a batch takes those behind it along, not those before', async () => {
+    const partition = partitionAt(0)
+    const batch = await spoiled(0, 4, (bytes) => {
+      const recordBytes = (bytes.length - head.bytes) / 4
+      bytes.writeUInt8(0x7f, head.bytes + 2 * recordBytes + 4) // the length of its key is negative
+      bytes.writeUInt8(0x7e, head.bytes + 2 * recordBytes + 5) // and that of its value too large
+    })
+    partition.receive(answer(batch, 4), 0)
+    expect(await allOf(partition)).toEqual([0, 1, expect.stringMatching(/^2-3 .*too early/)])
+    expect(partition.committable).toBe(4)
+  })
+
+  it('nothing behind it is committed before it is confirmed', async () => {
+    const partition = partitionAt(0)
+    partition.receive(answer(Buffer.concat([await spoiled(0, 3, compressedAs(5)), await batchOf(3, 1)]), 4), 0)
+    expect(partition.committable).toBe(0)
+    await partition.unfold()
+    const [unreadable, behind] = [partition.shift(), partition.shift()]
+    behind?.confirm()
+    expect(partition.committable).toBe(0)
+    unreadable?.confirm()
+    expect(partition.committable).toBe(4)
+  })
+
+  it('a damaged batch is fetched once more, and then set aside; what precedes it is read at once', async () => {
+    const partition = partitionAt(0)
+    const damaged = await batchOf(2, 3)
+    damaged[damaged.length - 1]! ^= 1
+    const set = Buffer.concat([await batchOf(0, 2), damaged, await batchOf(5, 1)])
+    partition.receive(answer(set, 6), 0)
+    expect(await allOf(partition)).toEqual([0, 1])
+    expect([partition.fetchOffset, partition.committable]).toEqual([2, 2])
+    partition.receive(answer(set.subarray((await batchOf(0, 2)).length), 6), 2)
+    expect(await allOf(partition)).toEqual(['2-4 the checksum is wrong', 5])
+    expect(partition.committable).toBe(6)
+  })
+
+  it('a damaged batch whose end is not known is passed offset by offset', async () => {
+    const partition = partitionAt(2)
+    const damaged = await batchOf(2, 2)
+    damaged.writeInt32BE(-5, head.attributes + 2)
+    partition.receive(answer(damaged, 4), 2)
+    const seen: (number | string)[] = []
+    for (const requested of [2, 3]) {
+      partition.receive(answer(damaged, 4), requested)
+      seen.push(...(await allOf(partition)))
+    }
+    expect(seen).toEqual(['2-2 the checksum is wrong', '3-3 the checksum is wrong'])
+  })
+
+  it('a batch is unfolded when its turn comes, not with the others of its answer', async () => {
+    const partition = partitionAt(0)
+    const zeros = { key: null, value: Buffer.alloc(100_000), headers: [], timestampMs: 0 }
+    const sequence = { producerId: -1n, epoch: 0, first: 0 }
+    const [first, second] = [await encodeBatch([zeros], sequence, 'gzip'), await encodeBatch([zeros], sequence, 'zstd')]
+    second.writeBigInt64BE(1n)
+    partition.receive(answer(Buffer.concat([first, second]), 2), 0)
+    expect([partition.hasWaiting, partition.isReady, partition.committable]).toEqual([true, false, 0])
+    await partition.unfold()
+    expect(partition.shift()?.item.offset).toBe(0)
+    expect([partition.hasWaiting, partition.isReady]).toEqual([true, false])
+    expect(await allOf(partition)).toEqual([1])
   })
 })

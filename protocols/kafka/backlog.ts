@@ -1,0 +1,109 @@
+import { messageOf } from '../../src/errors.ts'
+import { isShortOfMemory } from './compression.ts'
+import { type InBatch, type InRecord, readRecords, unfold } from './record-set.ts'
+import type { Unreadable } from './unreadable.ts'
+
+/** A record, or what cannot be read in place of it. */
+export type Item = { readonly offset: number; readonly record: InRecord } | Unreadable
+
+interface Begun {
+  readonly batch: InBatch
+  readonly records: Iterator<Item>
+  nextOffset: number
+}
+
+/**
+ * What a fetch gave of one partition and was not handed over, in order. A batch is unfolded when its turn comes: all of
+ * a response at once may be many times what the budget allows.
+ */
+export class Backlog {
+  static readonly none = new Backlog([], 0)
+
+  /** The one whose turn it is comes first, until it has begun. */
+  readonly #batches: InBatch[]
+  readonly #fromOffset: number
+  #begun: Begun | undefined
+  #next: Item | undefined
+
+  constructor(batches: readonly InBatch[], fromOffset: number) {
+    this.#batches = [...batches]
+    this.#fromOffset = fromOffset
+    this.#pull()
+  }
+
+  get isReady(): boolean {
+    return this.#next !== undefined
+  }
+
+  /** Nothing that waits lies before it; undefined: nothing waits. */
+  get nextOffset(): number | undefined {
+    const [batch] = this.#batches
+    if (this.#next !== undefined) return 'record' in this.#next ? this.#next.offset : this.#next.firstOffset
+    return batch && this.#startOf(batch)
+  }
+
+  shift(): Item | undefined {
+    const next = this.#next
+    if (next !== undefined) this.#pull()
+    return next
+  }
+
+  /** Makes ready what is next. Throws only where the machine is short of memory. */
+  async unfold(): Promise<void> {
+    const [batch] = this.#batches
+    if (this.isReady || batch === undefined) return
+    try {
+      const records = await unfold(batch)
+      this.#begin(batch, records)
+    } catch (error) {
+      if (isShortOfMemory(error)) throw error
+      this.#batches.shift()
+      this.#next = { ...this.#restOf(batch, this.#startOf(batch)), reason: messageOf(error) }
+      return
+    }
+    this.#pull()
+  }
+
+  #begin(batch: InBatch, records: Buffer): void {
+    this.#batches.shift()
+    this.#begun = { batch, records: readRecords(batch, this.#fromOffset, records), nextOffset: this.#startOf(batch) }
+  }
+
+  /** Makes the next ready, unless it has to be unfolded. */
+  #pull(): void {
+    this.#next = undefined
+    while (this.#next === undefined) {
+      if (this.#begun !== undefined) this.#next = this.#read(this.#begun)
+      else {
+        const [batch] = this.#batches
+        if (batch === undefined || (batch.fault === undefined && batch.compression !== 0)) return
+        if (batch.fault === undefined) this.#begin(batch, batch.records)
+        else {
+          this.#batches.shift()
+          this.#next = { ...this.#restOf(batch, this.#startOf(batch)), reason: batch.fault.reason }
+        }
+      }
+    }
+  }
+
+  #read(begun: Begun): Item | undefined {
+    const { batch, records, nextOffset } = begun
+    try {
+      const { done, value } = records.next()
+      if (done) this.#begun = undefined
+      else begun.nextOffset = value.offset + 1
+      return done ? undefined : value
+    } catch (error) {
+      this.#begun = undefined
+      return { ...this.#restOf(batch, nextOffset), reason: messageOf(error) }
+    }
+  }
+
+  #restOf(batch: InBatch, firstOffset: number) {
+    return { firstOffset, offset: Math.max(firstOffset, batch.lastOffset), batch }
+  }
+
+  #startOf(batch: InBatch): number {
+    return Math.max(batch.firstOffset, this.#fromOffset)
+  }
+}
