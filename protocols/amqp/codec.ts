@@ -99,7 +99,8 @@ function readHeaders(draft: Draft, headers: Table): void {
     else if (typeof value === 'string' && readText(draft, name, value)) continue
     else readCustom(draft, name, value as HeaderValue)
   }
-  draft.retryCount ??= deliveriesOf(headers)
+  const deliveries = deliveriesOf(headers)
+  if (deliveries > 0) draft.retryCount = (draft.retryCount ?? 0) + deliveries
 }
 
 /** The headers that stand for fields: ours, and those RabbitMQ writes when it converts from other protocols. */
@@ -135,14 +136,17 @@ function attributeText(value: unknown): string {
   return type === 'timestamp' ? isoText(millisecondsOf(seconds)) : ''
 }
 
-/** What RabbitMQ counted: quorum queues by delivery, dead-letter exchanges by their own list. */
-function deliveriesOf(headers: Table): number | undefined {
+/**
+ * What RabbitMQ counted since a gateway sent the message, which writes none of these headers: quorum queues by delivery,
+ * dead-letter exchanges by their own list.
+ */
+function deliveriesOf(headers: Table): number {
   const count = headers['x-delivery-count']
   if (Number.isSafeInteger(count) && (count as number) > 0) return count as number
   const deaths = headers['x-death']
-  if (!Array.isArray(deaths)) return undefined
+  if (!Array.isArray(deaths)) return 0
   const sum = deaths.reduce((total: number, death) => total + (Number(death?.count) || 0), 0)
-  return Number.isSafeInteger(sum) && sum > 0 ? sum : undefined
+  return Number.isSafeInteger(sum) && sum > 0 ? sum : 0
 }
 
 /**

@@ -95,13 +95,16 @@ function nameOf(encoded: string): string {
   }
 }
 
-/** What is no JSON object of ours stays a header, so that nothing is lost. */
+/**
+ * A header that stands under its own name was put there since, such as RabbitMQ's `x-death`: it is the newer one. What is
+ * no JSON object of ours stays a header, so that nothing is lost.
+ */
 function unspill(draft: Draft, json: string): void {
   try {
     const table: unknown = JSON.parse(json)
     if (typeof table !== 'object' || table === null || Array.isArray(table)) return addHeader(draft, 'trvheaders', json)
     const entries = Object.entries(table).map(([name, value]) => [name.toWellFormed(), fromJson(value)] as const)
-    for (const [name, value] of entries) addHeader(draft, name, value)
+    for (const [name, value] of entries) if (draft.headers?.[name] === undefined) addHeader(draft, name, value)
   } catch {
     addHeader(draft, 'trvheaders', json)
   }

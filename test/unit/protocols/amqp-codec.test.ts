@@ -84,7 +84,13 @@ describe('amqp decode', () => {
   it('counts the deliveries that RabbitMQ counted', () => {
     expect(receive({ headers: { 'x-delivery-count': 2 } }).retryCount).toBe(2)
     expect(receive({ headers: { 'x-death': [{ count: 2 }, { count: 1 }] } }).retryCount).toBe(3)
-    expect(receive({ headers: { 'x-delivery-count': 2, cloudEvents_trvretry: '5' } }).retryCount).toBe(5)
+    expect(receive({ headers: { 'x-delivery-count': 2, cloudEvents_trvretry: '5' } }).retryCount).toBe(7)
+  })
+
+  it('takes a header under its own name for newer than one of that name in trvheaders', () => {
+    const spilled = JSON.stringify({ 'x-death': [{ count: 1 }], CC: 'kept' })
+    const { headers } = receive({ headers: { 'x-death': [{ count: 2 }], cloudEvents_trvheaders: spilled } })
+    expect({ ...headers }).toEqual({ 'x-death': [{ count: 2 }], CC: 'kept' })
   })
 
   it('takes everything as payload in raw format', () => {
