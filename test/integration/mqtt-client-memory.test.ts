@@ -46,6 +46,7 @@ it.each(['delivered', 'stored'])(
       ],
     })
     const gateway = new TestGateway(yaml)
+    bench.later(() => gateway.stop())
     await eventually(() => gateway.link('plant', 'source').state === 'up', { what: 'a source' })
     const client = await bench.client()
     const rounds = 200
