@@ -108,6 +108,12 @@ export class Link {
     return this.#connack?.sessionPresent ?? false
   }
 
+  /** How long the broker keeps the session, where it says other than it was asked. MQTT 5, 3.2.2.3.2 */
+  get grantedExpiryMs(): number | undefined {
+    const secs = this.#connack?.properties?.sessionExpiryInterval
+    return secs === undefined ? undefined : secs * 1000
+  }
+
   get isWritable(): boolean {
     return this.#reason === undefined && !this.#isClosing && !this.#stream.writableNeedDrain
   }

@@ -58,7 +58,7 @@ export class HeldFilters {
 
   /** Makes the session hold what is wanted and nothing else; resolves with the granted QoS of each filter. */
   async bring(link: Link, isKept: boolean): Promise<ReadonlyMap<string, number>> {
-    if (!link.sessionPresent) for (const held of this.#of(this.#clientId)) this.#forget(held)
+    if (!link.sessionPresent) this.#forgetSession(isKept)
     else if (this.#held.size === 0 && this.#context.kept !== undefined) this.#warn(unknownSession(this.#clientId))
     this.#tellOtherSessions()
     const marked = this.#toMark(link)
@@ -76,6 +76,12 @@ export class HeldFilters {
     const sets = identifier.map((each) => this.#readers.get(each))
     if (sets.includes(undefined)) return undefined
     return new Set(sets.flatMap((set) => [...(set ?? [])]))
+  }
+
+  #forgetSession(isKept: boolean): void {
+    const held = this.#of(this.#clientId)
+    for (const each of held) this.#forget(each)
+    if (isKept && held.length > 0) this.#warn(lostSession(this.#clientId))
   }
 
   /** What filters are subscribed to with an identifier: those that some topic matches two of. */
@@ -205,6 +211,9 @@ const intersecting = ([one, other]: readonly [string, string]) =>
 
 const unknownSession = (clientId: string) =>
   `the broker has kept a session of client ${clientId} that the store does not remember: what it may be subscribed to beside the routes of today comes as well, and may arrive twice; another \`clientId\` begins a new session`
+
+const lostSession = (clientId: string) =>
+  `the broker has not kept the session of client ${clientId}: what was published while the gateway was away is lost`
 
 const stillThere = (filter: string, refusal: string) =>
   `the broker refuses to unsubscribe from ${filter}, which no route reads any more (${refusal}): its messages still come, and may arrive twice`

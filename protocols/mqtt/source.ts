@@ -72,11 +72,19 @@ export class MqttSource implements Source {
     try {
       const granted = await this.#held.bring(link, !this.#settings.clean)
       this.#isSubscribed = true
+      this.#warnIfShorter(link.grantedExpiryMs)
       for (const { filter, qos } of this.#wanted) this.#warnIfWeaker(filter, qos, granted.get(filter) ?? 0)
     } catch (error) {
       await this.close()
       throw error
     }
+  }
+
+  #warnIfShorter(grantedMs: number | undefined): void {
+    const { clean, sessionExpiryMs } = this.#settings
+    if (clean || grantedMs === undefined || grantedMs >= sessionExpiryMs) return
+    const text = `the broker keeps the session for ${grantedMs / 1000} s only: a gateway that is away for longer loses messages`
+    this.#context.log.warn(text, { connection: this.#context.connection, askedSecs: sessionExpiryMs / 1000 })
   }
 
   #warnIfWeaker(filter: string, asked: number, granted: number): void {

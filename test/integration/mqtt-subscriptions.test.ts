@@ -199,6 +199,15 @@ describe('on a scripted broker', () => {
     expect(broker.count(types.subscribe)).toBe(1)
   })
 
+  it('a session that the broker keeps for less than was asked is told', async () => {
+    const broker = await FakeBroker.start()
+    bench.later(() => broker.stop())
+    broker.connackFor = () => Buffer.from([0x20, 8, 0, 0, 5, 17, 0, 0, 0x1c, 0x20]) // Session Expiry Interval: two hours
+    const context = contextOf()
+    await bench.run([{ topic: 'a' }], connectionOf({ url: broker.url }), context)
+    expect(context.lines.filter((line) => line.includes('for 7200 s only'))).toHaveLength(1)
+  })
+
   it('an unsubscription that is not confirmed ends the connection, and is asked for again', async () => {
     const broker = await FakeBroker.start()
     bench.later(() => broker.stop())

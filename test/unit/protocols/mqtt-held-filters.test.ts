@@ -123,10 +123,12 @@ describe('the filters a session holds', () => {
   })
 
   test('are forgotten with a session that is no more', async () => {
-    const { session, start, kept } = processes()
+    const { session, start, kept, lines } = processes()
     await start('id', wanted('x/#', a), wanted('y', b))
+    expect(lines).toEqual([])
     session.sessionPresent = false
     await start('id', wanted('z', a))
+    expect(lines).toEqual([expect.stringContaining('has not kept the session of client id')])
     expect(session.calls).toEqual(['+x/#,y', '+z'])
     expect(kept.size).toBe(1)
   })
