@@ -8,6 +8,7 @@
 import { randomInt } from 'node:crypto'
 import type { Context } from '../../src/adapter/contract.ts'
 import { Standing, type Wish } from '../../src/adapter/standing.ts'
+import { messageOf } from '../../src/errors.ts'
 import type { MqttFrom } from './config.ts'
 import type { Link } from './connection.ts'
 import { intersections, type Qos } from './subscription.ts'
@@ -56,7 +57,7 @@ export class HeldFilters {
     this.#next = numbers.length > 0 ? Math.max(...numbers) : randomInt(1, firstNumbers)
   }
 
-  /** Makes the session hold what is wanted and nothing else; resolves with the granted QoS of each filter. */
+  /** Makes the session hold what is wanted; resolves with the granted QoS of each filter. */
   async bring(link: Link, isKept: boolean): Promise<ReadonlyMap<string, number>> {
     if (!link.sessionPresent) this.#forgetSession(isKept)
     else if (this.#held.size === 0 && this.#context.kept !== undefined) this.#warn(unknownSession(this.#clientId))
@@ -64,9 +65,7 @@ export class HeldFilters {
     const marked = this.#toMark(link)
     this.#plan(marked, isKept)
     await this.#standing.flushed() // before the broker knows of them: a crash must not leave what nobody remembers
-    const granted = await this.#subscribe(link, marked)
-    await this.#unsubscribe(link)
-    return granted
+    return await this.#subscribe(link, marked)
   }
 
   /** Whom a copy is for, by its subscription identifiers; undefined: all that read its topic. */
@@ -138,13 +137,17 @@ export class HeldFilters {
     return new Map((await Promise.all(asked)).flatMap((granted) => [...granted]))
   }
 
-  /** Only after SUBACK: a filter given up may be all that has served a route so far. */
-  async #unsubscribe(link: Link): Promise<void> {
+  /**
+   * Lets go of what no route wants. Only after SUBACK: a filter given up may be all that has served a route so far. What is
+   * not confirmed is told, and asked for again on the next connection. Never rejects.
+   */
+  async letGo(link: Link): Promise<void> {
     const wanted = new Set(this.#wanted.map(({ filter }) => filter))
     const [replaced, left] = split(this.#of(this.#clientId).filter(isToLeave), ({ filter }) => wanted.has(filter))
     for (const held of replaced) this.#leave(held)
     if (left.length === 0) return
-    const refusals = await link.unsubscribe(left.map(({ filter }) => filter))
+    const filters = left.map(({ filter }) => filter)
+    const refusals = await link.unsubscribe(filters).catch((error) => filters.map(() => messageOf(error)))
     for (const [i, held] of left.entries()) {
       const refusal = refusals[i]
       if (refusal !== undefined) this.#warn(stillThere(held.filter, refusal))
@@ -216,7 +219,7 @@ const lostSession = (clientId: string) =>
   `the broker has not kept the session of client ${clientId}: what was published while the gateway was away is lost`
 
 const stillThere = (filter: string, refusal: string) =>
-  `the broker refuses to unsubscribe from ${filter}, which no route reads any more (${refusal}): its messages still come, and may arrive twice`
+  `the broker has not unsubscribed from ${filter}, which no route reads any more (${refusal}): until it does, messages of other routes may arrive twice`
 
 const otherSession = (clientId: string, filters: readonly string[]) =>
   `the broker may still keep the session of client ${clientId}, which nobody reads any more: messages for ${filters.join(', ')} gather there until it expires; end it at the broker`

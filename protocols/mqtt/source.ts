@@ -50,6 +50,7 @@ export class MqttSource implements Source {
     intake.start(link)
     void link.lost().then((error) => intake.stop(error))
     await this.#subscribe(link)
+    void this.#held.letGo(link)
   }
 
   async consume(deliver: (batch: readonly Delivery[]) => void, signal: AbortSignal): Promise<void> {
