@@ -3,7 +3,7 @@
  * is unsubscribed, and which subscription a copy of a message came by is known from its identifier (MQTT 5).
  *
  * A filter is `wanted`, or `given up` and to be unsubscribed, or `gone` and remembered for what the broker had kept by its
- * identifier: those copies are for the readers that came after it, since those that were there before have copies of their own.
+ * identifier: those copies are for whom it served, and for readers that came after it. Others had copies of their own.
  */
 import { randomInt } from 'node:crypto'
 import type { Context } from '../../src/adapter/contract.ts'
@@ -12,6 +12,7 @@ import { messageOf } from '../../src/errors.ts'
 import type { MqttFrom } from './config.ts'
 import type { Link } from './connection.ts'
 import { intersections, type Qos } from './subscription.ts'
+import { filterOf } from './topic.ts'
 
 /** One filter to subscribe to, as the broker is told it, and whom it serves. */
 export interface Wanted {
@@ -27,6 +28,8 @@ interface Held extends Wish {
   readonly number: number
   /** True where the broker was ever told the identifier. */
   readonly isMarked: boolean
+  /** What the routes it has served ask for, where it is marked. */
+  readonly served: readonly string[]
   /** The number that was next when no route wanted it any more. */
   readonly givenUpAt?: number
   readonly isGone?: boolean
@@ -101,25 +104,28 @@ export class HeldFilters {
     }
     const numbered = this.#wanted.map((each): [number, ReadonlySet<MqttFrom>] => {
       const held = standing.get(each.filter) ?? this.#newFilter(each.filter)
-      this.#remember({ ...held, isMarked: held.isMarked || marked.has(each.filter) }, isKept)
+      this.#remember(marked.has(each.filter) ? markedFor(held, each.readers) : held, isKept)
       return [held.number, each.readers]
     })
-    this.#readers = new Map([...numbered, ...this.#leftOver(numbered)])
+    this.#readers = new Map([...this.#leftOver(numbered.flatMap(([, readers]) => [...readers])), ...numbered])
   }
 
   #newFilter(filter: string): Held {
     const number = this.#next
     this.#next += 1
     const text = `${filter} in the session of client ${this.#clientId}`
-    return { text, clientId: this.#clientId, filter, number, isMarked: false }
+    return { text, clientId: this.#clientId, filter, number, isMarked: false, served: [] }
   }
 
   /** Whom the copies are for that the broker has kept by identifiers of filters given up. */
-  #leftOver(numbered: readonly [number, ReadonlySet<MqttFrom>][]): [number, ReadonlySet<MqttFrom>][] {
-    return this.#of(this.#clientId).flatMap(({ number, givenUpAt, isMarked }) => {
+  #leftOver(readers: readonly MqttFrom[]): [number, ReadonlySet<MqttFrom>][] {
+    const all = this.#of(this.#clientId)
+    return all.flatMap(({ number, givenUpAt, isMarked, served }) => {
       if (givenUpAt === undefined || !isMarked) return []
-      const later = numbered.filter(([each]) => each >= givenUpAt).flatMap(([, readers]) => [...readers])
-      return [[number, new Set(later)]]
+      const others = all.filter((held) => held.number !== number && held.number < givenUpAt)
+      const elsewhere = new Set(others.flatMap((held) => held.served))
+      const isFor = ({ topic }: MqttFrom) => served.includes(filterOf(topic)) || !elsewhere.has(filterOf(topic))
+      return [[number, new Set(readers.filter(isFor))]]
     })
   }
 
@@ -196,6 +202,11 @@ export class HeldFilters {
   #warn(text: string): void {
     this.#context.log.warn(text, { connection: this.#context.connection })
   }
+}
+
+function markedFor(held: Held, readers: ReadonlySet<MqttFrom>): Held {
+  const served = new Set([...held.served, ...[...readers].map(({ topic }) => filterOf(topic))])
+  return { ...held, isMarked: true, served: [...served] }
 }
 
 const isWanted = ({ givenUpAt }: Held): boolean => givenUpAt === undefined

@@ -103,7 +103,7 @@ describe('the filters a session holds', () => {
     expect(held.readersOf(session.filters.get('x/b/+'))).toEqual(new Set([b]))
   })
 
-  test('leave copies behind for the readers that came after them, and for no other', async () => {
+  test('leave copies behind for whom they served, and for readers that came after them', async () => {
     const { session, start } = processes()
     await start('id', wanted('x/+/c', a), wanted('x/b/+', b))
     const former = session.filters.get('x/+/c')!
@@ -111,6 +111,17 @@ describe('the filters a session holds', () => {
     expect(held.readersOf(former)).toEqual(new Set([c]))
     const later = await start('id', wanted('x/b/+', b), wanted('+/b/c', c))
     expect(later.readersOf(former)).toEqual(new Set([c]))
+    expect(later.readersOf(session.filters.get('x/b/+'))).toEqual(new Set([b]))
+  })
+
+  test('leave a copy each for its own where one filter takes the place of both', async () => {
+    const { session, start } = processes()
+    await start('id', wanted('x/+/c', a), wanted('x/b/+', b))
+    const [one, two] = [session.filters.get('x/+/c')!, session.filters.get('x/b/+')!]
+    for (const held of [await start('id', wanted('x/#', a, b)), await start('id', wanted('x/#', a, b))]) {
+      expect(held.readersOf(one)).toEqual(new Set([a]))
+      expect(held.readersOf(two)).toEqual(new Set([b]))
+    }
   })
 
   test('are told where the broker refuses to let them go, and asked for at the next start', async () => {
