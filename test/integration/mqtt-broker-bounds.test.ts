@@ -148,7 +148,7 @@ describe('while sources take nothing', () => {
     expect(source.received).toHaveLength(120)
   })
 
-  test('packets that do not come in whole make room for each other, the longest unfinished first', async () => {
+  test('packets that do not come in whole make room for each other, the slowest first', async () => {
     const at = await place()
     await at.source(['in'], accept)
     const half = packets.publish('in', megabyte, 1).subarray(0, 900_000)

@@ -17,15 +17,17 @@ import { Canary } from './canary.ts'
 import { type EmbeddedConnection, identityOf, type Limits, limitsOf, listenAddresses } from './config.ts'
 import { type Answer, Device } from './device.ts'
 import type { AedesPublishPacket, Client, OpenAedes, PublishPacket, Subscription } from './driver.ts'
-import { guardReads } from './gate.ts'
 import { Hub } from './hub.ts'
+import { guardReads } from './inlet.ts'
 import type { Intake } from './intake.ts'
 import { type Incoming, Listeners } from './listeners.ts'
 import { Notices } from './notices.ts'
 import { connectProblem, maxSubscribeBytes, packetProblem, publishProblem, subscribeProblem } from './rules.ts'
 import { brief } from './seldom.ts'
 import { Sessions } from './sessions.ts'
+import { Turns } from './turns.ts'
 import { Turnstile } from './turnstile.ts'
+import { Unfinished } from './unfinished.ts'
 import { createUsers, type Users } from './users.ts'
 import { Place, WaitingRoom } from './waiting-room.ts'
 import type { LostWill } from './wills.ts'
@@ -36,6 +38,8 @@ const closeWithinMs = 3_000
 const willRetryMs = 1_000
 /** Above the bytes of a kept session's queue, which is written at once when its device is back. */
 const outboundBytes = 8 * 1024 ** 2
+/** Of packets that have begun and not ended, of all devices. */
+const unfinishedBytes = 16 * 1024 ** 2
 
 export class EmbeddedBroker {
   readonly #connection: EmbeddedConnection
@@ -48,6 +52,8 @@ export class EmbeddedBroker {
   readonly #admission: Admission
   readonly #devices = new Set<Device>()
   readonly #deviceOf = new WeakMap<Client, Device>()
+  readonly #turns = new Turns()
+  readonly #unfinished: Unfinished
   readonly #failure = Promise.withResolvers<RetryableError>()
   readonly #notices: Notices
   readonly #canary = new Canary(
@@ -69,6 +75,7 @@ export class EmbeddedBroker {
   constructor(connection: EmbeddedConnection, intakes: readonly Intake[], context: Context) {
     this.#connection = connection
     this.#limits = limitsOf(connection)
+    this.#unfinished = new Unfinished(Math.max(unfinishedBytes, 4 * this.#limits.maxPacketBytes))
     this.#intakes = intakes
     this.#room = new WaitingRoom(this.#limits.maxPacketBytes)
     this.#context = context
@@ -90,6 +97,7 @@ export class EmbeddedBroker {
       tls: connection.tls && { ...connection.tls, identity: identityOf(connection) },
       origins: connection.origins,
       limits: this.#limits,
+      unfinished: this.#unfinished,
       log: context.log,
       onIncoming: (incoming) => this.#onIncoming(incoming),
       onNoSeat: (reason, address) => this.#notices.noSeat(reason, address),
@@ -278,10 +286,11 @@ export class EmbeddedBroker {
     guardReads(conn, {
       maxPacketBytes: this.#limits.maxPacketBytes,
       maxSubscribeBytes: maxSubscribeBytes(this.#limits),
+      turns: this.#turns,
+      unfinished: this.#unfinished,
       isHeld: () => device.isHeld || (device.isRegistered && this.#room.keepsOut(device)),
       isBusy: () => device.isBusy || this.#room.isFull,
       onBytes: () => device.onBytes(),
-      onUnfinished: (bytes) => this.#room.unfinished(device, bytes),
       onRefused: (problem) => this.#notices.misbehaved(device, problem),
     })
     const client = this.#aedes.handle(conn)

@@ -1,20 +1,14 @@
-/**
- * What a device's bytes pass before the parser sees them: the parser keeps a packet of up to 256 MB in memory until it is
- * whole, even before CONNECT. The gate reads fixed headers only and keeps nothing.
- */
-import type { Duplex } from 'node:stream'
-
+/** Which bytes of a device may go on: the gate reads fixed headers only and keeps nothing. */
 const maxConnectBytes = 64 * 1024
 const connectHeadBytes = 14 // fixed header (2 to 5), protocol name (2 + 4 or 6), version (1)
 const connectByte = 0x10
 const [subscribeType, unsubscribeType] = [8, 10]
-const pingResponse = Buffer.from([0xd0, 0])
 /** [MQTT-3.1.2-2]: return code 1, unacceptable protocol version. */
 const versionRefused = Buffer.from([0x20, 2, 0, 1])
 /** MQTT 5, 3.2.2.2: reason 0x84, in the form a 5 client can read; clients then fall back to 3.1.1. */
 const version5Refused = Buffer.from([0x20, 3, 0, 0x84, 0])
 
-/** Follows the packets of one connection; `admit` says what is wrong with a chunk, or nothing. */
+/** Follows the packets of one connection; `admit` says what is wrong with what comes next, or nothing. */
 export class Gate {
   readonly #maxPacketBytes: number
   readonly #maxSubscribeBytes: number
@@ -25,6 +19,9 @@ export class Gate {
   #lengthBytes = -1
   #length = 0
   #type = 0
+  #headBytes = 0
+  #ended = 0
+  #endedAt = 0
 
   /** `maxSubscribeBytes`: of a SUBSCRIBE or UNSUBSCRIBE, whose filters the parser makes objects of. */
   constructor(maxPacketBytes: number, maxSubscribeBytes = maxPacketBytes) {
@@ -37,13 +34,26 @@ export class Gate {
     return this.#bodyLeft === 0 && this.#lengthBytes === -1
   }
 
-  /** Bytes so far of a packet whose rest is still to come. */
-  get unfinishedBytes(): number {
-    return this.#bodyLeft === 0 ? 0 : this.#length - this.#bodyLeft
+  /** Packets that ended in what was admitted last. */
+  get ended(): number {
+    return this.#ended
   }
 
-  admit(chunk: Buffer): Refusal | undefined {
-    return (this.#head && this.#admitConnect(chunk)) ?? this.#admitLengths(chunk)
+  /** Where the last of them ended in it; 0: none did. */
+  get endedAt(): number {
+    return this.#endedAt
+  }
+
+  /** Bytes of the packet that has begun, as soon as it has announced them. */
+  get packetBytes(): number | undefined {
+    return this.#bodyLeft > 0 ? this.#headBytes + this.#length : undefined
+  }
+
+  /** Admits what ends the next `most` packets; what is behind them has to be given again. */
+  admit(chunk: Buffer, most = Number.POSITIVE_INFINITY): Refusal | undefined {
+    this.#ended = 0
+    this.#endedAt = 0
+    return (this.#head && this.#admitConnect(chunk)) ?? this.#admitLengths(chunk, most)
   }
 
   #admitConnect(chunk: Buffer): Refusal | undefined {
@@ -60,13 +70,14 @@ export class Gate {
     return undefined
   }
 
-  #admitLengths(chunk: Buffer): Refusal | undefined {
+  #admitLengths(chunk: Buffer, most: number): Refusal | undefined {
     let at = 0
-    while (at < chunk.length) {
+    while (at < chunk.length && this.#ended < most) {
       if (this.#bodyLeft > 0) {
         const step = Math.min(this.#bodyLeft, chunk.length - at)
         this.#bodyLeft -= step
         at += step
+        if (this.#bodyLeft === 0) this.#end(at)
       } else if (this.#lengthBytes === -1) {
         this.#lengthBytes = 0
         this.#length = 0
@@ -76,9 +87,15 @@ export class Gate {
         const problem = this.#addLengthByte(chunk[at] ?? 0)
         if (problem !== undefined) return { problem }
         at += 1
+        if (this.isAtBoundary) this.#end(at)
       }
     }
     return undefined
+  }
+
+  #end(at: number): void {
+    this.#ended += 1
+    this.#endedAt = at
   }
 
   #addLengthByte(byte: number): string | undefined {
@@ -88,6 +105,7 @@ export class Gate {
     const max = this.#maxLength()
     if (this.#length > max) return `a packet announces ${this.#length} bytes, ${max} are allowed`
     this.#packets += 1
+    this.#headBytes = 1 + this.#lengthBytes
     this.#bodyLeft = this.#length
     this.#lengthBytes = -1
     return undefined
@@ -116,73 +134,4 @@ function connectVersion(head: Buffer): number | undefined {
   if (name !== 'MQTT' && name !== 'MQIsdp') return undefined
   const version = head[at + 2 + nameBytes]
   return version === undefined ? undefined : version & 0x7f // the top bit marks a bridge
-}
-
-/** What the gate tells of a connection, and what it is told. */
-export interface Gatekeeper {
-  readonly maxPacketBytes: number
-  readonly maxSubscribeBytes?: number
-  /** True while no further packet may reach the broker; it asks again when one of those before is done. */
-  isHeld(): boolean
-  /** True while packets wait for their settlement: pings are then answered here. */
-  isBusy(): boolean
-  onBytes(): void
-  /** So much of a packet has come in whose rest is still to come. */
-  onUnfinished?(bytes: number): void
-  onRefused(problem: string): void
-}
-
-/**
- * Puts a gate into `conn`: whoever reads from it (the broker calls `read` when it is ready for more) gets only what was
- * admitted. While the broker is busy a lone PINGREQ is answered here, so that a device outlives a slow settlement.
- */
-export function guardReads(conn: Duplex, keeper: Gatekeeper): void {
-  const gate = new Gate(keeper.maxPacketBytes, keeper.maxSubscribeBytes)
-  const read = conn.read.bind(conn)
-  let isRefused = false
-  let hasPutBack = false
-
-  conn.read = (size?: number) => {
-    if (isRefused || keeper.isHeld()) return null
-    hasPutBack = false
-    const chunk: Buffer | null = read(size)
-    if (chunk === null) return null
-    keeper.onBytes()
-    const refusal = gate.admit(chunk)
-    if (refusal === undefined) {
-      keeper.onUnfinished?.(gate.unfinishedBytes)
-      return chunk
-    }
-    isRefused = true
-    keeper.onRefused(refusal.problem)
-    refuse(conn, refusal.answer)
-    return null
-  }
-
-  conn.on('readable', () => {
-    if (isRefused || hasPutBack || !keeper.isBusy() || !gate.isAtBoundary) return
-    const chunk: Buffer | null = read()
-    if (chunk === null) return
-    keeper.onBytes()
-    if (isPings(chunk)) {
-      conn.write(pingResponse)
-    } else {
-      hasPutBack = true
-      conn.unshift(chunk)
-    }
-  })
-}
-
-function isPings(chunk: Buffer): boolean {
-  for (let i = 0; i < chunk.length; i += 2) if (chunk[i] !== 0xc0 || chunk[i + 1] !== 0) return false
-  return true
-}
-
-function refuse(conn: Duplex, answer: Uint8Array | undefined): void {
-  if (answer === undefined) {
-    conn.destroy()
-    return
-  }
-  conn.end(answer)
-  setTimeout(() => conn.destroy(), 500).unref()
 }

@@ -8,6 +8,7 @@ import type { Limits, ListenAddress, ListenerTls } from './config.ts'
 import { certifiedName } from './identity.ts'
 import { type NoSeat, Seats } from './seats.ts'
 import { ServerCertificates } from './server-certificates.ts'
+import type { Unfinished } from './unfinished.ts'
 import { type Channel, withWebSockets } from './websockets.ts'
 
 // An `import` of these reads all their exports, and so loads undici, which no broker needs.
@@ -29,6 +30,7 @@ export interface ListenerOptions {
   readonly tls: ListenerTls | undefined
   readonly origins: readonly string[] | undefined
   readonly limits: Limits
+  readonly unfinished: Unfinished
   readonly log: Log
   onIncoming(incoming: Incoming): void
   onNoSeat(reason: NoSeat, address: string): void
@@ -150,9 +152,9 @@ export class Listeners {
   }
 
   #withWebSockets<T extends http.Server>(server: T, address: ListenAddress): T {
-    const { limits, origins, onForeign } = this.#options
+    const { limits, origins, unfinished, onForeign } = this.#options
     const onSocket = (socket: Socket, channel: Channel) => this.#onSocket(socket, channel)
-    return withWebSockets(server, { address, limits, origins, onSocket, onForeign })
+    return withWebSockets(server, { address, limits, origins, unfinished, onSocket, onForeign })
   }
 
   #httpOptions(): http.ServerOptions {

@@ -1,12 +1,11 @@
 /**
- * One budget of bytes for what devices have sent and nobody has taken yet: messages before a source takes them, and
- * packets that have not come in whole. While messages fill it no device is read, so that the network holds them back.
+ * One budget of bytes for messages that devices have sent and nobody has taken yet. While they fill it no device is read, so
+ * that the network holds them back.
  */
 
 /** What is held back while the room is full, and told when it is not. */
 export interface Guest {
   readOn(): void
-  close(): void
 }
 
 const defaultBytes = 16 * 1024 ** 2
@@ -15,9 +14,6 @@ export class WaitingRoom {
   readonly #maxBytes: number
   #bytes = 0
   readonly #outside = new Set<Guest>()
-  /** Bytes of a packet whose rest is still to come; the longest unfinished first. */
-  readonly #unfinished = new Map<Guest, number>()
-  #unfinishedBytes = 0
 
   constructor(maxPacketBytes: number) {
     this.#maxBytes = Math.max(defaultBytes, 2 * maxPacketBytes)
@@ -54,24 +50,8 @@ export class WaitingRoom {
     })
   }
 
-  /** So much of a packet has come in; 0: all of it. Whoever is at one the longest makes room for the others. */
-  unfinished(guest: Guest, bytes: number): void {
-    const before = this.#unfinished.get(guest) ?? 0
-    if (bytes === before) return
-    this.#unfinishedBytes += bytes - before
-    if (bytes === 0) this.#unfinished.delete(guest)
-    else this.#unfinished.set(guest, bytes)
-    while (this.#unfinishedBytes > this.#maxBytes) {
-      const [longest] = this.#unfinished.keys()
-      if (longest === undefined) return
-      this.leave(longest)
-      longest.close()
-    }
-  }
-
   leave(guest: Guest): void {
     this.#outside.delete(guest)
-    this.unfinished(guest, 0)
   }
 }
 

@@ -6,7 +6,10 @@ import { createWebSocketStream, type WebSocket, WebSocketServer } from 'ws'
 import { isLoopback } from '../../../src/adapter/loopback.ts'
 import type { Limits, ListenAddress } from './config.ts'
 import { mayOpen } from './origins.ts'
+import type { Unfinished } from './unfinished.ts'
 
+/** Each is an object of its own until the last has come. */
+const maxFragments = 1_024
 const maxConnectBytes = 80 * 1024 // a CONNECT of 64 KiB and the frames around it
 
 /** What the broker speaks through, and is to say when CONNECT came. */
@@ -19,6 +22,7 @@ export interface WebSocketOptions {
   readonly address: ListenAddress
   readonly limits: Limits
   readonly origins: readonly string[] | undefined
+  readonly unfinished: Unfinished
   onSocket(socket: Socket, channel: Channel): void
   onForeign(origin: string, address: string): void
 }
@@ -32,6 +36,7 @@ export function withWebSockets<T extends http.Server>(server: T, options: WebSoc
     server,
     maxPayload: options.limits.maxPacketBytes + 64 * 1024,
     perMessageDeflate: false,
+    maxFragments,
     handleProtocols: (offered) => ['mqtt', 'mqttv3.1'].find((name) => offered.has(name)) ?? false,
     verifyClient: ({ req }, answer) => (isWelcome(req, options) ? answer(true) : answer(false, 403, 'origin refused')),
   })
@@ -46,16 +51,23 @@ function isWelcome({ headers: { origin, host }, socket }: http.IncomingMessage, 
   return false
 }
 
-function onWebSocket(webSocket: WebSocket, socket: Socket, { onSocket }: WebSocketOptions): void {
+function onWebSocket(webSocket: WebSocket, socket: Socket, { unfinished, onSocket }: WebSocketOptions): void {
   const conn = createWebSocketStream(webSocket)
-  // [MQTT-6.0.0-1]
-  webSocket.on('message', (_data, isBinary) => isBinary || webSocket.terminate())
-  // a frame is put together before anybody sees its bytes: until CONNECT they are counted on the wire
+  const holding = unfinished.hold(() => socket.destroy())
+  // a message is put together before anybody sees its bytes: they are counted on the wire, before it is
   let bytes = 0
-  const countBytes = (chunk: Buffer) => {
+  let maxBytes = maxConnectBytes
+  socket.prependListener('data', (chunk: Buffer) => {
     bytes += chunk.length
-    if (bytes > maxConnectBytes) socket.destroy()
-  }
-  socket.on('data', countBytes)
-  onSocket(socket, { conn, onConnect: () => socket.off('data', countBytes) })
+    holding.set(bytes)
+    if (bytes > maxBytes) socket.destroy()
+  })
+  socket.once('close', () => holding.close())
+  webSocket.on('message', (_data, isBinary) => {
+    if (!isBinary) webSocket.terminate() // [MQTT-6.0.0-1]
+    if (maxBytes === maxConnectBytes) return // before CONNECT all count together
+    bytes = 0
+    holding.set(0)
+  })
+  onSocket(socket, { conn, onConnect: () => (maxBytes = Number.POSITIVE_INFINITY) })
 }

@@ -1,0 +1,130 @@
+/**
+ * What a device's bytes pass before the parser sees them. The broker gets whole packets only, and no more at a time than the
+ * others can bear; the beginning of a packet waits here.
+ */
+import type { Duplex } from 'node:stream'
+import { Gate } from './gate.ts'
+import type { Turns } from './turns.ts'
+import { Beginning, type Holding, type Unfinished } from './unfinished.ts'
+
+const pingResponse = Buffer.from([0xd0, 0])
+
+/** What the gate tells of a connection, and what it is told. */
+export interface Gatekeeper {
+  readonly maxPacketBytes: number
+  readonly maxSubscribeBytes: number
+  readonly turns: Turns
+  readonly unfinished: Unfinished
+  /** True while no further packet may reach the broker; it asks again when one of those before is done. */
+  isHeld(): boolean
+  /** True while packets wait for their settlement: pings are then answered here. */
+  isBusy(): boolean
+  onBytes(): void
+  onRefused(problem: string): void
+}
+
+/**
+ * Puts a gate into `conn`: whoever reads from it (the broker calls `read` when it is ready for more) gets only what was
+ * admitted. While the broker is busy a lone PINGREQ is answered here, so that a device outlives a slow settlement.
+ */
+export function guardReads(conn: Duplex, keeper: Gatekeeper): void {
+  const inlet = new Inlet(conn, keeper)
+  conn.read = (size?: number) => inlet.read(size)
+  conn.on('readable', () => inlet.answerPings())
+  conn.once('close', () => inlet.close())
+}
+
+class Inlet {
+  readonly #conn: Duplex
+  readonly #keeper: Gatekeeper
+  readonly #gate: Gate
+  readonly #read: (size?: number) => Buffer | null
+  readonly #beginning = new Beginning()
+  readonly #holding: Holding
+  readonly #goOn = () => void (this.#isOver || this.#conn.emit('readable'))
+  /** Read, and not yet admitted. */
+  #rest: Buffer | undefined
+  #isOver = false
+  #hasPutBack = false
+
+  constructor(conn: Duplex, keeper: Gatekeeper) {
+    this.#conn = conn
+    this.#keeper = keeper
+    this.#gate = new Gate(keeper.maxPacketBytes, keeper.maxSubscribeBytes)
+    this.#read = conn.read.bind(conn)
+    this.#holding = keeper.unfinished.hold(() => this.#refuse('its packet grows too slowly while others need the room'))
+  }
+
+  read(size: number | undefined): Buffer | null {
+    if (this.#isOver || this.#keeper.isHeld()) return null
+    if (size === 0) return this.#read(0) // the stream's own call: it takes nothing
+    const most = this.#keeper.turns.grant(this.#goOn)
+    if (most === 0) return null
+    this.#hasPutBack = false
+    const chunk = this.#rest ?? this.#read()
+    this.#rest = undefined
+    if (chunk === null) return null
+    this.#keeper.onBytes()
+    return this.#admit(chunk, most)
+  }
+
+  #admit(chunk: Buffer, most: number): Buffer | null {
+    const gate = this.#gate
+    const refusal = gate.admit(chunk, most)
+    if (refusal !== undefined) {
+      this.#refuse(refusal.problem, refusal.answer)
+      return null
+    }
+    this.#keeper.turns.spend(gate.ended + 1) // a read without an end costs too
+    const whole = gate.ended === 0 ? undefined : this.#beginning.finish(chunk.subarray(0, gate.endedAt))
+    const rest = chunk.subarray(gate.endedAt)
+    if (gate.ended === most) this.#wait(rest)
+    else if (rest.length > 0) this.#beginning.append(rest, gate.packetBytes)
+    this.#holding.set(this.#beginning.capacity)
+    return whole ?? null
+  }
+
+  #wait(rest: Buffer): void {
+    if (rest.length === 0) return
+    this.#rest = rest
+    this.#keeper.turns.waitForTurn(this.#goOn)
+  }
+
+  answerPings(): void {
+    const isIdle = !this.#keeper.isBusy() || !this.#gate.isAtBoundary || this.#rest !== undefined
+    if (this.#isOver || this.#hasPutBack || isIdle || this.#conn.writableNeedDrain) return
+    const chunk = this.#read()
+    if (chunk === null) return
+    this.#keeper.onBytes()
+    if (isPings(chunk)) {
+      this.#conn.write(pingResponse)
+    } else {
+      this.#hasPutBack = true
+      this.#conn.unshift(chunk)
+    }
+  }
+
+  close(): void {
+    this.#isOver = true
+    this.#rest = undefined
+    this.#beginning.clear()
+    this.#holding.close()
+  }
+
+  #refuse(problem: string, answer?: Uint8Array): void {
+    if (this.#isOver) return
+    this.close()
+    this.#keeper.onRefused(problem)
+    if (answer === undefined) {
+      this.#conn.destroy()
+      return
+    }
+    this.#conn.end(answer)
+    setTimeout(() => this.#conn.destroy(), 500).unref()
+  }
+}
+
+function isPings(chunk: Buffer): boolean {
+  for (let i = 0; i < chunk.length; i += 2) if (chunk[i] !== 0xc0 || chunk[i + 1] !== 0) return false
+  return true
+}
