@@ -43,7 +43,7 @@ export class Consumption {
   readonly #subscription: Subscription
   #deliver: ((batch: readonly Delivery[]) => void) | undefined
   /** In the order of delivery; not yet handed over. */
-  #arrived: ConsumeMessage[] = []
+  #arrived: AmqpDelivery[] = []
   #isHandOverDue = false
   /** The prefetch of the consumer to come, where another fits better. */
   #next: number | undefined
@@ -143,11 +143,11 @@ export class Consumption {
    */
   async #drain(): Promise<void> {
     if (this.#acks.size > this.#arrived.length) await this.#subscription.consume(1)
-    const { current = [], former = [] } = Object.groupBy(this.#arrived, (message) =>
-      this.#subscription.isCurrent(message) ? 'current' : 'former',
+    const { current = [], former = [] } = Object.groupBy(this.#arrived, ({ consumer }) =>
+      this.#subscription.isCurrent(consumer) ? 'current' : 'former',
     )
     this.#arrived = current
-    for (const { fields } of former) this.#acks.settle(fields.deliveryTag, 'release')
+    for (const { tag } of former) this.#acks.settle(tag, 'release')
     await this.#until(() => this.#acks.size === this.#arrived.length)
     this.#acks.flush()
   }
@@ -159,7 +159,10 @@ export class Consumption {
     this.#acks.add(message.fields.deliveryTag)
     if (stream?.isNew(message) === false) return this.#acks.settle(message.fields.deliveryTag, 'accept')
     window.saw(message.content.length)
-    this.#arrived.push(message)
+    // decoded now, or its time to live would begin when there is room for it
+    this.#arrived.push(
+      new AmqpDelivery(this, message, { envelope: decode(message, this.#place), done: stream?.add(message) }),
+    )
     this.#handOverSoon()
   }
 
@@ -174,9 +177,10 @@ export class Consumption {
     this.#isHandOverDue = false
     if (this.#deliver === undefined || this.#reading.signal.aborted) return
     const batch: Delivery[] = []
-    for (const message of this.#arrived) {
+    for (const delivery of this.#arrived) {
       if (this.#budget.isFull) break
-      batch.push(this.#take(message))
+      this.#budget.take(delivery.envelope.sizeBytes)
+      batch.push(delivery)
     }
     this.#arrived = this.#arrived.slice(batch.length)
     this.#measure() // before any of them is settled: does the prefetch let all of that through at once?
@@ -189,12 +193,6 @@ export class Consumption {
     this.#isHandOverDue = true
     await this.#budget.whenRoom(this.#reading.signal)
     this.#handOver()
-  }
-
-  #take(message: ConsumeMessage): Delivery {
-    const envelope = decode(message, this.#place)
-    this.#budget.take(envelope.sizeBytes)
-    return new AmqpDelivery(this, { message, envelope, done: this.#parts.stream?.add(message) })
   }
 
   get queue(): string {
@@ -237,21 +235,24 @@ class AmqpDelivery implements Delivery {
   readonly address: string
   readonly subject: string
   readonly tag: number
+  /** The tag of the consumer that it came to. */
+  readonly consumer: string
   /** Of a stream: this message is settled for good. */
   readonly done: (() => void) | undefined
   readonly #consumption: Consumption
 
   constructor(
     consumption: Consumption,
-    parts: { message: ConsumeMessage; envelope: Envelope; done: (() => void) | undefined },
+    { fields }: ConsumeMessage,
+    { envelope, done }: { envelope: Envelope; done: (() => void) | undefined },
   ) {
-    const { deliveryTag, routingKey } = parts.message.fields
     this.#consumption = consumption
-    this.tag = deliveryTag
-    this.done = parts.done
-    this.envelope = parts.envelope
+    this.tag = fields.deliveryTag
+    this.consumer = fields.consumerTag
+    this.done = done
+    this.envelope = envelope
     this.address = consumption.queue
-    this.subject = routingKey
+    this.subject = fields.routingKey
   }
 
   settle(settlement: Settlement): void {

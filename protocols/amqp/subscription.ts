@@ -28,9 +28,9 @@ export class Subscription {
     return this.#prefetch
   }
 
-  /** True for a message of the consumer of now, false for one of those before it. */
-  isCurrent({ fields }: ConsumeMessage): boolean {
-    return fields.consumerTag === this.#tag
+  /** True for the tag of the consumer of now, false for one of those before it. */
+  isCurrent(tag: string): boolean {
+    return tag === this.#tag
   }
 
   async consume(prefetch: number): Promise<void> {

@@ -1,7 +1,18 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { startRabbitmq } from '../support/brokers/rabbitmq.ts'
 import { eventually } from '../support/poll.ts'
-import { Bench, codes, never, outbound, recorder, settingsOf, targetOf, unique } from './amqp-fixture.ts'
+import {
+  Bench,
+  codes,
+  never,
+  outbound,
+  Running,
+  recorder,
+  settingsOf,
+  targetOf,
+  textOf,
+  unique,
+} from './amqp-fixture.ts'
 
 let bench: Bench
 beforeEach(() => {
@@ -9,8 +20,8 @@ beforeEach(() => {
 })
 afterEach(() => bench.end())
 
-async function broker(conf: string[]) {
-  const running = await startRabbitmq({ conf })
+async function broker(conf: string[], args = '') {
+  const running = await startRabbitmq({ conf, args })
   bench.later(() => running.stop())
   return settingsOf({ url: running.address })
 }
@@ -40,5 +51,27 @@ describe('amqp limits of a broker of its own', () => {
     await sink.close()
     expect(codes([...(await first), ...(await second)])).toEqual(['PEER_LOST', 'PEER_LOST'])
     expect(context.lines.some((line) => line.includes('low on memory'))).toBe(true)
+  })
+
+  test('a message held for longer than consumer_timeout comes again, and nothing is lost', async () => {
+    const settings = await broker(['consumer_timeout = 1000'], '-rabbit channel_tick_interval 500')
+    const sink = await bench.sink(settings)
+    const queue = unique('held')
+    await sink.send(
+      Array.from({ length: 10 }, (_, n) => outbound(targetOf({ queue }), { payload: `${n}` })),
+      never,
+    )
+    const held = await bench.source({ queue, prefetch: 4 }, recorder(), settings)
+    await held.has(4)
+    await expect(held.done).rejects.toMatchObject({ retryable: true, message: expect.stringContaining('timeout') })
+    await held.source.open(never)
+    const again = new Running(held.source, held.context)
+    again.onBatch = (batch) => {
+      for (const delivery of batch) delivery.settle('accept')
+    }
+    for (const delivery of held.received) delivery.settle('accept') // delivered late: it comes twice, as documented
+    await again.has(10)
+    expect(new Set(again.received.map(textOf))).toEqual(new Set(Array.from({ length: 10 }, (_, n) => `${n}`)))
+    await again.stop()
   })
 })

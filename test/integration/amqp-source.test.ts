@@ -202,6 +202,22 @@ describe('amqp source', () => {
     await running.has(1_220)
   })
 
+  test('the time to live of a message that waits for room counts from its arrival', async () => {
+    const queue = await bench.queue()
+    const client = await bench.client()
+    client.sendToQueue(queue, Buffer.from('x'), { expiration: 60_000 })
+    await eventually(async () => (await bench.depth(queue)) === 1, { what: 'the message to arrive' })
+    const context = recorder({ maxCount: 1 })
+    context.budget.take(1)
+    const running = await bench.source({ queue }, context)
+    const hereAt = await eventually(async () => (await bench.depth(queue)) === 0 && Date.now(), { what: 'it here' })
+    await eventually(() => Date.now() > hereAt + 30, { what: 'time to pass' })
+    context.budget.give(1)
+    await running.has(1)
+    expect(Date.parse(running.received[0]!.envelope.timestamp)).toBeLessThanOrEqual(hereAt)
+    acceptAll(running.received)
+  })
+
   test('a queue deleted under it ends the run as lost', async () => {
     const queue = await bench.queue()
     const running = await bench.source({ queue })

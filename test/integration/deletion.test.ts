@@ -5,13 +5,15 @@ import amqplib, { type Channel } from 'amqplib'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { eventually } from '../support/poll.ts'
 import { arrived, type Scope, scenario, texts } from './delivery-fixture.ts'
-import { amqpPlace, fresh, type Place, queueDepth, wireTo } from './delivery-places.ts'
+import { amqpPlace, fresh, kafkaPlace, mqttPlace, type Place, queueDepth, wireTo } from './delivery-places.ts'
 
 const expiresMs = 1_500
+/** `sessionMs` of protocols/kafka/group.ts. */
+const kafkaSessionMs = 15_000
 
 interface Queue {
   readonly name: string
-  fill(messages: readonly string[]): Promise<void>
+  fill(messages: readonly string[], options?: amqplib.Options.Publish): Promise<void>
   isThere(): Promise<boolean>
 }
 
@@ -32,9 +34,10 @@ async function queueOf(scope: Scope, options: amqplib.Options.AssertQueue): Prom
   scope.after(() => onChannel((channel) => channel.deleteQueue(name)))
   return {
     name,
-    async fill(messages) {
+    async fill(messages, options = {}) {
       const channel = await model.createConfirmChannel()
-      for (const text of messages) channel.sendToQueue(name, Buffer.from(text), { persistent: true, mandatory: true })
+      const each = { persistent: true, mandatory: true, ...options }
+      for (const text of messages) channel.sendToQueue(name, Buffer.from(text), each)
       await channel.waitForConfirms()
       await channel.close()
     },
@@ -130,3 +133,64 @@ scenario('a queue with x-expires is there, and the rest of its messages, after a
   expect(await queueDepth(target.name)).toBe(100)
   await eventually(async () => (await queueDepth(queue.name)) === 900, { what: 'the other 900 in the queue' })
 })
+
+scenario('a message whose time to live ends while the gateway holds it is a dead letter, not gone', async (scope) => {
+  const wire = await scope.use(wireTo('amqp'))
+  const [queue, target] = [await queueOf(scope, {}), await amqpPlace({ port: wire.port })]
+  const gateway = await scope.gateway(yamlOf(queue, target)).ready()
+  wire.cut()
+  await queue.fill(texts(50), { expiration: expiresMs / 3 })
+  await eventually(() => gateway.route('road').inFlight === 50, { what: 'all of them taken' })
+  await timeToExpire(scope)
+  wire.restore()
+  await eventually(() => gateway.letters().length === 50, { what: '50 dead letters' })
+  expect(new Set(gateway.letters().map(({ reason }) => reason))).toEqual(new Set(['expired']))
+})
+
+scenario('a member that is held back for longer than a session of its group stays in it', async (scope) => {
+  const wire = await scope.use(wireTo('amqp'))
+  const [source, target] = [await kafkaPlace(), await amqpPlace({ port: wire.port })]
+  const gateway = await scope
+    .gateway(`
+gateway: { id: ${fresh()}, drain: 20s, admin: false, maxInFlight: 100 }
+connections: { source: ${source.connection}, target: ${target.connection} }
+routes: [{ name: road, from: { connection: source, ${source.from} }, to: [{ connection: target, ${target.to} }] }]
+`)
+    .ready()
+  wire.cut()
+  const sent = texts(1_000)
+  await (await scope.use(source.sender())).send(sent)
+  await eventually(() => gateway.gateway.status().inFlight.count >= 100, { what: 'a full budget' })
+  const sinceMs = performance.now()
+  await eventually(() => performance.now() - sinceMs > kafkaSessionMs + 2_000, { what: 'a session to pass' })
+  wire.restore()
+  const reader = await scope.use(target.reader())
+  await arrived(reader, sent)
+  expect(reader.got).toHaveLength(1_000) // dealt anew, some would be read twice
+  const link = gateway.link('source', 'source')
+  expect([link.reconnects, link.extra.get('kafka_rebalances') ?? 0]).toEqual([0, 0])
+})
+
+scenario(
+  'a session at a broker that is held back for longer than its keep-alive is there, and what it holds',
+  async (scope) => {
+    const wire = await scope.use(wireTo('amqp'))
+    const [source, target] = [await mqttPlace({ settings: 'keepalive: 1s' }), await amqpPlace({ port: wire.port })]
+    const gateway = await scope
+      .gateway(`
+gateway: { id: ${fresh()}, drain: 20s, admin: false, maxInFlight: 100 }
+connections: { source: ${source.connection}, target: ${target.connection} }
+routes: [{ name: road, from: { connection: source, ${source.from} }, to: [{ connection: target, ${target.to} }], acknowledge: delivered }]
+`)
+      .ready()
+    wire.cut()
+    const sent = texts(500) // Mosquitto keeps 1,000 for a client
+    await (await scope.use(source.sender())).send(sent)
+    await eventually(() => gateway.gateway.status().inFlight.count >= 100, { what: 'a full budget' })
+    const sinceMs = performance.now()
+    await eventually(() => performance.now() - sinceMs > 3_000, { what: 'three times the keep-alive to pass' })
+    wire.restore()
+    await arrived(await scope.use(target.reader()), sent)
+    expect(gateway.link('source', 'source').reconnects).toBe(0)
+  },
+)

@@ -15,8 +15,10 @@ export interface RunningRabbitmq extends Running {
   remembers(queue: string): boolean
 }
 
-/** A RabbitMQ node of its own, user guest; `conf` adds lines to its rabbitmq.conf. */
-export async function startRabbitmq(options: { conf?: readonly string[] } = {}): Promise<RunningRabbitmq> {
+/** A RabbitMQ node of its own, user guest; `conf` adds lines to its rabbitmq.conf, `args` is for what has no line there. */
+export async function startRabbitmq(
+  options: { conf?: readonly string[]; args?: string } = {},
+): Promise<RunningRabbitmq> {
   const [port, distributionPort, epmdPort] = (await freePorts(3)) as [number, number, number]
   const folder = dataFolder('rabbitmq')
   writeFileSync(join(folder, 'rabbitmq.conf'), [...(options.conf ?? []), ''].join('\n'))
@@ -41,6 +43,7 @@ export async function startRabbitmq(options: { conf?: readonly string[] } = {}):
       RABBITMQ_MNESIA_BASE: data,
       RABBITMQ_LOG_BASE: join(folder, 'log'),
       RABBITMQ_LOGS: '-',
+      RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: options.args ?? '',
     },
     folder,
     port,
