@@ -203,10 +203,17 @@ export class Gateway {
     const { outbox } = this.#store
     const shared = { number, outbox, residence: this.#residence, flushed: () => this.#store.flushed() }
     return new StoredRoute({
-      ...{ compiled, stats, number, bits, outbox },
+      ...{ compiled, stats, number, bits, outbox, repeats: this.#repeatsOf(compiled.route) },
       outlets: (route) => parts.map((part, index) => new StoredOutlet({ ...part, ...shared, route, index })),
       hopsOf: (envelope) => hopsOf(envelope, this.#config.gateway.id),
     })
+  }
+
+  /** A scope of the route's own has a name that nobody can give. */
+  #repeatsOf({ name, deduplicate }: RouteConfig) {
+    if (deduplicate === undefined) return undefined
+    const { scope = `route ${name}`, windowMs } = deduplicate
+    return { scope: this.#store.outbox.scope(scope, windowMs), windowMs }
   }
 
   #deadLetterOffice(route: RouteConfig): DeadLetterOffice {

@@ -74,10 +74,14 @@ function buildRoute(
     order: own.order,
     to,
     acknowledge: own.acknowledge ?? usual ?? 'delivered',
-    deduplicateMs: own.deduplicate,
+    deduplicate: own.deduplicate && deduplicateOf(own.deduplicate),
     retry: { attempts: own.retry.attempts, delayMs: own.retry.delay, maxDelayMs: own.retry.maxDelay },
     deadLetter,
   }
+}
+
+function deduplicateOf({ window: windowMs, by, scope }: NonNullable<z.infer<typeof routeOwn>['deduplicate']>) {
+  return { windowMs, by, scope }
 }
 
 function readFrom(scene: Scene, connections: Connections, path: Path, value: unknown) {

@@ -4,6 +4,7 @@ import { messageOf } from '../errors.ts'
 import { compileAllow } from '../routing/allow.ts'
 import { compileCondition, type Scope } from '../routing/expression.ts'
 import { ClauseError, compileClause } from '../routing/filter.ts'
+import { compileIdentity } from '../routing/identity.ts'
 import { compilePattern } from '../routing/pattern.ts'
 import { RuleError } from '../routing/rule-error.ts'
 import { compileDestination, compileTemplate, IllegalError, UnboundedError } from '../routing/template.ts'
@@ -23,6 +24,11 @@ export function checkRules(scene: Scene, draft: RouteDraft): boolean {
   const { path, raw } = draft
   checkText(scene, [...path, 'when'], raw.when, { code: 'TRV3001', compile: (text) => compileCondition(text, scope) })
   checkSet(scene, [...path, 'set'], raw.set, scope)
+  const by = isMapping(raw.deduplicate) ? raw.deduplicate.by : undefined
+  checkText(scene, [...path, 'deduplicate', 'by'], by, {
+    code: 'TRV3001',
+    compile: (text) => compileIdentity(text, scope),
+  })
   checkFilter(scene, [...path, 'filter'], raw.filter, scope)
   for (const target of draft.targets) checkTarget(scene, target, scope)
   return captures !== undefined

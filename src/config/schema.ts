@@ -177,6 +177,17 @@ const retry = z.strictObject({
   maxDelay: duration().default(60_000).meta({ description: 'Longest wait between two attempts.' }),
 })
 
+const deduplicate = z.strictObject({
+  by: condition().meta({
+    description:
+      'Expression (CEL) whose value two copies of a message share, such as payload.id; a message without one is not compared. Not given: the `messageId`.',
+  }),
+  window: duration().meta({ description: 'How long a message is remembered.' }),
+  scope: name()
+    .optional()
+    .meta({ description: 'Routes with the same scope know what each other has seen; not given: the route alone.' }),
+})
+
 /** A route without `from`, `to` and `deadLetter`: those belong to protocols. */
 export const routeKeys = {
   name: name().meta({ description: 'Names the route in logs and metrics; unique.' }),
@@ -201,12 +212,13 @@ export const routeKeys = {
     description:
       'When the sender is told that its message is safe: stored on this disk, or delivered to every target. Not given: stored with `deduplicate`, else what suits the protocol of `from`.',
   }),
-  deduplicate: duration()
+  deduplicate: z
+    .union([duration().transform((window) => ({ window, by: undefined, scope: undefined })), deduplicate])
     .optional()
     .meta({
       description:
-        'A message whose `messageId` came within this time is not sent again. Not with acknowledge: delivered.',
-      examples: ['10m'],
+        'A message that came within this time already is not sent again; a duration, or a mapping. Not with acknowledge: delivered.',
+      examples: ['10m', { by: 'payload.id', window: '10m', scope: 'orders' }],
     }),
   retry: retry.prefault({}).meta({ description: 'How often and how patiently a refused message is tried again.' }),
 }

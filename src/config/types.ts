@@ -70,11 +70,19 @@ export interface RouteConfig {
   readonly to: readonly TargetConfig[]
   /** When the source is told: after the store's fsync, or after every target confirmed. */
   readonly acknowledge: 'stored' | 'delivered'
-  /** A `messageId` seen within this time is not sent again; undefined: nobody looks. Only with `stored`. */
-  readonly deduplicateMs: number | undefined
+  /** What was seen already is not sent again; undefined: nobody looks. Only with `stored`. */
+  readonly deduplicate: DeduplicateSettings | undefined
   readonly retry: { readonly attempts: number; readonly delayMs: number; readonly maxDelayMs: number }
   /** undefined: the gateway's own dead letters. */
   readonly deadLetter: TargetConfig | undefined
+}
+
+export interface DeduplicateSettings {
+  readonly windowMs: number
+  /** Expression whose value two copies share; undefined: their `messageId`. */
+  readonly by: string | undefined
+  /** Routes that name the same scope know what each other has seen; undefined: the route is alone. */
+  readonly scope: string | undefined
 }
 
 export const filterOperators = [

@@ -50,7 +50,7 @@ export class RouteRun {
     if (decision.kind === 'failed') return this.#refuse(receipt, params, decision.error)
     if (decision.kind === 'filtered') return new Transit(receipt, params, 0, this.stats).filtered()
     if (this.compiled.route.acknowledge === 'stored') {
-      return this.stored.keep(delivery, params, receipt, decision.targets)
+      return this.stored.keep(delivery, receipt, { params, forwards: decision.targets, identity: decision.identity })
     }
     const transit = new Transit(receipt, params, decision.targets.length, this.stats)
     const hops = hopsOf(envelope, this.#gatewayId)

@@ -6,6 +6,7 @@ import { PermanentError } from '../errors.ts'
 import { AddressIndex } from './address-index.ts'
 import { type Condition, compileCondition, type Misses, type Scope } from './expression.ts'
 import { compileFilter } from './filter.ts'
+import { compileIdentity } from './identity.ts'
 import { compilePattern, type Pattern, restsOf } from './pattern.ts'
 import { Recent } from './recent.ts'
 import type { Params, Subject } from './subject.ts'
@@ -24,7 +25,7 @@ export interface Forward {
 export type Decision =
   | { readonly kind: 'filtered'; readonly reason: 'filter' | 'when' | 'no_target' }
   | { readonly kind: 'failed'; readonly error: PermanentError }
-  | { readonly kind: 'forward'; readonly targets: readonly Forward[] }
+  | { readonly kind: 'forward'; readonly targets: readonly Forward[]; readonly identity?: string | undefined }
 
 export interface CompiledRoute {
   readonly route: RouteConfig
@@ -56,6 +57,7 @@ export function compileRoute(route: RouteConfig, protocolOf: ProtocolOf): Compil
   const passes = compileFilter(route.filter, scope, misses)
   const holds: Condition = route.when === undefined ? () => true : compileCondition(route.when, scope, misses)
   const transform = compileTransform(route.set, scope)
+  const identify = route.deduplicate && compileIdentity(route.deduplicate.by, scope)
   const targets = route.to.map((target) => compileTarget(target, scope, protocolOf, misses))
   return {
     route,
@@ -67,7 +69,8 @@ export function compileRoute(route: RouteConfig, protocolOf: ProtocolOf): Compil
       if (!holds(subject)) return byWhen
       try {
         const forwards = forwardsOf(transformed(subject, transform), targets, route.match)
-        return forwards.length === 0 ? byTargets : { kind: 'forward', targets: forwards }
+        if (forwards.length === 0) return byTargets
+        return { kind: 'forward', targets: forwards, identity: identify?.(subject) }
       } catch (error) {
         return { kind: 'failed', error: permanent(error) }
       }

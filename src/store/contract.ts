@@ -19,6 +19,14 @@ export interface KeepWith {
   readonly entry: KeptEntry
 }
 
+/** What a message may be a copy of: the same `id` in the same scope within the window. */
+export interface Repeatable {
+  /** Of `Outbox.scope`. */
+  readonly scope: number
+  readonly id: string
+  readonly windowMs: number
+}
+
 /** A message to keep for a route. `safe` or `duplicate` is called once, after the fsync. */
 export interface Append {
   readonly route: number
@@ -29,15 +37,15 @@ export interface Append {
   readonly wanted: number
   /** The message's ordering key; undefined: it is ordered behind nothing. */
   readonly key: string | Uint8Array | undefined
-  /** The route's window for repeated `messageId`s, in milliseconds. */
-  readonly deduplicateMs?: number | undefined
+  /** By what a repeated message is known; undefined: nobody looks. */
+  readonly deduplicate?: Repeatable | undefined
   /** An entry that its source wants committed with it. */
   readonly keep?: KeepWith | undefined
   /** True where its one target is up and nothing waits before it: it is stored in the way that costs least if it leaves at once. */
   readonly leavesSoon?: boolean | undefined
   /** `id` orders the messages of a route: see `rankOf`; `bytes` is what it takes up. */
   safe(id: number, bytes: number): void
-  /** Its `messageId` was seen within the window: it is not kept again, and safe all the same. */
+  /** It was seen within the window: it is not kept again, and safe all the same. */
   duplicate(): void
   /** The store ends and had no room for it. */
   released(): void
@@ -117,6 +125,8 @@ export interface Outbox {
    * (`events/telemetry.{params.site}`), else by its place; at most 31. What waits for a target that is gone stays.
    */
   route(name: string, targets: readonly string[]): { readonly route: number; readonly bits: readonly number[] }
+  /** The number of a scope in which messages are known again for so long at least. */
+  scope(name: string, windowMs: number): number
   append(entry: Append): void
   finish(done: Finish): void
   /** Notes what a target answered, so that a restart does not forget it. */

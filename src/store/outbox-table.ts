@@ -90,6 +90,10 @@ export class OutboxTable implements Outbox, OutboxWriter {
     })
   }
 
+  scope(name: string, windowMs: number): number {
+    return this.#seen.find(name, windowMs) ?? this.#queue().run(() => this.#seen.name(name, windowMs))
+  }
+
   append(entry: Append): void {
     this.hasWorked = true
     this.#queue().add(new AppendJob(this, entry))
@@ -199,9 +203,9 @@ export class OutboxTable implements Outbox, OutboxWriter {
   }
 
   keep(entry: Append, fields: string, bytes: number): number | undefined {
-    const { keep, deduplicateMs, envelope, route, key = null, wanted } = entry
+    const { keep, deduplicate, envelope, route, key = null, wanted } = entry
     if (keep !== undefined) this.#kept.write(keep.connection, keep.entry)
-    if (deduplicateMs !== undefined && this.#seen.isRepeated(route, envelope.messageId, deduplicateMs)) return undefined
+    if (deduplicate !== undefined && this.#seen.isRepeated(deduplicate)) return undefined
     const { payload, priority } = envelope
     const id = this.#nextId(route, key, priority)
     const row = {
@@ -236,10 +240,10 @@ export class OutboxTable implements Outbox, OutboxWriter {
   }
 
   /** On a full disk nothing is put off that takes up room later. */
-  #isForBundle({ leavesSoon, route, wanted, keep, deduplicateMs }: Append, row: BundledRow): boolean {
+  #isForBundle({ leavesSoon, route, wanted, keep, deduplicate }: Append, row: BundledRow): boolean {
     const hasOneTarget = (wanted & (wanted - 1)) === 0 // a bundle cannot note which of several is done
     if (leavesSoon !== true || !hasOneTarget) return false
-    if (keep !== undefined || deduplicateMs !== undefined) return false // noted in one transaction with the message
+    if (keep !== undefined || deduplicate !== undefined) return false // noted in one transaction with the message
     return !this.#ranks.areKeptFor(route) && !this.#queue().isDiskFull && this.#bundles.hasRoomFor(row)
   }
 

@@ -71,6 +71,14 @@ export const migrations: readonly (string | ((database: DatabaseSync) => void))[
     SET bytes = octet_length(fields) + coalesce(octet_length(payload), 0) + octet_length(message) + 512;
   CREATE INDEX dead_letters_by_age ON dead_letters (last_at, bytes);
   `,
+  // until then what a route had seen was kept by its number, and its window was not known here
+  `
+  CREATE TABLE scopes (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, window INTEGER NOT NULL);
+  INSERT INTO scopes
+    SELECT id, 'route ' || name, 30 * 86400000 FROM routes WHERE id IN (SELECT DISTINCT route FROM seen);
+  DELETE FROM seen WHERE route NOT IN (SELECT id FROM scopes);
+  ALTER TABLE seen RENAME COLUMN route TO scope;
+  `,
 ]
 
 /** Bundles were rows once: the messages of one transaction, as the spool has them now, and a bit for each that had left. */

@@ -1,45 +1,61 @@
-import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
+import type { Repeatable } from './contract.ts'
 import type { Participant } from './transactions.ts'
 
 const pruneEveryMs = 60_000
 /** So many in one transaction, as long as a turn of the event loop may be; the next goes on. */
 const mostPruned = 1000
 
-/** The `messageId`s a route has taken in, for as long as its window. */
+/** The messages that each scope has taken in, by what they are known by, for as long as its window. */
 export class Seen implements Participant {
-  readonly #note: StatementSync
-  readonly #pullBack: StatementSync
-  readonly #prune: StatementSync
-  readonly #longestMs = new Map<number, number>()
+  readonly #statements: ReturnType<typeof prepare>
+  /** Of every scope that is in the file, also of one that nobody names any more: its messages go when their time is over. */
+  readonly #windows = new Map<number, number>()
+  /** Named by this process. */
+  readonly #named = new Set<number>()
   #nextPruneAt = 0
 
   constructor(database: DatabaseSync) {
-    this.#note = database.prepare(
-      `INSERT INTO seen (route, message, at) VALUES (?, ?, ?)
-       ON CONFLICT DO UPDATE SET at = excluded.at WHERE seen.at <= ?`,
-    )
-    this.#pullBack = database.prepare('UPDATE seen SET at = ? WHERE route = ? AND message = ? AND at > ?')
-    this.#prune = database.prepare(
-      `DELETE FROM seen WHERE route = ?1 AND message IN
-       (SELECT message FROM seen INDEXED BY seen_at WHERE route = ?1 AND at <= ?2 LIMIT ${mostPruned})`,
-    )
+    this.#statements = prepare(database)
+    for (const { id, window } of this.#statements.scopes.all()) this.#windows.set(id as number, window as number)
+  }
+
+  /** The number of a scope that is noted as it is; undefined: it has to be named. */
+  find(name: string, windowMs: number): number | undefined {
+    const id = this.#statements.find.get(name)?.id as number | undefined
+    if (id === undefined) return undefined
+    const noted = this.#windows.get(id) ?? 0
+    const isEnough = this.#named.has(id) ? noted >= windowMs : noted === windowMs
+    if (!isEnough) return undefined
+    this.#named.add(id)
+    return id
+  }
+
+  /** Inside a transaction, like all below. Of the windows that a scope is given the longest counts. */
+  name(name: string, windowMs: number): number {
+    const id = this.#statements.keep.get(name, windowMs)?.id as number
+    this.#windows.set(id, windowMs)
+    this.#named.add(id)
+    return id
   }
 
   /** Notes it; true when it was noted within the window before. */
-  isRepeated(route: number, messageId: string, windowMs: number): boolean {
+  isRepeated({ scope, id, windowMs }: Repeatable): boolean {
     const now = Date.now()
-    if ((this.#longestMs.get(route) ?? -1) < windowMs) this.#longestMs.set(route, windowMs)
-    if (this.#note.run(route, messageId, now, now - windowMs).changes === 1) return false
-    this.#pullBack.run(now, route, messageId, now) // the clock has jumped back: it was seen just now
+    const { note, pullBack } = this.#statements
+    if (note.run(scope, id, now, now - windowMs).changes === 1) return false
+    pullBack.run(now, scope, id, now) // the clock has jumped back: it was seen just now
     return true
   }
 
   /** Rides along with a transaction, at most once a minute. */
   beforeCommit(): void {
-    if (this.#longestMs.size === 0 || performance.now() < this.#nextPruneAt) return
+    if (this.#windows.size === 0 || performance.now() < this.#nextPruneAt) return
     let isDone = true
-    for (const [route, windowMs] of this.#longestMs) {
-      if (Number(this.#prune.run(route, Date.now() - windowMs).changes) === mostPruned) isDone = false
+    for (const [scope, windowMs] of this.#windows) {
+      const { changes } = this.#statements.prune.run(scope, Date.now() - windowMs)
+      if (Number(changes) === mostPruned) isDone = false
+      else if (!this.#named.has(scope)) this.#forgetIfEmpty(scope)
     }
     if (isDone) this.#nextPruneAt = performance.now() + pruneEveryMs
   }
@@ -47,4 +63,29 @@ export class Seen implements Participant {
   committed(): void {}
 
   rolledBack(): void {}
+
+  /** Should that be rolled back, the next start does it. */
+  #forgetIfEmpty(scope: number): void {
+    if (this.#statements.forget.run(scope, scope).changes === 1) this.#windows.delete(scope)
+  }
+}
+
+function prepare(database: DatabaseSync) {
+  return {
+    scopes: database.prepare('SELECT id, window FROM scopes'),
+    find: database.prepare('SELECT id FROM scopes WHERE name = ?'),
+    keep: database.prepare(
+      'INSERT INTO scopes (name, window) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET window = excluded.window RETURNING id',
+    ),
+    forget: database.prepare('DELETE FROM scopes WHERE id = ? AND NOT EXISTS (SELECT 1 FROM seen WHERE scope = ?)'),
+    note: database.prepare(
+      `INSERT INTO seen (scope, message, at) VALUES (?, ?, ?)
+       ON CONFLICT DO UPDATE SET at = excluded.at WHERE seen.at <= ?`,
+    ),
+    pullBack: database.prepare('UPDATE seen SET at = ? WHERE scope = ? AND message = ? AND at > ?'),
+    prune: database.prepare(
+      `DELETE FROM seen WHERE scope = ?1 AND message IN
+       (SELECT message FROM seen INDEXED BY seen_at WHERE scope = ?1 AND at <= ?2 LIMIT ${mostPruned})`,
+    ),
+  }
 }

@@ -5,7 +5,7 @@ import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
 import { arrived, type Scope, scenario, texts } from './delivery-fixture.ts'
-import { amqpPlace, fresh, placeAt, queueDepth, wireTo } from './delivery-places.ts'
+import { amqpPlace, fresh, mqttPlace, placeAt, queueDepth, wireTo } from './delivery-places.ts'
 import {
   expectBuffering,
   inletOf,
@@ -182,6 +182,37 @@ scenario('`deduplicate`: a repeated messageId is settled and counted, also after
   await arrived(reader, [one!.text, two!.text, three!.text], patientMs)
   expect(reader.got).toHaveLength(3)
 })
+
+scenario(
+  '`deduplicate` by a field, in a scope: what came on one road is a copy on another, also after a restart',
+  async (scope) => {
+    const [queue, topic, target] = [await amqpPlace(), await mqttPlace(), await placeAt('kafka')]
+    const route = (name: string, connection: string, from: string) => `
+  - name: ${name}
+    from: { connection: ${connection}, ${from} }
+    deduplicate: { by: payload.n, window: 10m, scope: readings }
+    to: [{ connection: target, ${target.to} }]`
+    const yaml = inProcess(`
+connections: { queue: ${queue.connection}, topic: ${topic.connection}, target: ${target.connection} }
+routes:${route('by-queue', 'queue', queue.from)}${route('by-topic', 'topic', topic.from)}
+`)
+    const [one, two, three] = texts(3)
+    const first = await scope.gateway(yaml).ready()
+    const [byQueue, byTopic] = [await scope.use(queue.sender()), await scope.use(topic.sender())]
+    await byQueue.send([one!, two!, '{"key":"red"}', '{"key":"red"}']) // the last two have nothing to be known by
+    await eventually(() => first.route('by-queue').delivered === 4, { withinMs: patientMs, what: 'four delivered' })
+    await byTopic.send([two!, three!])
+    await eventually(() => first.route('by-topic').delivered === 1, { withinMs: patientMs, what: 'the new one' })
+    await eventually(() => first.route('by-topic').duplicates === 1, { withinMs: patientMs, what: 'the copy' })
+    await first.pause()
+    const second = await scope.gateway(yaml, first.dataDir).ready()
+    await byQueue.send([three!])
+    await eventually(() => second.route('by-queue').duplicates === 1, { withinMs: patientMs, what: 'the copy' })
+    const reader = await scope.use(target.reader())
+    await arrived(reader, [one!, two!, three!], patientMs)
+    expect(reader.got).toHaveLength(5)
+  },
+)
 
 for (const [moment, duplicates] of [
   ['store.before-commit', 0],

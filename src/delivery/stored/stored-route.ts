@@ -4,7 +4,7 @@ import type { Envelope } from '../../envelope/envelope.ts'
 import { PermanentError, RetryableError } from '../../errors.ts'
 import { failpoint } from '../../failpoint.ts'
 import type { CompiledRoute, Forward } from '../../routing/router.ts'
-import type { Append, Candidate, KeepWith, Outbox, Params, StoredMessage } from '../../store/contract.ts'
+import type { Append, Candidate, KeepWith, Outbox, Params, Repeatable, StoredMessage } from '../../store/contract.ts'
 import type { DeadLetterReason } from '../../store/dead-letters.ts'
 import type { RouteStats } from '../../telemetry/stats.ts'
 import { fullDiskMs, longestTimerMs } from '../backoff.ts'
@@ -24,6 +24,7 @@ export class StoredRoute implements StoredRouteEnd {
   readonly #outbox: Outbox
   readonly #stats: RouteStats
   readonly #bits: readonly number[]
+  readonly #repeats: Omit<Repeatable, 'id'> | undefined
   readonly #hopsOf: (envelope: Envelope) => string
   #wakeTimer: NodeJS.Timeout | undefined
   #isStopped = false
@@ -36,6 +37,8 @@ export class StoredRoute implements StoredRouteEnd {
     number: number
     bits: readonly number[]
     outlets: (route: StoredRouteEnd) => readonly StoredOutlet[]
+    /** Where and for how long it knows messages again; undefined: it does not look. */
+    repeats?: Omit<Repeatable, 'id'> | undefined
     /** The gateways a message will have passed. */
     hopsOf: (envelope: Envelope) => string
   }) {
@@ -44,6 +47,7 @@ export class StoredRoute implements StoredRouteEnd {
     this.#stats = parts.stats
     this.number = parts.number
     this.#bits = parts.bits
+    this.#repeats = parts.repeats
     this.#hopsOf = parts.hopsOf
     this.starts = new Starts(parts.outbox)
     this.outlets = parts.outlets(this)
@@ -54,10 +58,16 @@ export class StoredRoute implements StoredRouteEnd {
   }
 
   /** The source of `delivery` is told once the message is on disk. */
-  keep(delivery: Delivery, params: Params, receipt: Receipt, forwards: readonly Forward[]): void {
+  keep(delivery: Delivery, receipt: Receipt, decided: Decided): void {
     this.#stats.matched += 1
     this.#stats.inFlight += 1
-    this.#outbox.append(new Keeping(this, this.#compiled.route, { delivery, params, receipt, forwards }))
+    this.#outbox.append(new Keeping(this, this.#compiled.route, { ...decided, delivery, receipt }))
+  }
+
+  repeatableOf(identity: string | undefined): Repeatable | undefined {
+    const { scope, windowMs } = this.#repeats ?? {}
+    if (identity === undefined || scope === undefined || windowMs === undefined) return undefined
+    return { scope, id: identity, windowMs }
   }
 
   /** Called after the fsync. */
@@ -216,11 +226,17 @@ export class StoredRoute implements StoredRouteEnd {
   }
 }
 
-interface Taken {
-  readonly delivery: Delivery
+/** What the rules made of a message. */
+interface Decided {
   readonly params: Params
-  readonly receipt: Receipt
   readonly forwards: readonly Forward[]
+  /** What its copies share, where the route looks for them. */
+  readonly identity: string | undefined
+}
+
+interface Taken extends Decided {
+  readonly delivery: Delivery
+  readonly receipt: Receipt
 }
 
 const nothing: readonly Forward[] = []
@@ -245,7 +261,7 @@ class Keeping implements Append, Resident, Offered {
   readonly params: Params
   readonly wanted: number
   readonly key: string | Uint8Array | undefined
-  readonly deduplicateMs: number | undefined
+  readonly deduplicate: Repeatable | undefined
   readonly keep: KeepWith | undefined
   readonly leavesSoon: boolean
   readonly receivedAt = Date.now()
@@ -259,7 +275,7 @@ class Keeping implements Append, Resident, Offered {
   #receipt: Receipt | undefined
   #forwards: readonly Forward[]
 
-  constructor(stored: StoredRoute, route: RouteConfig, { delivery, params, receipt, forwards }: Taken) {
+  constructor(stored: StoredRoute, route: RouteConfig, { delivery, params, receipt, forwards, identity }: Taken) {
     this.route = stored.number
     this.envelope = delivery.envelope
     this.params = params
@@ -267,7 +283,7 @@ class Keeping implements Append, Resident, Offered {
     for (const { index } of forwards) wanted |= stored.bits[index] as number
     this.wanted = wanted
     this.key = route.order === 'none' ? undefined : keyOf(forwards, stored.bits.length)
-    this.deduplicateMs = route.deduplicateMs
+    this.deduplicate = stored.repeatableOf(identity)
     const entry = receipt.isStoredByAll ? delivery.keep : undefined
     this.keep = entry && { connection: route.from.connection, entry }
     const [forward, another] = forwards

@@ -63,7 +63,7 @@ describe('loading', () => {
       match: 'all',
       order: 'key',
       acknowledge: 'stored',
-      deduplicateMs: undefined,
+      deduplicate: undefined,
       retry: { attempts: 8, delayMs: 200, maxDelayMs: 60_000 },
       deadLetter: undefined,
     })
@@ -193,7 +193,13 @@ ${rest}`
 
   test('stored where repeated messages are looked for', () => {
     const dedupe = '    deduplicate: 10m\n'
-    expect(acknowledge(sources.Kafka ?? '', dedupe)).toMatchObject({ acknowledge: 'stored', deduplicateMs: 600_000 })
+    expect(acknowledge(sources.Kafka ?? '', dedupe)).toMatchObject({
+      ...{ acknowledge: 'stored', deduplicate: { windowMs: 600_000, by: undefined, scope: undefined } },
+    })
+    const long = '    deduplicate: { by: payload.id, window: 10m, scope: orders }\n'
+    expect(acknowledge(sources.Kafka ?? '', long)).toMatchObject({
+      ...{ acknowledge: 'stored', deduplicate: { windowMs: 600_000, by: 'payload.id', scope: 'orders' } },
+    })
   })
 })
 

@@ -42,7 +42,7 @@ function start(directory: string, targets = 1, again?: (envelope: Envelope) => o
   const forward = (envelope: Envelope) => ({ envelope, target: {}, format: undefined })
   const forwardsOf = (envelope: Envelope) => names.map((_, index) => ({ index, outbound: forward(envelope) }))
   const compiled = {
-    route: { order: 'key', deduplicateMs: undefined, from: { connection: 'source' } },
+    route: { order: 'key', deduplicate: undefined, from: { connection: 'source' } },
     misses: { count: 0 },
     decide: again ?? ((envelope: Envelope) => ({ kind: 'forward', targets: forwardsOf(envelope) })),
   } as unknown as CompiledRoute
@@ -67,7 +67,8 @@ function start(directory: string, targets = 1, again?: (envelope: Envelope) => o
     for (const text of texts) {
       const envelope = message({ messageId: text, payload: Buffer.from(text), key: 'k' })
       const delivery: Delivery = { envelope, address: 'a', settle: (how) => void settled.push(`${text} ${how}`) }
-      route.keep(delivery, {}, new Receipt(delivery, 1, 0, link), forwardsOf(envelope))
+      const decided = { params: {}, forwards: forwardsOf(envelope), identity: undefined }
+      route.keep(delivery, new Receipt(delivery, 1, 0, link), decided)
     }
     await store.flushed()
   }

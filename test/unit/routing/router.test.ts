@@ -66,7 +66,7 @@ function route(from: From, rest: Partial<RouteConfig> = {}): RouteConfig {
     order: 'key',
     to: [target({ topic: 'out' })],
     acknowledge: 'stored',
-    deduplicateMs: undefined,
+    deduplicate: undefined,
     retry: { attempts: 1, delayMs: 1, maxDelayMs: 1 },
     deadLetter: undefined,
     ...rest,

@@ -175,24 +175,61 @@ test('a repeated messageId within the window is not kept again, per route, in on
   const directory = temporaryDirectory()
   const store = withRoute(['a'], directory)
   store.outbox.route('second', ['a'])
-  const once = { envelope: named('x'), deduplicateMs: 60_000 }
-  expect(await appended(store, once, once, { ...once, route: 2 })).toEqual([
-    expect.any(Number),
-    'duplicate',
-    expect.any(Number),
-  ])
+  const once = known(store, 'x', 60_000)
+  const scope = store.outbox.scope('route second', 60_000)
+  const elsewhere = { ...once, route: 2, deduplicate: { ...once.deduplicate, scope } }
+  expect(await appended(store, once, once, elsewhere)).toEqual([expect.any(Number), 'duplicate', expect.any(Number)])
   await finished(store, ...readAll(store))
   store.close()
   const again = withRoute(['a'], directory)
-  const answers = await appended(again, once, { ...once, deduplicateMs: undefined }, { envelope: named('y') })
+  const answers = await appended(again, once, { ...once, deduplicate: undefined }, { envelope: named('y') })
   expect(answers).toEqual(['duplicate', expect.any(Number), expect.any(Number)])
+})
+
+test('routes of one scope know what each other has seen, for the longest of their windows', async () => {
+  const store = withRoute(['a'])
+  const other = store.outbox.route('second', ['a']).route
+  expect(store.outbox.scope('orders', 1_000)).toBe(store.outbox.scope('orders', 60_000))
+  const once = known(store, 'x', 60_000, 'orders')
+  expect(await appended(store, once, { ...once, route: other })).toEqual([expect.any(Number), 'duplicate'])
+})
+
+test('what a scope that nobody names any more has seen goes when its time is over, and then the scope', async () => {
+  const directory = temporaryDirectory()
+  const clock = jest.spyOn(Date, 'now')
+  const look = (sql: string) => {
+    const database = new DatabaseSync(join(directory, 'trivium.db'))
+    const rows = database.prepare(sql).all()
+    database.close()
+    return rows
+  }
+  try {
+    clock.mockReturnValue(1_000)
+    const store = withRoute(['a'], directory)
+    await appended(store, known(store, 'x', 5_000, 'gone'), known(store, 'y', 5_000))
+    store.close()
+    for (const [now, messages, names] of [
+      [4_000, ['x', 'y'], ['gone', 'route first']],
+      [9_000, [], ['route first']],
+    ] as const) {
+      clock.mockReturnValue(now)
+      const again = withRoute(['a'], directory)
+      again.outbox.scope('route first', 5_000)
+      await appended(again, {})
+      again.close()
+      expect(look('SELECT message FROM seen ORDER BY message').map(({ message }) => message)).toEqual(messages)
+      expect(look('SELECT name FROM scopes ORDER BY name').map(({ name }) => name)).toEqual(names)
+    }
+  } finally {
+    clock.mockRestore()
+  }
 })
 
 test('the window ends, and a clock that jumps back does not make it longer', async () => {
   const store = withRoute()
   const clock = jest.spyOn(Date, 'now')
   try {
-    const once = { envelope: named('x'), deduplicateMs: 1000 }
+    const once = known(store, 'x', 1000)
     const at = async (now: number) => {
       clock.mockReturnValue(now)
       const [answer]: unknown[] = await appended(store, once)
@@ -211,12 +248,12 @@ test('what is older than the window is forgotten, a part with each commit', asyn
   try {
     clock.mockReturnValue(1000)
     const store = withRoute(['a'], directory)
-    const entries = Array.from({ length: 2500 }, (_, i) => ({ envelope: named(`${i}`), deduplicateMs: 1000 }))
+    const entries = Array.from({ length: 2500 }, (_, i) => known(store, `${i}`, 1000))
     await appended(store, ...entries)
     store.close()
     clock.mockReturnValue(5000)
     const again = withRoute(['a'], directory)
-    for (const name of ['x', 'y', 'z']) await appended(again, { envelope: named(name), deduplicateMs: 1000 })
+    for (const name of ['x', 'y', 'z']) await appended(again, known(again, name, 1000))
     again.close()
   } finally {
     clock.mockRestore()
@@ -245,7 +282,7 @@ test('attempts of a message that is gone do not pass for those of a later one', 
 test('an entry that a source wants kept is there with its message, also when that is a duplicate', async () => {
   const store = withRoute()
   const keep = (key: string) => ({ connection: 'c', entry: { space: 's', key, value: Buffer.from(key) } })
-  const once = { envelope: named('x'), deduplicateMs: 60_000 }
+  const once = known(store, 'x', 60_000)
   await appended(store, { ...once, keep: keep('1') }, { ...once, keep: keep('2') })
   expect([...store.kept.all('c', 's')].map(([key, value]) => [key, Buffer.from(value).toString()])).toEqual([
     ['1', '1'],
@@ -366,3 +403,9 @@ test('the file tells how large it is, and commits are counted and timed', async 
   expect(took).toHaveLength(2)
   expect(store.stats.fileBytes()).toBeGreaterThanOrEqual(statSync(join(directory, 'trivium.db')).size)
 })
+
+/** A message that is known again by its name. */
+function known(store: Store, name: string, windowMs: number, scope = 'route first') {
+  const deduplicate = { scope: store.outbox.scope(scope, windowMs), id: name, windowMs }
+  return { envelope: named(name), deduplicate }
+}
