@@ -23,7 +23,7 @@ import {
   type StructuredFormat,
   structuredFormat,
 } from '../../src/envelope/formats.ts'
-import { epochMs, isoText } from '../../src/envelope/time.ts'
+import { epochMs, isoText, millisecondsOf } from '../../src/envelope/time.ts'
 import { bytesOf, isShallow } from '../../src/envelope/typed.ts'
 import { uuidv7 } from '../../src/envelope/uuid.ts'
 import { PermanentError } from '../../src/errors.ts'
@@ -41,37 +41,35 @@ export interface AmqpPlace {
 
 type Table = Record<string, unknown>
 
-const attributeOf = attributesByName('cloudEvents_', 'cloudEvents:')
+/** `ce-` is what SDKs for RabbitMQ write; the others are CloudEvents' own. */
+const prefixes = ['cloudEvents_', 'cloudEvents:', 'ce-'] as const
+const attributeOf = attributesByName(...prefixes)
 const names = namesOf('cloudEvents_')
 const hopsName = 'trivium-hops'
 /** Properties that are custom headers in an envelope, and on every other protocol. `user_id` is one on the way in alone: RabbitMQ takes no other than the connection's. */
 const propertyHeaders = { contentEncoding, appId: 'app-id', clusterId: 'cluster-id' } as const
 const nativeHeaders: ReadonlySet<string> = new Set(Object.values(propertyHeaders))
 const maxShortBytes = 255
-const maxSeconds = 253_402_300_799
 
 /** Never throws: a body that breaks its claimed format gives an envelope with `malformed`. */
 export function decode(message: Pick<ConsumeMessage, 'content' | 'properties'>, at: AmqpPlace): Envelope {
   const properties = message.properties as AmqpProperties // as `reader.ts` has put them in the driver's place
   const source = `amqp://${at.connection}/${at.queue}`
-  const time = isoText(millisecondsOf(properties.timestamp))
+  const time = timeOf(properties.timestamp)
   if (at.format === 'raw') return finish(new Draft(uuidv7(), time, source, message.content))
   const draft = new Draft(properties.messageId || '', time, source, message.content)
   readProperties(draft, properties)
   if (properties.headers !== undefined) readHeaders(draft, properties.headers)
   if (draft.messageId === '') draft.messageId = uuidv7()
-  const format = structuredFormat(at.format, draft.contentType)
+  const format = structuredFormat(at.format, draft)
   if (format !== undefined) decodeStructured(draft, format)
   return finish(draft)
 }
 
-/** AMQP counts seconds; some senders give milli-, micro- or nanoseconds all the same. */
-function millisecondsOf(timestamp: unknown): number {
-  if (typeof timestamp !== 'number' && typeof timestamp !== 'bigint') return Date.now()
-  const units = Number(timestamp)
-  if (units <= maxSeconds) return units * 1000
-  if (units <= maxSeconds * 1000) return units
-  return units <= maxSeconds * 1e6 ? units / 1000 : units / 1e6
+/** AMQP counts seconds; some senders give other units all the same. */
+function timeOf(timestamp: unknown): string {
+  const isTime = typeof timestamp === 'number' || typeof timestamp === 'bigint'
+  return isoText(isTime ? millisecondsOf(Number(timestamp)) : Date.now())
 }
 
 function readProperties(draft: Draft, properties: AmqpProperties): void {
@@ -115,10 +113,10 @@ function readText(draft: Draft, name: string, value: string): boolean {
 
 function readCustom(draft: Draft, name: string, value: HeaderValue): void {
   if (value === undefined) return
-  const isAttribute = name.startsWith('cloudEvents_') || name.startsWith('cloudEvents:')
+  const prefix = prefixes.find((each) => name.startsWith(each))
   if (!isShallow(value))
     draft.malformed = new PermanentError('MESSAGE_MALFORMED', `its header ${name} is nested too deep`)
-  else if (isAttribute) addExtension(draft, name.slice('cloudEvents_'.length), attributeValue(value))
+  else if (prefix !== undefined) addExtension(draft, name.slice(prefix.length), attributeValue(value))
   else addHeader(draft, name, value)
 }
 
@@ -130,10 +128,10 @@ function attributeValue(value: HeaderValue): HeaderValue {
 /** Attributes may come in AMQP's own types; a timestamp is RFC 3339 in its canonical form. */
 function attributeText(value: unknown): string {
   if (typeof value === 'string') return value
-  if (typeof value === 'number' || typeof value === 'boolean') return String(value)
+  if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint') return String(value)
   if (value instanceof Uint8Array) return bytesOf(value).toString('utf8')
   const { '!': type, value: seconds } = (value ?? {}) as { '!'?: unknown; value?: unknown }
-  return type === 'timestamp' ? isoText(millisecondsOf(seconds)) : ''
+  return type === 'timestamp' ? timeOf(seconds) : ''
 }
 
 /**

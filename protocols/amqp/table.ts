@@ -29,9 +29,12 @@ const reserved: ReadonlySet<string> = new Set([
   '__proto__',
 ])
 
+/** What is read as an attribute of an event. */
+const attribute = /^(?:cloudEvents[_:]|ce-)/
+
 /** True for names that mean something to the broker, to us or to the driver, and for those a table cannot hold. */
 export function isReserved(name: string): boolean {
-  return reserved.has(name) || isLong(name) || name.startsWith('cloudEvents_') || name.startsWith('cloudEvents:')
+  return reserved.has(name) || isLong(name) || attribute.test(name)
 }
 
 function isLong(name: string): boolean {

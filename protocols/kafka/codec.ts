@@ -67,7 +67,7 @@ export function decode(message: KafkaMessage, at: KafkaPlace): Envelope {
 /** Before the record's key, which a target may have chosen: what the message says of its own key is believed. */
 function readContent(draft: Draft, { headers }: KafkaMessage, asked: Format | undefined): void {
   if (headers !== undefined) readHeaders(draft, headers)
-  const format = structuredFormat(asked, draft.contentType)
+  const format = structuredFormat(asked, draft)
   if (format !== undefined) decodeStructured(draft, format)
 }
 
@@ -87,8 +87,8 @@ function readHeaders(draft: Draft, headers: NonNullable<KafkaMessage['headers']>
   for (const name in headers) {
     const value = headers[name]
     const attribute = attributeOf.get(name)
-    if (attribute === 'specversion') continue
-    if (attribute !== undefined) setAttribute(draft, attribute, textOf(value))
+    if (attribute === 'specversion') draft.isEvent = true
+    else if (attribute !== undefined) setAttribute(draft, attribute, textOf(value))
     else if (name === contentTypeName) draft.contentType = textOf(value)
     else if (name === hopsName) draft.hops = textOf(value)
     else if (value === undefined) continue

@@ -34,7 +34,7 @@ export function encode(outbound: Outbound, nowMs = Date.now()): MemoryFields {
 export function decode({ topic, fields }: MemoryMessage, connection: string): Envelope {
   const draft = new Draft(uuidv7(), new Date().toISOString(), `memory://${connection}/${topic}`, fields.payload)
   Object.assign(draft, fields)
-  const format = structuredFormat(undefined, draft.contentType)
+  const format = structuredFormat(undefined, draft)
   if (format !== undefined) decodeStructured(draft, format)
   return finish(draft)
 }

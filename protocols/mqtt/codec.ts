@@ -47,7 +47,7 @@ export function decode(packet: MqttPacket, at: MqttPlace): Envelope {
   if (packet.retain) draft.retain = true
   if (at.format === 'raw') return finish(draft)
   if (properties !== undefined) readProperties(draft, properties, nowMs)
-  const format = structuredFormat(at.format, draft.contentType)
+  const format = structuredFormat(at.format, draft)
   if (format !== undefined) decodeStructured(draft, format)
   return finish(draft)
 }

@@ -2,7 +2,7 @@
 import { type Attribute, attributes } from './attribute-names.ts'
 import type { Draft } from './draft.ts'
 import type { Envelope } from './envelope.ts'
-import { epochMs, isoText } from './time.ts'
+import { epochMs, isoText, timeText } from './time.ts'
 
 /** CloudEvents demands a type; this one stands for none. */
 export const untyped = 'trivium.raw'
@@ -30,9 +30,10 @@ export function setAttribute(draft: Draft, attribute: Attribute, text: string): 
       draft.eventType = text === untyped || text === '' ? undefined : text
       break
     case 'specversion':
+      draft.isEvent = true
       break
     case 'time':
-      if (text !== '') draft.timestamp = text
+      draft.timestamp = timeText(text) ?? draft.timestamp
       break
     case 'datacontenttype':
       draft.contentType = text
@@ -44,7 +45,7 @@ export function setAttribute(draft: Draft, attribute: Attribute, text: string): 
       draft.key ??= text
       break
     case 'expirytime':
-      draft.expires = text
+      draft.expires = timeText(text)
       break
     case 'trvdest':
       draft.destination = text

@@ -25,6 +25,8 @@ export class Draft implements EnvelopeFields {
   retain: boolean | undefined = undefined
   hops: string | undefined = undefined
   malformed: PermanentError | undefined = undefined
+  /** A binary event: it came with the attributes of one. */
+  isEvent = false
   /** `trvtypes`, `trvheaders` and `expirytime`, understood when all else is read. */
   types: string | undefined = undefined
   spilled: string | undefined = undefined

@@ -4,6 +4,7 @@ import { addExtension, addHeader, type Draft } from './draft.ts'
 import type { Envelope } from './envelope.ts'
 import { memberBytes } from './json-span.ts'
 import { jsonBytes, mayBeJson, spaceAround, utf8Text, withMember, withSpace } from './payload-json.ts'
+import { timeText } from './time.ts'
 import { bytesOf, fromJson, toJson } from './typed.ts'
 
 const wellKnown: ReadonlySet<string> = new Set(['contentType', 'priority', 'ttl', 'retryCount'])
@@ -73,6 +74,7 @@ export function readEnvelope(draft: Draft, body: Record<string, unknown>, bytes:
     const text = textOf(body, name)
     if (text !== undefined && (text !== '' || !required.has(name))) draft[name] = text
   }
+  draft.timestamp = timeText(draft.timestamp) ?? draft.timestamp
   readKey(draft, body)
   readHeaders(draft, body)
   draft.payload = readPayload(body, bytes)

@@ -17,12 +17,19 @@ export const mediaTypes: Readonly<Record<StructuredFormat, string>> = {
 const cloudEventsType = 'application/cloudevents'
 const envelopeType = 'application/vnd.trivium.envelope+json'
 
-/** The structured format a content type claims. `wanted` is the user's `format` of the source and comes first. */
+/**
+ * The structured format of what was received, by the content type it claims. `wanted` is the user's `format` of the source
+ * and comes first; `cloudevents` stands for both modes of an event.
+ */
 export function structuredFormat(
   wanted: Format | undefined,
-  contentType: string | undefined,
+  { contentType, isEvent }: Draft,
 ): StructuredFormat | undefined {
-  if (wanted !== undefined) return isStructured(wanted) ? wanted : undefined
+  if (wanted !== undefined) {
+    const isBinary =
+      wanted === 'cloudevents' && isEvent && contentType?.toLowerCase().startsWith(cloudEventsType) !== true
+    return isStructured(wanted) && !isBinary ? wanted : undefined
+  }
   if (contentType === undefined || contentType.length < cloudEventsType.length) return undefined
   const type = contentType.slice(0, envelopeType.length).toLowerCase()
   if (type.startsWith(cloudEventsType)) return 'cloudevents'

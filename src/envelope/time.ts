@@ -19,6 +19,24 @@ export function isoText(ms: number): string {
 }
 
 const rfc3339 = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/
+const whole = /^-?\d{1,19}$/
+const maxSeconds = latestMs / 1000
+
+/** Milliseconds of a whole number of seconds, or of the unit that it can only be: milli-, micro- or nanoseconds. */
+export function millisecondsOf(units: number): number {
+  if (units <= maxSeconds) return units * 1000
+  if (units <= latestMs) return units
+  return units <= latestMs * 1000 ? units / 1000 : units / 1e6
+}
+
+/** A sender's time as RFC 3339, verbatim where it is that already; undefined: it is no time. */
+export function timeText(text: string): string | undefined {
+  if (rfc3339.test(text)) return text
+  if (whole.test(text)) return isoText(millisecondsOf(Number(text)))
+  const dressed = text.trim().replace(' ', 'T') // 2026-11-23 20:00:00, which without an offset is taken for UTC
+  return [dressed, `${dressed}Z`].find((each) => epochMs(each) !== undefined)
+}
+
 let readText = ''
 let readMs = 0
 

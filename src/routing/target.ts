@@ -1,6 +1,7 @@
 import type { Outbound } from '../adapter/contract.ts'
 import type { AnyProtocol, DestinationKind } from '../adapter/protocol.ts'
 import type { TargetConfig } from '../config/types.ts'
+import type { Envelope } from '../envelope/envelope.ts'
 import { type Allow, compileAllow } from './allow.ts'
 import { type Condition, compileCondition, type Misses, type Scope } from './expression.ts'
 import type { Subject } from './subject.ts'
@@ -41,10 +42,25 @@ export function compileTarget(
     : Object.freeze(fixed)
   const fill = rendered.length === 0 ? () => base : (subject: Subject) => fillIn(base, rendered, subject)
   const { format } = target
+  const envelopeOf = format === 'envelope' ? addressed(target, protocolOf(target.protocol)) : ownEnvelope
   return {
     target,
     accepts: compileWhen(target.when, scope, misses),
-    outbound: (subject) => ({ envelope: subject.envelope, target: fill(subject), format }),
+    outbound: (subject) => {
+      const filled = fill(subject)
+      return { envelope: envelopeOf(subject, filled), target: filled, format }
+    },
+  }
+}
+
+type EnvelopeOf = (subject: Subject, settings: Settings) => Envelope
+const ownEnvelope: EnvelopeOf = ({ envelope }) => envelope
+
+/** In a body that shows all fields, a message whose sender named no destination has the one it is sent to. */
+function addressed({ connection }: TargetConfig, { name, sink }: AnyProtocol): EnvelopeOf {
+  return ({ envelope }, settings) => {
+    if (envelope.destination !== undefined) return envelope
+    return envelope.with({ destination: `${name}://${connection}/${sink?.address(settings) ?? ''}` })
   }
 }
 

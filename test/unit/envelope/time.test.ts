@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
-import { epochMs, isoText } from '../../../src/envelope/time.ts'
+import { epochMs, isoText, timeText } from '../../../src/envelope/time.ts'
 
 const earliest = Date.parse('0001-01-01T00:00:00.000Z')
 const latest = Date.parse('9999-12-31T23:59:59.999Z')
@@ -15,6 +15,24 @@ describe('isoText', () => {
 
   it.each([earliest - 1, Number.NaN, Number.POSITIVE_INFINITY, latest + 1])('is now for %d', (ms) => {
     expect(Math.abs(Date.parse(isoText(ms)) - Date.now())).toBeLessThan(5000)
+  })
+})
+
+describe('timeText', () => {
+  it.each([
+    ['2026-11-23T21:00:00.123456+01:00', '2026-11-23T21:00:00.123456+01:00'],
+    ['1796091771935', '2026-12-01T02:22:51.935Z'],
+    ['1796091771', '2026-12-01T02:22:51.000Z'],
+    ['1796091771935123', '2026-12-01T02:22:51.935Z'],
+    ['1796091771935123456', '2026-12-01T02:22:51.935Z'],
+    ['0', '1970-01-01T00:00:00.000Z'],
+    ['2026-11-23 20:00:00+01:00', '2026-11-23T20:00:00+01:00'],
+    ['2026-11-23T20:00:00.5', '2026-11-23T20:00:00.5Z'],
+    ['yesterday', undefined],
+    ['', undefined],
+    ['2026-13-01 00:00:00', undefined],
+  ])('makes RFC 3339 of %j: %j', (text, expected) => {
+    expect(timeText(text)).toBe(expected)
   })
 })
 

@@ -52,6 +52,30 @@ describe('amqp decode', () => {
     expect(receive({ headers })).toMatchObject({ messageId: 'i', timestamp: '2025-11-23T20:00:00.000Z', priority: 7 })
   })
 
+  it('reads the attributes of the SDKs for RabbitMQ', () => {
+    const headers = {
+      'ce-specversion': '1.0',
+      'ce-id': 'i',
+      'ce-source': '/s',
+      'ce-type': 't',
+      'ce-sequence': '7',
+      'ce-a-b': 'c',
+    }
+    const envelope = receive({ headers })
+    expect(envelope).toMatchObject({ messageId: 'i', source: '/s', eventType: 't' })
+    expect({ ...envelope.extensions }).toEqual({ sequence: '7' })
+    expect({ ...envelope.headers }).toEqual({ 'a-b': 'c' })
+    const sent = send({ headers: { 'ce-id': 'of a header' } }).options.headers
+    expect(sent).toMatchObject({ cloudEvents_trvheaders: '{"ce-id":"of a header"}' })
+  })
+
+  it.each([1796091771935, 1796091771935000000n, '1796091771935', { '!': 'timestamp', value: 1796091771 }])(
+    'makes RFC 3339 of the time %p',
+    (cloudEvents_time) => {
+      expect(receive({ headers: { cloudEvents_time } }).timestamp).toMatch(/^2026-12-01T02:22:51\.(935|000)Z$/)
+    },
+  )
+
   it('carries content_encoding, app_id, cluster_id and user_id as headers, and writes the first three as properties', () => {
     const native = { contentEncoding: 'gzip', appId: 'billing', clusterId: 'c1', userId: 'guest' }
     const { headers } = receive({ ...native, headers: {} })

@@ -181,3 +181,57 @@ test('an extension stays one from protocol to protocol, beside a header of its n
     traceparent: '00-hop',
   })
 })
+
+describe('format: cloudevents of a source', () => {
+  const event = { specversion: '1.0', id: 'i', source: '/s', type: 't' }
+  const structured = Buffer.from(JSON.stringify({ ...event, data: { a: 1 } }))
+  const prefixed = (prefix: string) =>
+    Object.fromEntries(Object.entries(event).map(([name, text]) => [prefix + name, Buffer.from(text)]))
+  const texts = (prefix: string) =>
+    Object.fromEntries(Object.entries(event).map(([name, text]) => [prefix + name, text]))
+  const format = 'cloudevents' as const
+  const record = { key: null, timestamp: '1700000000000', offset: '991' }
+  const packet = { topic: 'a', qos: 1, retain: false, dup: false } as const
+  const place = { ...kafkaPlace, format }
+  const fromAmqp = (content: Buffer, properties: object) =>
+    amqp.decode({ content, properties } as never, { connection: 'orders', queue: 'q', format })
+  const binary = Buffer.from('{"a":1}')
+
+  it.each([
+    ['Kafka, binary', () => kafka.decode({ ...record, value: binary, headers: prefixed('ce_') }, place)],
+    ['Kafka, structured', () => kafka.decode({ ...record, value: structured, headers: {} }, place)],
+    ['AMQP, binary', () => fromAmqp(binary, { headers: texts('cloudEvents_'), contentType: 'application/json' })],
+    ['AMQP, binary of an SDK', () => fromAmqp(binary, { headers: texts('ce-') })],
+    [
+      'AMQP, structured',
+      () => fromAmqp(structured, { contentType: 'application/cloudevents+json', headers: texts('ce-') }),
+    ],
+    ['AMQP, structured without a content type', () => fromAmqp(structured, {})],
+    [
+      'MQTT 5, binary',
+      () =>
+        mqtt.decode(
+          { ...packet, payload: binary, properties: { userProperties: texts('') } },
+          { ...mqttPlace, format },
+        ),
+    ],
+    [
+      'MQTT 5, structured',
+      () => mqtt.decode({ ...packet, payload: structured, properties: {} }, { ...mqttPlace, format }),
+    ],
+    [
+      'MQTT 3.1.1',
+      () => mqtt.decode({ ...packet, payload: structured }, { connection: 'devices', version: 4, format }),
+    ],
+  ])('takes the event of %s', (_what, decode) => {
+    const envelope = decode()
+    expect(envelope).toMatchObject({ messageId: 'i', source: '/s', eventType: 't', malformed: undefined })
+    expect(String(envelope.payload)).toBe('{"a":1}')
+  })
+
+  it('calls what is neither malformed', () => {
+    expect(fromAmqp(binary, { contentType: 'application/json', headers: { a: 'b' } }).malformed?.code).toBe(
+      'MESSAGE_MALFORMED',
+    )
+  })
+})
