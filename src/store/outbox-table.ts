@@ -96,6 +96,7 @@ export class OutboxTable implements Outbox, OutboxWriter {
 
   append(entry: Append): void {
     this.hasWorked = true
+    this.#seen.areAllNamed = true
     this.#queue().add(new AppendJob(this, entry))
   }
 

@@ -14,6 +14,8 @@ export class Seen implements Participant {
   /** Named by this process. */
   readonly #named = new Set<number>()
   #nextPruneAt = 0
+  /** True once messages come in: all scopes are named by then that will be. */
+  areAllNamed = false
 
   constructor(database: DatabaseSync) {
     this.#statements = prepare(database)
@@ -55,9 +57,9 @@ export class Seen implements Participant {
     for (const [scope, windowMs] of this.#windows) {
       const { changes } = this.#statements.prune.run(scope, Date.now() - windowMs)
       if (Number(changes) === mostPruned) isDone = false
-      else if (!this.#named.has(scope)) this.#forgetIfEmpty(scope)
+      else if (this.areAllNamed && !this.#named.has(scope)) this.#forgetIfEmpty(scope)
     }
-    if (isDone) this.#nextPruneAt = performance.now() + pruneEveryMs
+    if (isDone && this.areAllNamed) this.#nextPruneAt = performance.now() + pruneEveryMs
   }
 
   committed(): void {}
