@@ -7,7 +7,7 @@ import { withDeadline } from '../../src/adapter/deadline.ts'
 import { clientTlsOptions } from '../../src/adapter/tls-files.ts'
 import { type GatewayError, PermanentError, RetryableError } from '../../src/errors.ts'
 import type { KafkaConnection } from './config.ts'
-import { toGatewayError } from './errors.ts'
+import { isOutage, toGatewayError } from './errors.ts'
 import {
   Broker,
   ConnectionPool,
@@ -27,6 +27,8 @@ interface Node {
 }
 
 const keepAliveMs = 30_000
+/** Of a large cluster, so many are tried at the opening. */
+const mostReached = 5
 /** Names may come from templates; past this many a sink has all looked up anew. */
 const maxTopics = 10_000
 const requiredVersions = { 0: 8, 1: 11, 3: 6 } // Produce, Fetch, Metadata: Kafka 2.4
@@ -39,6 +41,8 @@ export class Cluster {
   readonly #log: Log
   readonly #nodes = new Map<string, Node>()
   #addresses = new Map<number, HostPort>()
+  /** Of each address that was learnt, where from. */
+  readonly #advertisedBy = new Map<string, string>()
   #topics = new Map<string, TopicMetadata>()
   #isClosed = false
   #isReconnecting = false
@@ -56,9 +60,18 @@ export class Cluster {
     return this.#settings.requestTimeout
   }
 
-  /** Connects to the first broker of the list that answers. Throws the last one's error. */
+  /**
+   * Connects to the first broker of the list that answers, and to one at least at the address it advertises: partitions
+   * are led there. Throws the last one's error.
+   */
   async open(signal: AbortSignal): Promise<void> {
     await this.refresh([], { signal })
+    const advertised = [...this.#addresses.values()]
+    if (advertised.length === 0 || advertised.some((address) => this.#nodes.has(shownHostPort(address)))) return
+    const reaching = advertised.slice(0, mostReached).map((address) => this.#connected(address))
+    await Promise.any(reaching).catch(({ errors }: AggregateError) => {
+      throw errors[0]
+    })
   }
 
   /** Destroys every socket; waits for nobody. https://github.com/tulios/kafkajs/issues/767 */
@@ -88,7 +101,7 @@ export class Cluster {
       signal?.throwIfAborted()
       try {
         const metadata = await this.#send(address, metadataRequest(topics, mayCreate), this.#settings.requestTimeout)
-        this.#learn(metadata)
+        this.#learn(metadata, address)
         return metadata
       } catch (error) {
         failure = toGatewayError(error, `broker ${shownHostPort(address)}`)
@@ -165,7 +178,11 @@ export class Cluster {
     return [...known.values()]
   }
 
-  #learn(metadata: Metadata): void {
+  #learn(metadata: Metadata, from: HostPort): void {
+    for (const broker of metadata.brokers) {
+      const advertised = shownHostPort(broker)
+      if (!this.#advertisedBy.has(advertised)) this.#advertisedBy.set(advertised, shownHostPort(from))
+    }
     this.#addresses = new Map(metadata.brokers.map(({ nodeId, host, port }) => [nodeId, { host, port }]))
     for (const topic of metadata.topics) this.#topics.set(topic.name, topic)
   }
@@ -173,8 +190,22 @@ export class Cluster {
   async #connected(address: HostPort): Promise<DriverBroker> {
     if (this.#isClosed) throw new RetryableError('PEER_LOST', 'the Kafka connection is closed')
     const node = this.#nodes.get(shownHostPort(address)) ?? this.#connect(address)
-    await node.ready
+    try {
+      await node.ready
+    } catch (error) {
+      throw this.#explained(error, shownHostPort(address))
+    }
     return node.broker
+  }
+
+  /** An address that nobody wrote into the configuration: says who gave it. */
+  #explained(error: unknown, address: string): unknown {
+    const by = this.#advertisedBy.get(address)
+    const failure = toGatewayError(error, `broker ${address}`)
+    if (by === undefined || by === address || !isOutage(failure)) return error
+    const origin = `the broker at ${by} advertises ${address}`
+    const text = `${failure.message}; ${origin}: its advertised.listeners must name an address that can be reached from here`
+    return new RetryableError(failure.code, text, { cause: error })
   }
 
   #connect(address: HostPort): Node {
