@@ -23,7 +23,14 @@ const store = openStore({
 })
 after(() => store.close())
 
-const rules = { mayKeep: () => true, usernameOf: () => undefined, onEnd: () => {}, onDropped: () => {} }
+const rules = {
+  mayKeep: () => true,
+  usernameOf: () => undefined,
+  onEnd: () => {},
+  onDropped: () => {},
+  onExpired: () => {},
+  hasListener: () => false,
+}
 let instances = 0
 
 /** Each is a connection of its own. */

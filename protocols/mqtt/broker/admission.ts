@@ -108,11 +108,25 @@ export class Admission {
 
   #addAway(clientId: string): void {
     this.#away.add(clientId)
-    const oldest = this.#away.values().next().value
-    if (this.#away.size <= this.#options.maxAway || oldest === undefined) return
+    if (this.#away.size <= this.#options.maxAway) return
+    const oldest = this.#oldestOfLargest()
+    if (oldest === undefined) return
     this.#away.delete(oldest)
     this.#owners.delete(oldest)
     this.#options.endSession(oldest)
+  }
+
+  /** Of the user who has most sessions: nobody's sessions end because another leaves many behind. */
+  #oldestOfLargest(): string | undefined {
+    const counts = new Map<string | undefined, number>()
+    for (const id of this.#away) counts.set(this.#userOf(id), (counts.get(this.#userOf(id)) ?? 0) + 1)
+    const largest = [...counts].reduce((a, b) => (b[1] > a[1] ? b : a))[0]
+    for (const id of this.#away) if (this.#userOf(id) === largest) return id
+    return undefined
+  }
+
+  #userOf(clientId: string): string | undefined {
+    return this.#owners.get(clientId)?.username
   }
 
   // [MQTT-3.1.4-2]; aedes miscounts when the new connection is registered before the old one has left

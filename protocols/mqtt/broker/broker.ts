@@ -151,8 +151,23 @@ export class EmbeddedBroker {
 
   /** Resolves when the message is in the queues of its subscribers, on disk, and in their sockets. */
   async publish(packet: PublishPacket): Promise<void> {
+    await this.#publishBy(packet, (publish) => publish(() => {}))
+  }
+
+  /** The same, but rejects with TARGET_BUSY where only sessions subscribe that have no room. */
+  async publishForTarget(packet: PublishPacket): Promise<void> {
+    await this.#publishBy(packet, (publish) => this.#sessions?.publishingOwn(publish))
+  }
+
+  async #publishBy(packet: PublishPacket, begin: (publish: (done: () => void) => void) => void): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
-    this.#aedes.publish(packet, (error) => (error ? reject(error) : resolve()))
+    begin((done) =>
+      this.#aedes.publish(packet, (error) => {
+        done()
+        if (error) reject(error)
+        else resolve()
+      }),
+    )
     await promise
   }
 
@@ -176,7 +191,8 @@ export class EmbeddedBroker {
 
   async #startAedes(): Promise<Sessions> {
     const aedes = this.#aedes
-    aedes.mq = new Hub(aedes.mq)
+    const hub = new Hub(aedes.mq)
+    aedes.mq = hub
     this.#publishOnce()
     await aedes.listen()
     const rules = {
@@ -184,6 +200,8 @@ export class EmbeddedBroker {
       usernameOf: (clientId: string) => this.#admission.deviceOf(clientId)?.rights.username,
       onEnd: (clientId: string) => this.#arrivals?.endSession(clientId),
       onDropped: (what: 'queued' | 'retained') => this.#notices.dropped(what),
+      onExpired: (what: 'queued' | 'retained', count: number) => this.#context.count(`mqtt_${what}_expired`, count),
+      hasListener: (topic: string) => hub.hasListener(topic),
     }
     const sessions = new Sessions(aedes.persistence, rules, this.#context.kept)
     await sessions.setup(aedes)
@@ -212,8 +230,11 @@ export class EmbeddedBroker {
     const publish = aedes.publish.bind(aedes) as (...args: unknown[]) => void
     aedes.publish = (packet: PublishPacket, ...rest: unknown[]) => {
       const done = rest.at(-1) as Answer | undefined
-      if (this.#published.delete(packet)) done?.()
-      else publish(packet, ...rest)
+      if (this.#published.delete(packet)) return done?.()
+      const client = rest[0] as Client | null | (() => void)
+      const device = typeof client === 'object' && client !== null ? this.#deviceOf.get(client) : undefined
+      if (device === undefined || this.#sessions === undefined) return publish(packet, ...rest)
+      this.#sessions.publishing(device.rights.username, () => publish(packet, ...rest))
     }
   }
 

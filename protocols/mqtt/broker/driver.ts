@@ -15,6 +15,8 @@ export interface StoredPacket {
   brokerId?: string
   brokerCounter?: number
   messageId?: number | undefined
+  /** Milliseconds since the epoch, when its time to live is over; aedes carries it along. */
+  messageExpiry?: number
 }
 
 /** What a device sent, as far as we look at it. */
@@ -41,6 +43,10 @@ export interface Emitter {
   removeListener(topic: string, listener: Listener, done?: () => void): unknown
   emit(packet: StoredPacket, done?: (error?: Error) => void): unknown
   close(done: () => void): unknown
+}
+/** What the emitter finds listeners with. */
+export function matcherOf(emitter: Emitter): { match(topic: string): readonly unknown[] } {
+  return (emitter as unknown as { readonly _matcher: { match(topic: string): readonly unknown[] } })._matcher
 }
 export type Listener = (packet: StoredPacket, done: () => void) => void
 

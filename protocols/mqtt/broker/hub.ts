@@ -4,7 +4,7 @@
  * older one for a duplicate): the hub sends what one turn of the event loop gathered in the order of publishing. And it
  * waits for slow subscribers only a moment, so that one of them never stops the others.
  */
-import type { Emitter, Listener, StoredPacket } from './driver.ts'
+import { type Emitter, type Listener, matcherOf, type StoredPacket } from './driver.ts'
 
 const patienceMs = 200
 
@@ -34,6 +34,11 @@ export class Hub implements Emitter {
 
   removeListener(topic: string, listener: Listener, done?: () => void): unknown {
     return this.#inner.removeListener(topic, listener, done)
+  }
+
+  /** True where somebody connected subscribes to the topic. */
+  hasListener(topic: string): boolean {
+    return matcherOf(this.#inner).match(topic).length > 0
   }
 
   /** `done` is called when all subscribers have it in their socket, or after a moment. */

@@ -1,7 +1,7 @@
 /** What waits for one device with a kept session: unsent, and sent but unacknowledged messages, in order. */
 import { ownBytes } from '../../../src/envelope/own-bytes.ts'
 import type { StoredPacket } from './driver.ts'
-import { decodeRecord, encodePacket, encodeRecord, numberedKey, spaces } from './records.ts'
+import { decodeRecord, encodePacket, encodeRecord, isExpired, numberedKey, spaces } from './records.ts'
 import type { Shelf } from './shelf.ts'
 
 /** Of its objects, measured: a message of 1 byte costs as much. */
@@ -26,6 +26,8 @@ export class OutgoingQueue {
   readonly #waiting = new Map<number, Waiting>()
   readonly #counterOf = new Map<number, number>()
   #bytes = 0
+  /** Nothing expires before. */
+  #nextExpiry = Number.POSITIVE_INFINITY
 
   constructor(clientId: string, shelf: Shelf) {
     this.#clientId = clientId
@@ -49,7 +51,7 @@ export class OutgoingQueue {
 
   /** Puts a message in that is on the shelf; those of one queue come in their order. `sent` is its record there. */
   restore(packet: StoredPacket, sent?: Uint8Array): void {
-    const { cmd, topic, payload, qos, brokerId, brokerCounter = 0 } = packet
+    const { cmd, topic, payload, qos, brokerId, brokerCounter = 0, messageExpiry } = packet
     // [MQTT-3.3.1-3] [MQTT-3.3.1-9]: both flags are about the connection it came by
     const flags = { retain: false, dup: false }
     const kept: StoredPacket = {
@@ -62,6 +64,10 @@ export class OutgoingQueue {
       messageId: undefined,
     }
     if (brokerId !== undefined) kept.brokerId = brokerId
+    if (messageExpiry !== undefined) {
+      kept.messageExpiry = messageExpiry
+      this.#nextExpiry = Math.min(this.#nextExpiry, messageExpiry)
+    }
     const waiting = { packet: kept, isReleased: false, wasSent: sent !== undefined }
     this.#bytes += costOf(kept)
     this.#waiting.set(brokerCounter, waiting)
@@ -114,6 +120,27 @@ export class OutgoingQueue {
     for (const [counter, { packet }] of [...this.#waiting]) if (!passes(packet.topic)) this.#drop(counter)
   }
 
+  /**
+   * Forgets what has expired; how many there were. A QoS 2 message that was sent once goes on: its device may have it, and
+   * must not take the next one with its packet id for the same.
+   */
+  expire(nowMs: number): number {
+    if (nowMs < this.#nextExpiry) return 0
+    this.#nextExpiry = Number.POSITIVE_INFINITY
+    const before = this.size
+    for (const [counter, { packet, wasSent }] of this.#waiting) {
+      if (packet.messageExpiry === undefined || (wasSent && packet.qos === 2)) continue
+      if (isExpired(packet, nowMs)) this.#drop(counter)
+      else this.#nextExpiry = Math.min(this.#nextExpiry, packet.messageExpiry)
+    }
+    return before - this.size
+  }
+
+  /** True while it waits here. */
+  has({ brokerCounter = 0 }: StoredPacket): boolean {
+    return this.#waiting.has(brokerCounter)
+  }
+
   /** All of it for a device that is back: messages, and PUBRELs of which the packet id is left. */
   *replay(): Generator<StoredPacket> {
     for (const { packet, isReleased } of [...this.#waiting.values()]) {
@@ -159,6 +186,7 @@ export class OutgoingQueue {
   }
 }
 
+/** Memory it holds. */
 export function costOf(packet: StoredPacket): number {
   return (packet.payload?.length ?? 0) + (packet.topic?.length ?? 0) + flatBytes
 }

@@ -1,7 +1,8 @@
 /** The messages that wait for all devices with a kept session, within bounds. */
 import type { SessionOwner, StoredPacket } from './driver.ts'
-import { OutgoingQueue } from './outgoing.ts'
-import { decodePacket, parseNumberedKey, spaces } from './records.ts'
+import { costOf, OutgoingQueue } from './outgoing.ts'
+import { decodePacket, isExpired, parseNumberedKey, spaces } from './records.ts'
+import { Shares } from './shares.ts'
 import type { Shelf } from './shelf.ts'
 
 export interface QueueBounds {
@@ -10,15 +11,24 @@ export interface QueueBounds {
   readonly bytes: number
 }
 
+export interface QueueRules {
+  /** The user whose session it is. */
+  usernameOf(clientId: string): string | undefined
+  onExpired(count: number): void
+}
+
 export class Queues {
   readonly #shelf: Shelf
   readonly #bounds: QueueBounds
   readonly #byClient = new Map<string, OutgoingQueue>()
-  #bytes = 0
+  readonly #rules: QueueRules
+  readonly #shares: Shares
 
-  constructor(shelf: Shelf, bounds: QueueBounds) {
+  constructor(shelf: Shelf, bounds: QueueBounds, rules: QueueRules) {
     this.#shelf = shelf
     this.#bounds = bounds
+    this.#rules = rules
+    this.#shares = new Shares(bounds.bytes)
   }
 
   /** Reads back what waits for clients with a session, and removes the rest; the highest counter there is. */
@@ -40,18 +50,15 @@ export class Queues {
       sent.delete(key)
     }
     for (const key of sent.keys()) this.#shelf.delete(spaces.sent, key)
-    for (const queue of this.#byClient.values()) this.#bytes += queue.bytes
+    for (const [clientId, queue] of this.#byClient) this.#shares.take(this.#rules.usernameOf(clientId), queue.bytes)
     return entries.at(-1)?.number ?? 0
   }
 
   /** False where there was no room. */
   add(clientId: string, packet: StoredPacket): boolean {
-    const queue = this.#byClient.get(clientId)
-    const isFull =
-      (queue?.size ?? 0) >= this.#bounds.perSession ||
-      (queue?.bytes ?? 0) >= this.#bounds.bytesPerSession ||
-      this.#bytes >= this.#bounds.bytes
-    if (isFull) return false
+    if (!this.#hasRoom(clientId, packet) && (this.#expire(clientId) === 0 || !this.#hasRoom(clientId, packet))) {
+      return false
+    }
     this.#openFor(clientId)
     this.change(clientId, (open) => open.add(packet))
     return true
@@ -63,20 +70,38 @@ export class Queues {
     if (queue === undefined) return undefined
     const before = queue.bytes
     const result = change(queue)
-    this.#bytes += queue.bytes - before
+    this.#shares.take(this.#rules.usernameOf(clientId), queue.bytes - before)
     if (queue.size === 0) this.#byClient.delete(clientId)
     return result
   }
 
   /** All that waits for a device that is back. */
   async *replay(client: SessionOwner): AsyncGenerator<StoredPacket> {
+    this.#expire(client.id)
     const queue = this.#byClient.get(client.id)
     if (queue === undefined) return
     if (client._nextId !== undefined) {
       queue.identify(() => takeNextId(client))
       await this.#shelf.flushed()
     }
-    yield* queue.replay()
+    for (const packet of queue.replay()) {
+      // a device may take its time
+      if (isExpired(packet, Date.now())) this.#expire(client.id)
+      if (packet.cmd === 'pubrel' || queue.has(packet)) yield packet
+    }
+  }
+
+  #hasRoom(clientId: string, packet: StoredPacket): boolean {
+    const { perSession, bytesPerSession } = this.#bounds
+    const queue = this.#byClient.get(clientId)
+    if (queue !== undefined && (queue.size >= perSession || queue.bytes >= bytesPerSession)) return false
+    return this.#shares.hasRoom(this.#rules.usernameOf(clientId), costOf(packet))
+  }
+
+  #expire(clientId: string): number {
+    const expired = this.change(clientId, (queue) => queue.expire(Date.now())) ?? 0
+    if (expired > 0) this.#rules.onExpired(expired)
+    return expired
   }
 
   #openFor(clientId: string): OutgoingQueue {

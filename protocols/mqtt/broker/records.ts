@@ -56,14 +56,30 @@ interface PacketFields {
   readonly topic: string
   readonly qos: 0 | 1 | 2
   readonly retain: boolean
+  /** Milliseconds since the epoch. */
+  readonly expiresAt?: number | undefined
+  /** Of a retained message: who published it. */
+  readonly username?: string | undefined
 }
 
-export function encodePacket({ topic, qos, retain, payload }: StoredPacket): Uint8Array {
-  return encodeRecord({ topic, qos, retain } satisfies PacketFields, payload)
+export function encodePacket(packet: StoredPacket, username?: string): Uint8Array {
+  const { topic, qos, retain, payload, messageExpiry: expiresAt } = packet
+  return encodeRecord({ topic, qos, retain, expiresAt, username } satisfies PacketFields, payload)
 }
 
 export function decodePacket(value: Uint8Array): StoredPacket {
   const { fields, payload } = decodeRecord<PacketFields>(value)
-  const { topic, qos, retain } = fields
-  return { cmd: 'publish', topic, payload: ownBytes(payload), qos, retain, dup: false }
+  const { topic, qos, retain, expiresAt } = fields
+  const packet: StoredPacket = { cmd: 'publish', topic, payload: ownBytes(payload), qos, retain, dup: false }
+  if (expiresAt !== undefined) packet.messageExpiry = expiresAt
+  return packet
+}
+
+export function publisherOf(value: Uint8Array): string | undefined {
+  return decodeRecord<PacketFields>(value).fields.username
+}
+
+/** True when its time to live is over. */
+export function isExpired({ messageExpiry }: StoredPacket, nowMs: number): boolean {
+  return messageExpiry !== undefined && messageExpiry <= nowMs
 }

@@ -9,6 +9,7 @@
 import { randomUUID } from 'node:crypto'
 import { Readable } from 'node:stream'
 import type { Kept, KeptEntry } from '../../../src/adapter/contract.ts'
+import { RetryableError } from '../../../src/errors.ts'
 import type { Device } from './device.ts'
 import type { PersistedSubscription, Persistence, SessionOwner, StoredPacket } from './driver.ts'
 import { compileFilter } from './filter.ts'
@@ -35,6 +36,9 @@ export interface SessionRules {
   usernameOf(clientId: string): string | undefined
   onEnd(clientId: string): void
   onDropped(what: 'queued' | 'retained'): void
+  onExpired(what: 'queued' | 'retained', count: number): void
+  /** True where somebody connected subscribes to the topic. */
+  hasListener(topic: string): boolean
 }
 
 /** A session that outlives its connections. */
@@ -65,6 +69,9 @@ export class Sessions implements Persistence {
   /** SUBSCRIBEs under way by client id: aedes hands all filters of one over again for each that is granted. */
   readonly #adding = new Map<string, { readonly subscriptions: object; readonly done: Promise<void> }>()
   #searching: Device | undefined
+  #publisher: string | undefined
+  /** Counters of messages of the gateway itself, which hears of it where nobody gets them. */
+  readonly #own = new Set<number>()
   #broker: Broker = { id: '', counter: 0 }
 
   constructor(memory: Persistence, rules: SessionRules, kept?: Kept) {
@@ -72,8 +79,11 @@ export class Sessions implements Persistence {
     this.#rules = rules
     this.#shelf = new Shelf(kept)
     this.#handshakes = new Handshakes(this.#shelf, sessionBounds.handshakeBytes)
-    this.#queues = new Queues(this.#shelf, sessionBounds.queued)
-    this.#retained = new RetainedMessages(this.#shelf, sessionBounds.retained)
+    this.#queues = new Queues(this.#shelf, sessionBounds.queued, {
+      usernameOf: (clientId) => this.#sessions.get(clientId)?.username,
+      onExpired: (count) => rules.onExpired('queued', count),
+    })
+    this.#retained = new RetainedMessages(this.#shelf, sessionBounds.retained, () => rules.onExpired('retained', 1))
     this.#wills = new Wills(this.#shelf)
   }
 
@@ -181,7 +191,22 @@ export class Sessions implements Persistence {
   }
 
   async storeRetained(packet: StoredPacket): Promise<void> {
-    if (!this.#retained.store(packet)) this.#rules.onDropped('retained')
+    if (!this.#retained.store(packet, this.#publisher)) this.#rules.onDropped('retained')
+  }
+
+  /** Calls `publish`, in which aedes begins with one message, of this user's. */
+  publishing(username: string | undefined, publish: () => void): void {
+    this.#publisher = username
+    publish()
+    this.#publisher = undefined
+  }
+
+  /** The same for one of the gateway's own; it fails with TARGET_BUSY where nobody has room for it. */
+  publishingOwn(publish: (done: () => void) => void): void {
+    let counter = 0
+    publish(() => this.#own.delete(counter))
+    counter = this.#broker.counter
+    this.#own.add(counter)
   }
 
   /** For whom aedes asks in this turn: it does not say so. */
@@ -264,9 +289,14 @@ export class Sessions implements Persistence {
   }
 
   async outgoingEnqueueCombi(subscriptions: readonly { clientId: string }[], packet: StoredPacket): Promise<void> {
+    let kept = 0
     for (const { clientId } of subscriptions) {
-      if (!this.#queues.add(clientId, packet)) this.#rules.onDropped('queued')
+      if (this.#queues.add(clientId, packet)) kept += 1
+      else this.#rules.onDropped('queued')
     }
+    if (kept > 0 || subscriptions.length === 0 || !this.#own.has(packet.brokerCounter ?? 0)) return
+    if (this.#rules.hasListener(packet.topic)) return
+    throw new RetryableError('TARGET_BUSY', 'no session that subscribes to it has room: their devices are away')
   }
 
   async outgoingUpdate(client: SessionOwner, packet: StoredPacket): Promise<void> {

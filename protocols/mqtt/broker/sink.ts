@@ -8,12 +8,13 @@ import {
   unsendable,
 } from '../../../src/adapter/contract.ts'
 import { withDeadline } from '../../../src/adapter/deadline.ts'
+import { expiresAtMs } from '../../../src/envelope/expiry.ts'
 import { type GatewayError, messageOf, PermanentError, RetryableError } from '../../../src/errors.ts'
 import { encode, retains } from '../codec.ts'
 import type { MqttTarget } from '../config.ts'
 import type { EmbeddedBroker } from './broker.ts'
 import { type EmbeddedConnection, limitsOf } from './config.ts'
-import type { PublishPacket } from './driver.ts'
+import type { PublishPacket, StoredPacket } from './driver.ts'
 import { type TopicLimits, topicProblem } from './filter.ts'
 import { type House, houseOf, type Lease } from './house.ts'
 
@@ -75,14 +76,17 @@ class BrokerSink implements Sink<MqttTarget> {
     const problem = topic.startsWith('$') ? 'topics with $ are closed' : topicProblem(topic, this.#limits)
     if (problem !== undefined) throw new PermanentError('DESTINATION_INVALID', `${topic}: ${problem}`)
     const { payload } = encode(outbound, 4)
-    return { cmd: 'publish', topic, payload, qos, retain: retains(outbound), dup: false }
+    const packet: StoredPacket = { cmd: 'publish', topic, payload, qos, retain: retains(outbound), dup: false }
+    const expiresAt = expiresAtMs(outbound.envelope)
+    if (expiresAt !== undefined) packet.messageExpiry = expiresAt
+    return packet as PublishPacket
   }
 }
 
 /** Never rejects: what goes wrong from here on is the broker's fault, not the message's. */
 async function handOver(broker: EmbeddedBroker, packet: PublishPacket): Promise<Outcome> {
   try {
-    await withDeadline(broker.publish(packet), sendWithinMs, 'publishing to the embedded broker')
+    await withDeadline(broker.publishForTarget(packet), sendWithinMs, 'publishing to the embedded broker')
     return delivered
   } catch (error) {
     if (error instanceof RetryableError) return retryable(error)

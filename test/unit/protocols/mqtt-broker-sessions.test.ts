@@ -12,6 +12,8 @@ const anything: SessionRules = {
   usernameOf: () => 'user',
   onEnd: () => {},
   onDropped: () => {},
+  onExpired: () => {},
+  hasListener: () => false,
 }
 
 /** The sessions of a broker that starts on what is on disk. */
