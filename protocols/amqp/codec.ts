@@ -9,7 +9,7 @@ import {
   setAttribute,
   untyped,
 } from '../../src/envelope/attributes.ts'
-import { markedBytes } from '../../src/envelope/binary-text.ts'
+import { markedBytes, readableText } from '../../src/envelope/binary-text.ts'
 import { contentEncoding } from '../../src/envelope/content-encoding.ts'
 import { addExtension, addHeader, Draft } from '../../src/envelope/draft.ts'
 import { type Envelope, type Format, HeaderBag, type HeaderValue } from '../../src/envelope/envelope.ts'
@@ -129,7 +129,7 @@ function attributeValue(value: HeaderValue): HeaderValue {
 function attributeText(value: unknown): string {
   if (typeof value === 'string') return value
   if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint') return String(value)
-  if (value instanceof Uint8Array) return bytesOf(value).toString('utf8')
+  if (value instanceof Uint8Array) return readableText(value)
   const { '!': type, value: seconds } = (value ?? {}) as { '!'?: unknown; value?: unknown }
   return type === 'timestamp' ? timeOf(seconds) : ''
 }

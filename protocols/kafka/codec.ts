@@ -2,7 +2,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { Outbound } from '../../src/adapter/contract.ts'
 import { attributesByName, namesOf, rareAttributes, setAttribute } from '../../src/envelope/attributes.ts'
-import { textOfBytes } from '../../src/envelope/binary-text.ts'
+import { readableText } from '../../src/envelope/binary-text.ts'
 import { addExtension, addHeader, Draft } from '../../src/envelope/draft.ts'
 import type { Envelope, ExtensionValue, Format, HeaderValue } from '../../src/envelope/envelope.ts'
 import { remainingMs } from '../../src/envelope/expiry.ts'
@@ -117,8 +117,7 @@ function readCustom(
 /** Of a repeated attribute the first counts. */
 function textOf(value: HeaderIn | readonly HeaderIn[]): string {
   const first = Array.isArray(value) ? value[0] : value
-  const read = Buffer.isBuffer(first) ? textOrBytes(first) : first
-  return typeof read === 'string' ? read : Buffer.isBuffer(read) ? textOfBytes(read) : ''
+  return typeof first === 'string' ? first : Buffer.isBuffer(first) ? readableText(first) : ''
 }
 
 function textOrBytes(bytes: Buffer): string | Buffer {

@@ -15,6 +15,11 @@ export function textOfBytes(bytes: Uint8Array): string {
   return isText && !isMarked(text) ? text : mark + buffer.toString('base64url')
 }
 
+/** The text of bytes from where texts are written as they stand, marked ones too: behind the mark where they are no UTF-8. */
+export function readableText(bytes: Uint8Array): string {
+  return isUtf8(bytes) ? bytesOf(bytes).toString('utf8') : textOfBytes(bytes)
+}
+
 /** The bytes that `textOfBytes` made this text of; undefined: it is a text of its own. */
 export function markedBytes(text: string): Buffer | undefined {
   return isMarked(text) ? bytesBehind(text) : undefined

@@ -211,3 +211,14 @@ test.each([['direct'], ['kafka'], ['mqtt']])('properties that are no UTF-8 come 
   )
 })
 let propertiesArrived: Promise<Record<string, RawMessage[]>> | undefined
+
+test('attributes of an event and encoded bodies come back as they were, beside headers of the same name, on every road', async () => {
+  const event: Table = Object.fromEntries(
+    ['specversion', 'id', 'source', 'type', 'traceparent'].map((name) => [`cloudEvents_${name}`, text('1.0')]),
+  )
+  const headers: Table = { ...event, cloudEvents_sequence: cases['b -5'] as Field, traceparent: text('00-hop') }
+  const hex = (value: string) => Buffer.from(value).toString('hex')
+  const properties = { contentType: hex('application/json'), contentEncoding: hex('gzip'), appId: hex('billing') }
+  const ends = await carried([{ ...properties, headers, body: '0' }])
+  for (const [message] of Object.values(ends)) expect(message).toMatchObject({ ...properties, headers })
+})

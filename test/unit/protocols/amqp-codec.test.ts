@@ -52,6 +52,11 @@ describe('amqp decode', () => {
     expect(receive({ headers })).toMatchObject({ messageId: 'i', timestamp: '2025-11-23T20:00:00.000Z', priority: 7 })
   })
 
+  it('keeps the bytes of attributes that are no UTF-8, as text', () => {
+    const headers = { cloudEvents_correlationid: Buffer.from('fffe', 'hex'), cloudEvents_id: Buffer.from('base64:__4') }
+    expect(receive({ headers })).toMatchObject({ correlationId: 'base64:__4', messageId: 'base64:__4' })
+  })
+
   it('reads the attributes of the SDKs for RabbitMQ', () => {
     const headers = {
       'ce-specversion': '1.0',

@@ -50,6 +50,11 @@ describe('kafka decode', () => {
     expect({ ...receive({ headers }).headers }).toEqual({ constructor: 'x' })
   })
 
+  it('keeps the bytes of attributes that are no UTF-8, as text', () => {
+    const ce_correlationid = Buffer.from('fffe', 'hex') as unknown as string
+    expect(receive({ headers: { ce_correlationid } }).correlationId).toBe('base64:__4')
+  })
+
   it('makes unknown attributes extensions, and those that CloudEvents does not know custom headers', () => {
     const { headers, extensions } = receive({ headers: { ce_subject: 's', ce_foo: 'f', foo: 'g', 'ce_a-b': 'c' } })
     expect({ ...headers }).toEqual({ subject: 's', foo: 'g', 'a-b': 'c' })
