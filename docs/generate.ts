@@ -102,6 +102,7 @@ const expressionTable = `| name | is |
 | \`payload\` | the body, if it is JSON: \`payload.temperature\`, \`payload.items[0].id\` |
 | \`params\` | what the pattern of \`from\` captured: \`params.site\` |
 | \`headers\` | \`headers.contentType\`, \`headers.priority\`, \`headers.ttl\`, \`headers.retryCount\`, and custom ones by their name |
+| \`extensions\` | extension attributes of a CloudEvent: \`extensions.traceparent\`; [formats](../formats.md) says more |
 | \`messageId\`, \`timestamp\`, \`source\`, \`destination\`, \`eventType\`, \`version\`, \`correlationId\`, \`key\`, \`replyTo\` | the envelope's own fields |
 
 \`AND\`, \`OR\`, \`NOT\` mean \`&&\`, \`||\`, \`!\`. Whole and decimal numbers mix. A field that is not there makes a condition false; such cases are counted in

@@ -54,6 +54,7 @@ export function letterText(record: LetterRecord, nowMs = Date.now()): string {
   const {
     headers = {},
     customHeaders = {},
+    extensions = {},
     payload,
     payloadText,
     payloadBase64,
@@ -72,6 +73,7 @@ export function letterText(record: LetterRecord, nowMs = Date.now()): string {
     ...section(`dead letter ${record.id}`, letter),
     ...section('message', fields),
     ...section('headers', { ...(headers as object), ...(customHeaders as object) }),
+    ...section('extensions', extensions as object),
     paint(
       'bold',
       `payload${record.payloadBytes === undefined ? ': none (a tombstone)' : `, ${record.payloadBytes} bytes`}`,

@@ -52,7 +52,7 @@ function compileField({ field, value, operator }: FilterClause, scope: Scope): R
     throw new ClauseError('field', { message: 'a name is missing', offset: 0, length: field.length })
   if (root === 'headers' && names.length > 0) return readHeader(field.slice('headers.'.length))
   if (root === 'params') checkCapture(names, scope)
-  else if (root !== 'payload' && names.length > 0) {
+  else if (root !== 'payload' && root !== 'extensions' && names.length > 0) {
     throw new ClauseError('field', {
       message: `'${root}' has no parts`,
       offset: root.length,
