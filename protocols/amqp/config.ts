@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { SettingsProblem } from '../../src/adapter/protocol.ts'
 import { address, clientTls, duration, secret, size } from '../../src/adapter/schema.ts'
+import { parameterProblems } from './parameters.ts'
 
 const name = () => z.string().min(1)
 const tableArguments = () => z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]))
@@ -8,7 +9,8 @@ const exchangeType = () => z.enum(['direct', 'fanout', 'topic', 'headers'])
 
 export const AmqpConnectionConfig = z.strictObject({
   url: address({ schemes: ['amqp', 'amqps'], example: 'amqp://localhost:5672' }).meta({
-    description: 'Broker address, with the virtual host as its path: amqp://user:password@host:5672/vhost.',
+    description:
+      'Broker address, with the virtual host as its path: amqp://user:password@host:5672/vhost. `?heartbeat=10` (seconds, before the key of that name), `channel_max` and `frame_max` may follow.',
     examples: ['amqp://guest:guest@localhost:5672'],
   }),
   username: z.string().optional().meta({ description: 'User, instead of the one in `url`.' }),
@@ -98,8 +100,9 @@ export const AmqpTargetConfig = z.strictObject({
 export type AmqpTarget = z.infer<typeof AmqpTargetConfig>
 
 export function checkConnection(connection: AmqpConnectionConfig): SettingsProblem[] {
-  if (connection.tls === undefined || /^amqps:/i.test(connection.url)) return []
-  return [{ path: ['tls'], message: 'tls needs a url that starts with amqps://' }]
+  const problems = parameterProblems(connection.url)
+  if (connection.tls === undefined || /^amqps:/i.test(connection.url)) return problems
+  return [...problems, { path: ['tls'], message: 'tls needs a url that starts with amqps://' }]
 }
 
 export function checkFrom(from: AmqpFromConfig): SettingsProblem[] {

@@ -9,6 +9,7 @@ import type { GatewayError } from '../../src/errors.ts'
 import type { AmqpConnectionConfig } from './config.ts'
 import { lost, toGatewayError } from './errors.ts'
 import { type FrameReader, readOwnProperties } from './frames.ts'
+import { parametersOf } from './parameters.ts'
 
 /** Loaded by the first connection: many gateways have none. */
 export const loadDriver = once(() => import('amqplib'))
@@ -191,6 +192,7 @@ function connectOptions(settings: AmqpConnectionConfig): Options.Connect {
     ...(username === undefined && password === undefined ? {} : { username: username ?? '', password: password ?? '' }),
     ...(address.path.length > 1 ? { vhost: address.path.slice(1) } : {}),
     heartbeat: Math.round(settings.heartbeat / 1000),
+    ...parametersOf(settings.url),
   }
 }
 

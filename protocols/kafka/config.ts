@@ -1,13 +1,18 @@
 import { z } from 'zod'
-import { clientTls, duration, hostPort, secret, size } from '../../src/adapter/schema.ts'
+import { clientTls, duration, hostPorts, listed, secret, size } from '../../src/adapter/schema.ts'
 
 export const compressions = ['none', 'gzip', 'zstd'] as const
 
 export const KafkaConnection = z.strictObject({
   brokers: z
-    .array(hostPort())
+    .array(hostPorts())
     .min(1)
-    .meta({ description: 'Brokers to begin with; the others are learnt from them.', examples: [['localhost:9092']] }),
+    .meta({
+      description:
+        'Brokers to begin with; the others are learnt from them. An entry may be several, with commas between.',
+      examples: [['localhost:9092'], ['${env:BROKERS}']],
+    })
+    .transform((entries) => [...new Set(entries.flatMap(listed))]),
   clientId: z
     .string()
     .min(1)

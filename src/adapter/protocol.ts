@@ -32,6 +32,9 @@ export interface DestinationKind {
 export interface SettingsProblem {
   readonly path: readonly (string | number)[]
   readonly message: string
+  readonly help?: string | undefined
+  /** A word that is none of those allowed: the nearest is named. */
+  readonly unknown?: { readonly written: string; readonly allowed: readonly string[] } | undefined
 }
 
 /**

@@ -41,6 +41,26 @@ export const hostPort = (leastPort: 0 | 1 = 1) =>
     .superRefine(refuse((text) => hostPortProblem(text, leastPort)))
     .meta({ address: true })
 
+/** Several `host:port` with commas between, as they come from one variable; `listed` takes them apart. */
+export const hostPorts = () =>
+  z
+    .string()
+    .superRefine(refuse((text) => hostPortsProblem(listed(text))))
+    .meta({ address: true })
+
+export const listed = (text: string): string[] =>
+  text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '')
+
+function hostPortsProblem(parts: readonly string[]): string | undefined {
+  const at = parts.findIndex((part) => hostPortProblem(part) !== undefined)
+  if (parts.length === 0) return hostPortProblem('')
+  const problem = parts[at] === undefined ? undefined : hostPortProblem(parts[at])
+  return problem === undefined || parts.length === 1 ? problem : `address ${at + 1} of ${parts.length}: ${problem}`
+}
+
 /** Refuses a text for what is wrong with it. */
 export const refuse = (problemOf: (text: string) => string | undefined) => (text: string, context: z.RefinementCtx) => {
   const message = problemOf(text)

@@ -1,5 +1,7 @@
 /** A mapping that two schemas share: the keys every such mapping has, and those of the protocol it names. */
 import type { z } from 'zod'
+import type { SettingsProblem } from '../adapter/protocol.ts'
+import { nearestName } from '../routing/nearest.ts'
 import type { Path } from './diagnostic.ts'
 import { isMapping, type Scene } from './scene.ts'
 import { suggestKey } from './schema-problems.ts'
@@ -58,17 +60,12 @@ export function asMapping({ report, root }: Scene, path: Path, value: unknown): 
 }
 
 /** Reports what a protocol itself has against settings that fit its schema. */
-export function reportSettings(
-  { report, root }: Scene,
-  path: Path,
-  problems: readonly { path: readonly (string | number)[]; message: string }[],
-): boolean {
-  for (const problem of problems) {
-    const full = [...path, ...problem.path]
-    report.add('TRV2012', `${describeValue(full, root)}: ${problem.message}`, {
-      path: full,
-      on: problem.path.length === 0 ? 'key' : 'value',
-    })
+export function reportSettings({ report, root }: Scene, path: Path, problems: readonly SettingsProblem[]): boolean {
+  for (const { path: within, message, help, unknown } of problems) {
+    const full = [...path, ...within]
+    const place = { path: full, on: within.length === 0 ? 'key' : 'value' } as const
+    const words = unknown && { suggestion: nearestName(unknown.written, unknown.allowed), allowed: unknown.allowed }
+    report.add('TRV2012', `${describeValue(full, root)}: ${message}`, place, { help, ...words })
   }
   return problems.length === 0
 }

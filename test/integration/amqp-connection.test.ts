@@ -169,9 +169,12 @@ describe('amqp connection', () => {
     again.received[0]!.settle('accept')
   })
 
-  test('a peer that falls silent is noticed by heartbeats', async () => {
+  test.each([
+    ['heartbeats', '', { heartbeat: '1s' }],
+    ['heartbeats of the address', '?heartbeat=1', {}],
+  ])('a peer that falls silent is noticed by %s', async (_, query, settings) => {
     const relay = await Relay.open()
-    const sink = await bench.sink(settingsOf({ url: relay.url(), heartbeat: '1s' }))
+    const sink = await bench.sink(settingsOf({ url: `${relay.url()}${query}`, ...settings }))
     relay.freeze()
     expect(await sink.lost()).toMatchObject({ code: 'PEER_LOST', message: expect.stringContaining('Heartbeat') })
   })

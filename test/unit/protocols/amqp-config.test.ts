@@ -4,6 +4,7 @@ import { bindingKey, checkFrom, checkTarget } from '../../../protocols/amqp/conf
 import { encodeWord, shortStringProblem } from '../../../protocols/amqp/destination.ts'
 import { refusalOf, sizeLimitOf, toGatewayError } from '../../../protocols/amqp/errors.ts'
 import { amqp } from '../../../protocols/amqp/index.ts'
+import { parameterProblems, parametersOf } from '../../../protocols/amqp/parameters.ts'
 
 const from = (value: Record<string, unknown>) => amqp.source!.schema.parse(value)
 const target = (value: Record<string, unknown>) => amqp.sink!.schema.parse(value)
@@ -48,6 +49,17 @@ describe('amqp settings', () => {
       expect(paths(checkFrom(bound))).toContain('bind.routingKey')
     },
   )
+
+  test('parameters of the address are honoured, or told with where they belong', () => {
+    expect(parametersOf('amqp://h/v?heartbeat=3&frame_max=8192')).toEqual({ heartbeat: 3, frameMax: 8_192 })
+    expect(parameterProblems('amqp://h/v?heartbeat=3&channel_max=64')).toEqual([])
+    const problems = (query: string) => parameterProblems(`amqp://u:secret@h?${query}`)
+    expect(problems('Heartbeat=1')[0]?.unknown?.written).toBe('Heartbeat')
+    expect(problems('retry_delay=2')[0]?.help).toContain('tries again by itself')
+    expect(problems('heartbeat=0').concat(problems('heartbeat=1.5'), problems('frame_max=1'))).toHaveLength(3)
+    expect(problems('__proto__=1')[0]?.message).toContain('means nothing here')
+    expect(JSON.stringify(problems('a%20b=1'))).not.toMatch(/secret/)
+  })
 
   test('a stream is always durable, and startFrom is for streams', () => {
     const problems = (value: object) => paths(checkFrom(from({ queue: 'q', ...value })))
