@@ -118,8 +118,9 @@ export const errorMeanings: Readonly<Record<ErrorCode, { readonly meaning: strin
     whatToDo: 'Put the file aside and restore a copy, or start with an empty data directory.',
   },
   STORE_FULL: {
-    meaning: 'As many bytes wait as `store.maxBytes` allows.',
-    whatToDo: 'Find out why the target does not take them; raise `store.maxBytes`, or set `store.onFull`.',
+    meaning: 'As many bytes wait as `store.maxBytes` allows, or dead letters take up `store.deadLetters.maxBytes`.',
+    whatToDo:
+      'Find out why the target does not take them; requeue or discard dead letters; raise the limit, or set `onFull`.',
   },
   INTERNAL: {
     meaning: 'A bug.',

@@ -8,6 +8,8 @@ import { isPattern } from '../routing/allow.ts'
 const usual: DestinationSettings = { count: 1_000, withinMs: 24 * 3_600_000, onLimit: 'deadLetter' }
 /** Longer names are remembered by their digest: what is remembered takes up no more than its number says. */
 const longestName = 64
+/** When a destination was last used is noted no more exactly than that, in milliseconds. */
+const exactMs = 500
 /** Destinations that were not used for long enough are looked for this often at most, in milliseconds. */
 const lookMs = 1_000
 
@@ -29,7 +31,9 @@ export class DestinationLimit {
     const name = this.#nameOf(target)
     const key = name.length <= longestName ? name : createHash('sha256').update(name).digest('base64')
     const { count, onLimit } = this.#settings
-    if (this.#usedMs.has(key) || this.#usedMs.size < count || this.#forgetOld(nowMs)) {
+    const usedMs = this.#usedMs.get(key)
+    if (usedMs !== undefined && nowMs - usedMs < exactMs) return undefined // nearly always
+    if (usedMs !== undefined || this.#usedMs.size < count || this.#forgetOld(nowMs)) {
       this.#usedMs.set(key, nowMs)
       return undefined
     }

@@ -5,17 +5,16 @@ import type { CommitQueue, Job } from './commit-queue.ts'
 import type { Burial, DeadLetterFigures, DeadLetterQuery, DeadLetterStore, StoredDeadLetter } from './contract.ts'
 import { bytesOfLetter, type DeadLetterWriter, ForwardedJob, LetterJob } from './dead-letter-jobs.ts'
 import { DeadLetterRoom } from './dead-letter-room.ts'
+import { conditionOf, letterOf, prepare, type Row, type Statements } from './dead-letter-sql.ts'
 import { DeadLetterTally } from './dead-letter-tally.ts'
-import type { DeadLetter, DeadLetterLimit, DeadLetterReason } from './dead-letters.ts'
+import type { DeadLetter, DeadLetterLimit } from './dead-letters.ts'
 import type { OutboxTable } from './outbox-table.ts'
-import { decodeEnvelope, decodeParams, encodeFields, encodeParams } from './record.ts'
+import { decodeEnvelope, encodeFields, encodeParams } from './record.ts'
 import { readSafely } from './sqlite-error.ts'
 import type { Participant } from './transactions.ts'
 
 /** Letters that a route's own dead letter target has too stay for reference, up to so many. */
 const mostForwarded = 10_000
-
-type Row = Readonly<Record<string, string | number | null>> & { readonly payload: Uint8Array | null }
 
 /** Letters that go in one transaction as they are too old. */
 const mostExpired = 1_000
@@ -243,62 +242,5 @@ export class DeadLetterRows implements DeadLetterStore, DeadLetterWriter, Partic
     const tooMany = this.#tally.next.forwarded - mostForwarded
     if (tooMany <= 0) return
     for (const { id: oldest } of this.#statements.forwarded.oldest.all(tooMany)) this.#remove(oldest as number)
-  }
-}
-
-type Statements = ReturnType<typeof prepare>
-
-function prepare(database: DatabaseSync) {
-  return {
-    insert: database.prepare(
-      `INSERT INTO dead_letters (route, reason, last_at, first_at, attempts, requeues, target, bit, to_forward, code, message,
-         params, fields, payload, bytes)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    ),
-    get: database.prepare('SELECT * FROM dead_letters WHERE id = ?'),
-    edit: database.prepare('UPDATE dead_letters SET fields = ?, payload = ?, bytes = ?, requeues = 0 WHERE id = ?'),
-    remove: database.prepare('DELETE FROM dead_letters WHERE id = ? RETURNING route, bytes, forwarded_at'),
-    oldest: database.prepare('SELECT id FROM dead_letters WHERE last_at < ? ORDER BY last_at LIMIT ?'),
-    oldestButNewest: database.prepare('SELECT id FROM dead_letters WHERE id < ? ORDER BY id LIMIT ?'),
-    forwarded: {
-      note: database.prepare(
-        `UPDATE dead_letters SET forwarded_at = ?, to_forward = NULL WHERE id = ? AND forwarded_at IS NULL
-         RETURNING bytes`,
-      ),
-      oldest: database.prepare(
-        'SELECT id FROM dead_letters WHERE forwarded_at IS NOT NULL ORDER BY forwarded_at, id LIMIT ?',
-      ),
-    },
-  }
-}
-
-function conditionOf(query: DeadLetterQuery): { where: string; values: (string | number)[] } {
-  const now = Date.now()
-  const parts: (readonly [sql: string, value: string | number])[] = []
-  if (query.ids !== undefined) parts.push(['id IN (SELECT value FROM json_each(?))', JSON.stringify(query.ids)])
-  if (query.route !== undefined) parts.push(['route = ?', query.route])
-  if (query.reason !== undefined) parts.push(['reason = ?', query.reason])
-  if (query.olderThanMs !== undefined) parts.push(['last_at <= ?', now - query.olderThanMs])
-  if (query.toForward !== undefined) parts.push(['(to_forward IS 1) = ?', query.toForward ? 1 : 0])
-  if (query.youngerThanMs !== undefined) parts.push(['last_at >= ?', now - query.youngerThanMs])
-  return { where: parts.map(([sql]) => sql).join(' AND ') || 'TRUE', values: parts.map(([, value]) => value) }
-}
-
-function letterOf(row: Row): StoredDeadLetter {
-  return {
-    id: row.id as number,
-    envelope: decodeEnvelope({ fields: row.fields as string, payload: row.payload }),
-    reason: row.reason as DeadLetterReason,
-    error: { code: row.code as string, message: row.message as string },
-    attempts: row.attempts as number,
-    route: row.route as string,
-    target: (row.target as string | null) ?? undefined,
-    bit: (row.bit as number | null) ?? undefined,
-    params: decodeParams(row.params as string | null),
-    requeues: row.requeues as number,
-    firstAt: row.first_at as number,
-    lastAt: row.last_at as number,
-    toForward: row.to_forward === 1,
-    forwardedAt: (row.forwarded_at as number | null) ?? undefined,
   }
 }

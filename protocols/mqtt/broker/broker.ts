@@ -218,9 +218,7 @@ export class EmbeddedBroker {
     })
     aedes.on('clientError', (client, error) => this.#notices.disconnected(client, error))
     aedes.on('connectionError', (client, error) => this.#notices.disconnected(client, error))
-    aedes.on('error' as 'closed', (...args: unknown[]) => {
-      this.#context.log.error('The embedded broker met an error.', { error: messageOf(args[0]) })
-    })
+    aedes.on('error' as 'closed', (...args: unknown[]) => this.#notices.brokerError(args[0]))
     return sessions
   }
 

@@ -10,6 +10,7 @@ export class Notices {
   readonly #count: Context['count']
   readonly #log: Context['log']
   readonly #takenOver: Seldom
+  readonly #brokerError: Seldom
   readonly #warn: Readonly<Record<'refused' | 'denied' | 'noSeat' | 'foreign' | 'slow' | 'dropped' | 'gate', Seldom>>
 
   constructor(context: Context) {
@@ -17,6 +18,7 @@ export class Notices {
     this.#count = (name) => context.count(name)
     this.#log = log
     this.#takenOver = seldom(log, 'another connection with the same client id took a device over', 'info')
+    this.#brokerError = seldom(log, 'the embedded broker met an error', 'error')
     this.#warn = {
       refused: seldom(log, 'A device was refused.'),
       denied: seldom(log, 'A device asked for a topic it may not use.'),
@@ -64,6 +66,11 @@ export class Notices {
     const text =
       'maxConnections is above what the limit of open files allows: raise it (ulimit -n, LimitNOFILE), or lower maxConnections'
     this.#log.warn(text, { maxConnections, possible: sockets, openFiles: limit })
+  }
+
+  /** Of the broker's own: what devices send may bring about any number of them. */
+  brokerError(error: unknown): void {
+    this.#brokerError({ error: messageOf(error) })
   }
 
   slow(client: Client): void {

@@ -6,7 +6,7 @@ const everyMs = 10_000
 export function seldom(
   log: Log,
   message: string,
-  level: 'info' | 'warn' = 'warn',
+  level: 'info' | 'warn' | 'error' = 'warn',
 ): (fields: Readonly<Record<string, unknown>>) => void {
   let lastMs = Number.NEGATIVE_INFINITY
   let leftOut = 0

@@ -36,7 +36,7 @@ class BrokerSource implements Source {
     this.#intake = this.#house.intakeOf([...new Set(froms.map(({ topic }) => filterOf(topic)))])
     this.#context = context
     this.#maxInFlight = connection.maxInFlight ?? defaultMaxInFlight
-    this.#undecodable = seldom(context.log, 'a message could not be decoded; its device is disconnected')
+    this.#undecodable = seldom(context.log, 'a message could not be decoded; its device is disconnected', 'error')
   }
 
   async open(): Promise<void> {
