@@ -9,7 +9,7 @@ import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
 import { complaints, type Scope, scenario, texts } from './delivery-fixture.ts'
 import { amqpPlace, queueDepth } from './delivery-places.ts'
-import { inletOf, inProcess, patientMs, sourceIsUp } from './stored-support.ts'
+import { inletOf, inProcess, patientMs, program, sourceIsUp } from './stored-support.ts'
 
 /** Messages of about 4 KiB. */
 const bulky = (count: number): string[] =>
@@ -111,6 +111,30 @@ scenario(
     await all
   },
 )
+
+scenario('full dead letters: nothing is lost when the process is killed while letters wait', async (scope) => {
+  const [source, { connection }] = [await amqpPlace(), await amqpPlace()]
+  const store = 'maxBytes: 128KiB, deadLetters: { maxBytes: "${env:LETTERS}" }'
+  const yaml = refused(source, connection, store, 'acknowledge: stored').replace(', admin: false', '')
+  const gateway = await program(scope, yaml.replace(/^gateway: .*\n/, ''))
+  await gateway.start({ env: { LETTERS: '64KiB' } })
+  const sent = bulky(100)
+  await (await scope.use(source.sender())).send(sent)
+  const held = async () => {
+    const view = (await gateway.get('/api/v1/connections')) as { gateway: { store: { deadLettersHeld: number } } }
+    return view.gateway.store.deadLettersHeld
+  }
+  await eventually(async () => (await held()) > 0, { withinMs: patientMs, what: 'letters that wait' })
+  await gateway.kill()
+  await gateway.start({ env: { LETTERS: '1GiB' } })
+  const letters = async () => {
+    const lines = (await (await fetch(`${gateway.admin}/api/v1/dead-letters/export`)).text()).trimEnd().split('\n')
+    return new Set(lines.map((line) => (JSON.parse(line) as { message: { payloadText: string } }).message.payloadText))
+  }
+  await eventually(async () => (await letters()).size === 100, { withinMs: patientMs, what: 'all of them' })
+  expect([...(await letters())].toSorted()).toEqual(sent.toSorted())
+  expect(await gateway.stop()).toEqual({ code: 0, signal: null })
+})
 
 scenario(
   'dropOldest: the disk holds no more than the newest, sources go on, and the log says how many went',
