@@ -105,7 +105,10 @@ export const MqttTarget = z.strictObject({
   topic: z
     .string()
     .min(1)
-    .meta({ description: 'Topic; may hold {expressions}.', examples: ['alarms/{params.site}'] }),
+    .meta({
+      description: 'Topic; may hold {expressions}. `{params.rest}` of a `{rest#}` keeps its levels.',
+      examples: ['alarms/{params.site}'],
+    }),
   qos: qos().default(1).meta({ description: 'Quality of service; 0 is at most once: sent, never confirmed.' }),
   retain: z
     .union([z.boolean(), z.literal('source')])

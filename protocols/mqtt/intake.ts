@@ -190,14 +190,14 @@ export class Intake {
 
   /** Accepted, rejected or of a connection that is gone: it is not in flight any more. */
   finish(delivery: MqttDelivery): void {
-    this.#session.budget.give(delivery.sizeBytes)
+    this.#session.budget.give(delivery.arrival.sizeBytes)
     this.#inFlight -= 1
-    delivery.done?.()
+    delivery.arrival.done?.()
     if (this.#isDraining && this.#inFlight === 0) this.#finishDrain()
   }
 
   #leaveToBroker(delivery: MqttDelivery): void {
-    if (delivery.receipt !== undefined) delivery.receipt.isSkipped = true
+    if (delivery.arrival.receipt !== undefined) delivery.arrival.receipt.isSkipped = true
     this.finish(delivery)
   }
 
@@ -257,22 +257,18 @@ interface Arrival {
 
 class MqttDelivery implements Delivery {
   readonly envelope: Envelope
-  readonly sizeBytes: number
   readonly address: string
   readonly readers: ReadonlySet<unknown> | undefined
-  readonly receipt: Receipt | undefined
-  readonly done: (() => void) | undefined
+  readonly arrival: Arrival
   readonly #intake: Intake
   #isSettled = false
 
-  constructor(intake: Intake, { envelope, sizeBytes, address, readers, receipt, done }: Arrival) {
+  constructor(intake: Intake, arrival: Arrival) {
+    this.envelope = arrival.envelope
+    this.address = arrival.address
+    this.readers = arrival.readers
+    this.arrival = arrival
     this.#intake = intake
-    this.envelope = envelope
-    this.sizeBytes = sizeBytes
-    this.address = address
-    this.readers = readers
-    this.receipt = receipt
-    this.done = done
   }
 
   settle(settlement: Settlement): void {
@@ -283,7 +279,7 @@ class MqttDelivery implements Delivery {
 
   /** The same message, to be settled once more. */
   anew(): MqttDelivery {
-    return new MqttDelivery(this.#intake, this)
+    return new MqttDelivery(this.#intake, this.arrival)
   }
 }
 
