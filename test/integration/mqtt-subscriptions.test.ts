@@ -164,7 +164,7 @@ describe('what a kept session goes on holding', () => {
     expect(line?.message).toContain(`${steps.base}/in/#`)
   })
 
-  it('is told of where the share group goes, and where the last route of a connection goes', async () => {
+  it('is told of once where the share group goes', async () => {
     const steps = new Succession()
     await steps.run([route(steps.base, { share: 'crew' }), { name: 'other', topic: `${steps.base}/other` }])
     const shared = await steps.run([route(steps.base)])
