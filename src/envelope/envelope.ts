@@ -89,6 +89,7 @@ export class Envelope implements Readonly<EnvelopeFields> {
   readonly hops: string | undefined
   readonly malformed: PermanentError | undefined
   #json: unknown = notParsed
+  #tables: number | undefined
 
   constructor(fields: Readonly<EnvelopeFields>) {
     this.messageId = fields.messageId
@@ -141,9 +142,15 @@ export class Envelope implements Readonly<EnvelopeFields> {
     if (original !== this) original?.ownBytes()
   }
 
-  /** Size for budgets: the payload plus a flat charge for the fields. */
+  /** Size for budgets: the payload, the headers, and a flat charge for the other fields. */
   get sizeBytes(): number {
-    return (this.payload?.byteLength ?? 0) + fieldsCostBytes
+    const hasNone = this.headers === noHeaders && this.extensions === noExtensions
+    return (this.payload?.byteLength ?? 0) + fieldsCostBytes + (hasNone ? 0 : this.#tablesBytes())
+  }
+
+  #tablesBytes(): number {
+    this.#tables ??= bytesIn([this.headers, this.extensions])
+    return this.#tables
   }
 
   /** A copy with some fields replaced; the parsed payload is carried over unless the payload changes. */
@@ -155,6 +162,22 @@ export class Envelope implements Readonly<EnvelopeFields> {
     if (!('payload' in changes)) copy.#json = this.#json
     return copy
   }
+}
+
+/** Names and values of tables, and of what is nested in them, however deep. */
+function bytesIn(tables: HeaderTable[]): number {
+  let bytes = 0
+  for (let table = tables.pop(); table !== undefined; table = tables.pop()) {
+    for (const name in table) {
+      const value = table[name]
+      bytes += name.length
+      if (typeof value === 'string') bytes += value.length
+      else if (value instanceof Uint8Array) bytes += value.byteLength
+      else if (typeof value === 'object' && value !== null) tables.push(value as HeaderTable)
+      else bytes += numberBytes
+    }
+  }
+  return bytes
 }
 
 function ownHeader(value: HeaderValue): HeaderValue {
@@ -173,3 +196,4 @@ const notParsed = Symbol('not parsed')
 const noHeaders: CustomHeaders = Object.freeze(new HeaderBag())
 const noExtensions = noHeaders as Extensions
 const fieldsCostBytes = 512
+const numberBytes = 8

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { Envelope, HeaderBag } from '../../../src/envelope/envelope.ts'
+import { type CustomHeaders, Envelope, HeaderBag } from '../../../src/envelope/envelope.ts'
 
 const fields = { messageId: '1', timestamp: '2026-11-23T20:00:00.123Z', source: 's', payload: Buffer.from('{"a":1}') }
 
@@ -33,6 +33,28 @@ describe('Envelope', () => {
     expect(copy.json).toBe(json)
     expect(envelope).toMatchObject({ messageId: '1', key: 'k', headers: { a: 'b' } })
     expect(envelope.with({ payload: Buffer.from('2') }).json).toBe(2)
+  })
+})
+
+describe('the size for budgets', () => {
+  const sizeOf = (headers?: CustomHeaders) => new Envelope({ ...fields, ...(headers && { headers }) }).sizeBytes
+
+  it('counts payload, headers of any kind, and a flat charge', () => {
+    const flat = sizeOf()
+    expect(flat).toBe(fields.payload.byteLength + 512)
+    expect(sizeOf({ note: 'x'.repeat(10_000) })).toBe(flat + 10_004)
+    expect(sizeOf({ raw: new Uint8Array(300), list: ['a', { b: 'cd' }, 1n] })).toBe(flat + 3 + 300 + 4 + 3 + 1 + 3 + 8)
+  })
+
+  it('is the same when its bytes are its own, and may be asked of tables of any depth', () => {
+    const chunk = new Uint8Array(100_000)
+    const envelope = new Envelope({ ...fields, headers: { raw: chunk.subarray(0, 100) } })
+    const before = envelope.sizeBytes
+    envelope.ownBytes()
+    expect(envelope.sizeBytes).toBe(before)
+    let deep: CustomHeaders = { a: 'end' }
+    for (let i = 0; i < 100_000; i += 1) deep = { a: deep }
+    expect(sizeOf(deep)).toBe(sizeOf() + 100_001 + 3)
   })
 })
 
