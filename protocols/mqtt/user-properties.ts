@@ -89,7 +89,7 @@ function writeHeader(user: UserProperties, extras: Extras, name: string, value: 
 /** Without a prefix only a tag tells a header from an extension. */
 function writeText(user: UserProperties, extras: Extras, name: string, value: string): void {
   if (!isMqttText(value)) return extras.spill(name, value)
-  if (isExtensionName(name)) extras.tag(name, 'h')
+  if (isExtensionName(name)) extras.tagHeader(name)
   user[name] = value
 }
 

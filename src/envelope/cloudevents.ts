@@ -39,7 +39,7 @@ function writeHeaders(event: Record<string, unknown>, { headers, headerTypes, ex
     if (!isAttribute(name, value) || name in extensions) extras.spill(name, value)
     else {
       event[name] = value
-      if (isExtensionName(name)) extras.tag(name, 'h')
+      if (isExtensionName(name)) extras.tagHeader(name)
     }
   }
   if (extras.types !== '') event.trvtypes = extras.types

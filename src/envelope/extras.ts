@@ -29,6 +29,11 @@ export class Extras {
     this.tagField(`${encodeURIComponent(name.toWellFormed())}=${tag}`)
   }
 
+  /** Of a header named as an extension may be, which needs no encoding. */
+  tagHeader(name: string): void {
+    this.tagField(`${name}=h`)
+  }
+
   /** An extension as a carrier of text has it. */
   extensionText(name: string, value: ExtensionValue): string {
     if (typeof value === 'string') return value

@@ -115,7 +115,8 @@ function writeProperties(message: RawMessage): Buffer {
   return Buffer.concat([head, ...parts])
 }
 
-function readProperties(bytes: Buffer): Omit<RawMessage, 'body'> {
+/** A content header's properties, from their flags on. */
+export function readProperties(bytes: Buffer): Omit<RawMessage, 'body'> {
   const cursor = { bytes, at: 2 }
   const found: Record<string, string | Table> = {}
   for (const [name, flag] of properties) {
