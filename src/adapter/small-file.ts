@@ -2,6 +2,8 @@ import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 
 /** Beyond any secret, certificate or configuration. */
 export const mostBytes = 4 * 1024 ** 2
+/** Beyond the payload that any broker takes. */
+export const mostPayloadBytes = 256 * 1024 ** 2
 
 /**
  * A file whose size is bounded, so that no name in a configuration can hold the gateway up: never waits for the other end
@@ -20,16 +22,16 @@ export function readSmallFile(path: string): Buffer {
 }
 
 /** The same of whatever a user names to be read once: `/dev/stdin`, or `<(envsubst < trivium.yaml)`. */
-export function readBounded(path: string): Buffer {
+export function readBounded(path: string, most = mostBytes): Buffer {
   const handle = openSync(path, 'r')
   try {
-    return readAll(handle, path)
+    return readAll(handle, path, most)
   } finally {
     closeSync(handle)
   }
 }
 
-function readAll(handle: number, path: string): Buffer {
+function readAll(handle: number, path: string, most = mostBytes): Buffer {
   const chunks: Buffer[] = []
   let total = 0
   for (;;) {
@@ -37,7 +39,7 @@ function readAll(handle: number, path: string): Buffer {
     const length = readSync(handle, chunk)
     if (length === 0) return Buffer.concat(chunks, total)
     total += length
-    if (total > mostBytes) throw coded('FILE_TOO_LARGE', path)
+    if (total > most) throw Object.assign(coded('FILE_TOO_LARGE', path), { most })
     chunks.push(chunk.subarray(0, length))
   }
 }

@@ -1,6 +1,6 @@
 /** What the commands of `trivium dead-letters` are told, understood. All of it throws DeskError. */
 import { isUtf8 } from 'node:buffer'
-import { readFileSync } from 'node:fs'
+import { mostPayloadBytes, readBounded } from '../adapter/small-file.ts'
 import type { Changes } from '../admin/dead-letters-edit.ts'
 import type { Filter } from '../admin/dead-letters-request.ts'
 import { unreadableText } from '../config/unreadable.ts'
@@ -72,7 +72,7 @@ export function changesOf(options: EditOptions): Changes | undefined {
 function payloadOf(file: string): Changes {
   let bytes: Buffer
   try {
-    bytes = readFileSync(file)
+    bytes = readBounded(file, mostPayloadBytes)
   } catch (error) {
     throw new DeskError(exitCodes.noInput, unreadableText(file, error))
   }

@@ -1,10 +1,9 @@
-import { readFileSync } from 'node:fs'
-import { buffer } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { protocols } from '../../protocols/index.ts'
 import { Budget } from '../adapter/budget.ts'
 import type { Context, Outbound, Outcome, Sink } from '../adapter/contract.ts'
 import type { AnyProtocol } from '../adapter/protocol.ts'
+import { mostPayloadBytes, readBounded } from '../adapter/small-file.ts'
 import type { ConnectionConfig } from '../config/types.ts'
 import { unreadableText } from '../config/unreadable.ts'
 import { Envelope, type Format, formats } from '../envelope/envelope.ts'
@@ -135,13 +134,24 @@ function usageProblem({ header, format, count }: PublishOptions): string | undef
 
 /** Its bytes, or why the file that it names cannot be read. */
 async function payloadOf(body: string | undefined): Promise<Uint8Array | string> {
-  if (body === undefined || body === '-') return buffer(process.stdin)
+  if (body === undefined || body === '-') return standardInput()
   if (!body.startsWith('@')) return Buffer.from(body)
   try {
-    return readFileSync(body.slice(1))
+    return readBounded(body.slice(1), mostPayloadBytes)
   } catch (error) {
     return unreadableText(body.slice(1), error)
   }
+}
+
+async function standardInput(): Promise<Uint8Array | string> {
+  const chunks: Buffer[] = []
+  let total = 0
+  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+    total += chunk.length
+    if (total > mostPayloadBytes) return `standard input has more than ${mostPayloadBytes / 1024 ** 2} MiB`
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
 }
 
 function contextOf(connection: ConnectionConfig): Context {

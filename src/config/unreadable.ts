@@ -1,8 +1,7 @@
-import { mostBytes } from '../adapter/small-file.ts'
-
 /** Why a file cannot be read, in words: of what reading it threw. */
 export function whyUnreadable(error: unknown): string {
-  const { code = 'unknown error' } = Object(error) as NodeJS.ErrnoException
+  const { code = 'unknown error', most = 0 } = Object(error) as NodeJS.ErrnoException & { most?: number }
+  if (code === 'FILE_TOO_LARGE') return `it has more than ${most / 1024 ** 2} MiB`
   return reasons[code] ?? code
 }
 
@@ -18,7 +17,6 @@ const reasons: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
   EISDIR: 'it is a directory',
   NOT_A_FILE: 'it is a pipe or a device, not a file',
-  FILE_TOO_LARGE: `it has more than ${mostBytes / 1024 ** 2} MiB`,
   ELOOP: 'its symbolic links go in a circle',
   ENAMETOOLONG: 'its name is too long',
   ERR_INVALID_ARG_VALUE: 'its name holds a zero byte',

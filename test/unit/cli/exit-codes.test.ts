@@ -51,6 +51,17 @@ describe('64: what was typed is wrong', () => {
   })
 })
 
+describe('66: no end', () => {
+  test('publish reads a payload up to a bound, from a device too', async () => {
+    const path = folderOf({ 'trivium.yaml': listening(await freePort()) })
+    const { code, stderr } = await trivium(['publish', 'devices', 't', '@/dev/zero'], { cwd: path })
+    expect({ code, stderr }).toEqual({
+      code: 66,
+      stderr: 'trivium: /dev/zero cannot be read: it has more than 256 MiB\n',
+    })
+  })
+})
+
 describe('66: no such file', () => {
   test.each([['run'], ['validate'], ['health', '-c'], ['publish', 'a', 'b', 'c', '-c']])(
     'trivium %s',
