@@ -67,6 +67,16 @@ export class StreamPosition {
     this.#context.kept?.put({ space, key: this.#queue, value: Buffer.from(`${this.#next}`) })
   }
 
+  /** The last settled message would have come first. */
+  tellGap(begin: number): void {
+    const { connection, log } = this.#context
+    this.#context.count('amqp_positions_lost')
+    log.error(
+      `${connection}: stream ${this.#queue} begins at offset ${begin} now, and was read up to ${this.#next}: messages may have been deleted before they were read`,
+      { connection },
+    )
+  }
+
   /** The stream is another one now: what was kept means nothing there, and all that it has is new. */
   forget(): void {
     const { connection, log } = this.#context
@@ -110,23 +120,29 @@ export class StreamReading {
     return this.#last === undefined ? this.position.start : { [streamArgument]: this.#last + 1 }
   }
 
-  /** False for what came already, by the consumer before or before the start. */
+  /**
+   * False for what came already, by the consumer before or before the start. Where headers cannot be read the offset is
+   * not known: such a message is new, perhaps once more, and moves nothing.
+   */
   isNew(message: ConsumeMessage): boolean {
+    this.#begun.resolve()
     const offset = offsetIn(message)
+    if (offset === undefined) return true
+    if (this.#last === undefined && this.firstNew > 0 && offset >= this.firstNew) this.position.tellGap(offset)
     const isNew = offset >= this.firstNew && (this.#last === undefined || offset > this.#last)
     this.#last = Math.max(offset, this.#last ?? 0)
-    this.#begun.resolve()
     return isNew
   }
 
   /** In the order of the offsets. Returns the function that says that this one is settled for good. */
   add(message: ConsumeMessage): () => void {
-    return this.#order.add(offsetIn(message))
+    return this.#order.add(offsetIn(message) ?? this.#last ?? this.firstNew - 1)
   }
 }
 
-function offsetIn({ properties }: ConsumeMessage): number {
-  return Number(properties.headers?.[streamArgument])
+function offsetIn({ properties }: ConsumeMessage): number | undefined {
+  const offset = Number(properties.headers?.[streamArgument])
+  return Number.isSafeInteger(offset) ? offset : undefined
 }
 
 /** As RabbitMQ takes it: a word, a number, or a time in whole seconds. */

@@ -46,3 +46,27 @@ test.each([
   const position = new StreamPosition('log', startFrom, testContext('orders', { kept: new FakeKept() }))
   expect(position.start).toEqual({ 'x-stream-offset': offset })
 })
+
+test('a message whose headers cannot be read is taken, and moves no position of others', () => {
+  const position = positionOf(new FakeKept())
+  const reading = new StreamReading(position)
+  const broken = { properties: {} } as unknown as ConsumeMessage
+  for (const message of [broken, at(0), broken, at(2)]) {
+    expect(reading.isNew(message)).toBe(true)
+    reading.add(message)()
+  }
+  expect(position.next).toBe(3)
+  expect(reading.isNew(at(2))).toBe(false)
+})
+
+test('a stream that begins behind what was read of it has lost messages, which is said', () => {
+  const lines: string[] = []
+  const log = { debug() {}, info() {}, warn() {}, error: (line: string) => void lines.push(line) }
+  const position = new StreamPosition('log', 'first', testContext('orders', { log, kept: new FakeKept() }))
+  position.settledUpTo(9)
+  const whole = new StreamReading(position)
+  for (const offset of [9, 10]) whole.isNew(at(offset))
+  expect(lines).toEqual([])
+  new StreamReading(position).isNew(at(40))
+  expect(lines).toEqual([expect.stringMatching(/stream log begins at offset 40 now, and was read up to 10: /)])
+})
