@@ -7,7 +7,7 @@ import { parseDiscard, parseExport, parseList, parseRequeue } from './dead-lette
 import { jsonLine, recordOf, summaryOf } from './dead-letters-view.ts'
 
 /** The pages under `/api/v1/dead-letters`, behind the server's own guards. What changes something wants a JSON body. */
-export function deadLetterPages(workbench: Workbench): Router {
+export function deadLetterPages(workbench: Workbench, patienceMs: number): Router {
   const router = Router()
   const body = [...jsonBody]
   router.get('/', (request, response) => {
@@ -15,7 +15,7 @@ export function deadLetterPages(workbench: Workbench): Router {
     const { letters, next } = workbench.list(query, page)
     answer(response, { deadLetters: letters.map(summaryOf), total: workbench.count(query), next })
   })
-  router.get('/export', (request, response) => sendAll(workbench, request, response))
+  router.get('/export', (request, response) => sendAll(workbench, patienceMs, { request, response }))
   router.get('/:id', (request, response) => {
     const letter = workbench.get(idOf(request))
     answer(response, recordOf(letter ?? absent(request)))
@@ -41,21 +41,27 @@ export function deadLetterPages(workbench: Workbench): Router {
 const dryRunOf = ({ isDryRun }: Piece) => (isDryRun === true ? { dryRun: true } : {})
 
 /** NDJSON, a line for each letter, no faster than it is read. */
-async function sendAll(workbench: Workbench, request: Request, response: Response): Promise<void> {
+async function sendAll(
+  workbench: Workbench,
+  patienceMs: number,
+  { request, response }: { request: Request; response: Response },
+): Promise<void> {
   const letters = workbench.export(parseExport(request.query), originOf(request))
   response.type('application/x-ndjson')
   response.on('error', () => {}) // a reader that goes away is no error
   for await (const letter of letters) {
     if (response.destroyed) return
-    if (!response.write(`${jsonLine(recordOf(letter))}\n`)) await drained(response)
+    if (!response.write(`${jsonLine(recordOf(letter))}\n`)) await drained(response, patienceMs)
   }
   response.end()
 }
 
-/** Resolves when there is room again, or nobody reads any more. */
-async function drained(response: Response): Promise<void> {
+/** Resolves when there is room again, or nobody reads any more; a reader that takes nothing for so long is cut off. */
+async function drained(response: Response, patienceMs: number): Promise<void> {
   await new Promise<void>((resolve) => {
+    const timer = setTimeout(() => response.destroy(), patienceMs)
     const done = () => {
+      clearTimeout(timer)
       response.off('drain', done).off('close', done)
       resolve()
     }

@@ -3,6 +3,8 @@ import { GatewayError, messageOf } from '../errors.ts'
 
 const statusOf: Readonly<Record<string, number>> = { USAGE: 400, NOT_FOUND: 404, CONFIG_INVALID: 400 }
 
+const tooLarge = 'a body of more than 1 MiB is not taken; a larger message is edited while the gateway is stopped'
+
 /** Errors of ours, and those of express about a request it cannot read: all but bugs are the asker's to mend. */
 export const tellError: ErrorRequestHandler = (error, _request, response, next) => {
   if (response.headersSent) return next(error) // the export breaks off: its reader sees a connection that was cut
@@ -12,5 +14,6 @@ export const tellError: ErrorRequestHandler = (error, _request, response, next) 
   }
   const { status = 500 } = error as { status?: number }
   const isAskers = status >= 400 && status < 500
-  response.status(isAskers ? status : 500).json({ error: messageOf(error), code: isAskers ? 'USAGE' : 'INTERNAL' })
+  const text = status === 413 ? tooLarge : messageOf(error)
+  response.status(isAskers ? status : 500).json({ error: text, code: isAskers ? 'USAGE' : 'INTERNAL' })
 }

@@ -27,12 +27,15 @@ export interface AdminOptions {
   /** Counts whom it refuses. */
   readonly refused?: Map<RefusalReason, number>
   readonly log?: Log
+  /** How long a reader of a long answer may take nothing of it, in milliseconds. */
+  readonly patienceMs?: number
 }
 
 /** A request has so long to arrive, its headers so long, and they are looked at so often. Milliseconds. */
 const requestMs = 10_000
 const headersMs = 5_000
 const lookMs = 1_000
+const usualPatienceMs = 30_000
 
 /** Made when somebody scrapes for the first time: a gateway nobody scrapes does without the library. */
 export type Metrics = () => Promise<Registry>
@@ -112,7 +115,8 @@ function adminApp(options: AdminOptions, { status, metrics, workbench }: Parts):
   })
   app.get('/api/v1/routes', (_request, response) => void response.json(routesView(status())))
   app.get('/api/v1/connections', (_request, response) => void response.json(connectionsView(status())))
-  if (workbench !== undefined) app.use('/api/v1/dead-letters', deadLetterPages(workbench))
+  if (workbench !== undefined)
+    app.use('/api/v1/dead-letters', deadLetterPages(workbench, options.patienceMs ?? usualPatienceMs))
   app.use(
     (request, response) => void response.status(404).json({ error: `no such page: ${request.path}`, code: 'USAGE' }),
   )

@@ -1,5 +1,7 @@
+import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { request } from 'node:http'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -19,6 +21,7 @@ import {
   storeAt,
   waitingFor,
 } from '../../support/dead-letters.ts'
+import { eventually } from '../../support/poll.ts'
 
 const token = 's3cret'
 const json = { 'content-type': 'application/json', authorization: `Bearer ${token}` }
@@ -39,7 +42,8 @@ beforeEach(async () => {
   const place = placeBy((name) => (name === 'orders' ? { ...orders, match: 'all' } : undefined))
   const bench = new Workbench({ deadLetters: store.deadLetters, place, log: recorded.log })
   const unused = () => ({}) as GatewayStatus
-  const options = { host: '127.0.0.1', port: 0, token, identity: { id: 'test', dataDir: directory } }
+  const identity = { id: 'test', dataDir: directory }
+  const options = { host: '127.0.0.1', port: 0, token, identity, patienceMs: 300 }
   server = new AdminServer(options, unused, () => Promise.reject(new Error('no metrics here')), bench)
   base = `${await server.listen()}/api/v1/dead-letters`
 })
@@ -316,4 +320,26 @@ test('a body that is nested too deep is refused before it is read, and a deep on
     body: gzipSync('{"payloadText":"x"}'),
   })
   expect(packed.status).toBe(415)
+})
+
+test('a reader that takes nothing of an export is cut off', async () => {
+  const payload = Buffer.alloc(2 ** 20, 'x')
+  await fill(
+    store,
+    Array.from({ length: 24 }, () => letterOf({ envelope: envelopeOf({ payload }) })),
+  )
+  const { port, hostname } = new URL(base)
+  const socket = connect(Number(port), hostname)
+  const closed = once(socket, 'close')
+  socket
+    .on('error', () => {})
+    .write(
+      `GET /api/v1/dead-letters/export HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${json.authorization}\r\n\r\n`,
+    )
+  await once(socket, 'readable') // and nothing is read
+  const isAudited = () => lines.find(({ fields }) => fields.audit === 'dead-letters.export')
+  const { fields } = await eventually(isAudited, { withinMs: 10_000, what: 'the end of the export' })
+  expect(fields.count).toBeLessThan(24)
+  socket.resume()
+  await closed
 })
