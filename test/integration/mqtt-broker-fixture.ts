@@ -232,8 +232,9 @@ export const packets = {
   pubrel: (id: number): Buffer => frame(0x62, uint16(id)),
   subscribe: (filter: string, qos = 0, id = 1): Buffer => frame(0x82, uint16(id), text(filter), Buffer.from([qos])),
   subscribeAll: (filters: readonly string[], qos = 0, id = 1): Buffer =>
-    frame(0x82, uint16(id), ...filters.flatMap((filter) => [text(filter), Buffer.from([qos])])),
-  unsubscribeAll: (filters: readonly string[], id = 1): Buffer => frame(0xa2, uint16(id), ...filters.map(text)),
+    frame(0x82, uint16(id), Buffer.concat(filters.flatMap((filter) => [text(filter), Buffer.from([qos])]))),
+  unsubscribeAll: (filters: readonly string[], id = 1): Buffer =>
+    frame(0xa2, uint16(id), Buffer.concat(filters.map(text))),
   puback: (id: number): Buffer => frame(0x40, uint16(id)),
   ping: Buffer.from([0xc0, 0]),
   disconnect: Buffer.from([0xe0, 0]),

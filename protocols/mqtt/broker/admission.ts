@@ -6,7 +6,7 @@ import { FailedLogins } from './logins.ts'
 import type { Account, Rights, Users } from './users.ts'
 
 /** MQTT 3.1.1, table 3.1. */
-const returnCodes = { identifierRejected: 2, badCredentials: 4, notAuthorized: 5 } as const
+const returnCodes = { identifierRejected: 2, serverUnavailable: 3, badCredentials: 4, notAuthorized: 5 } as const
 const leaveWithinMs = 1_000
 
 /** The session of a client id belongs to the user who began it, for as long as it is kept. */
@@ -22,6 +22,8 @@ export interface AdmissionOptions {
   isUser(username: string): boolean
   /** What is wrong with a will that may have to be published with these rights, or nothing. */
   willProblem(device: Device, rights: Rights): string | undefined
+  /** True while there is room for one more will. */
+  hasRoomForWill(): boolean
   onRefused(device: Device, reason: string): void
   onTakeOver(device: Device, earlier: Device): void
   /** A device with a kept session comes in. */
@@ -63,6 +65,9 @@ export class Admission {
     const rights = account.rightsAs(device.clientId)
     const willProblem = this.#options.willProblem(device, rights)
     if (willProblem !== undefined) return this.#refuse(device, 'notAuthorized', `its will: ${willProblem}`)
+    if (device.willTopic !== undefined && !this.#options.hasRoomForWill()) {
+      return this.#refuse(device, 'serverUnavailable', 'there is no room for its will')
+    }
     if (device.isClosed) return new Error('it has left') as AuthenticateError
     device.rights = rights
     device.arrived = this.#takeOver(device)

@@ -49,7 +49,10 @@ export class Arrivals {
     const inTurn = device.hold(answer)
     if (packet.qos === 2) this.#publishOnce(device, packet, intakes, inTurn)
     else
-      this.#offer(new DeviceArrival(device, this.#placeFor(packet, intakes), packet, intakes.length, inTurn), intakes)
+      this.#offer(
+        new DeviceArrival(device, this.#placeFor(device, packet, intakes), packet, intakes.length, inTurn),
+        intakes,
+      )
   }
 
   /** A message that is not acknowledged; one more would only do harm where all sockets are held back already. */
@@ -59,12 +62,13 @@ export class Arrivals {
       answer()
       return
     }
-    const place = this.#placeFor(packet, intakes)
+    const place = this.#placeFor(device, packet, intakes)
     this.#offer(new UnheldArrival(packet, place, intakes.length, device.waitForRoom(answer)), intakes)
   }
 
-  #placeFor({ topic, payload }: PublishPacket, intakes: readonly Intake[]): Place {
-    return new Place(this.#room, payload.length + topic.length + flatBytes, intakes.length)
+  #placeFor(device: Device, { topic, payload }: PublishPacket, intakes: readonly Intake[]): Place {
+    const bytes = payload.length + topic.length + flatBytes
+    return new Place(this.#room, device, { bytes, parts: intakes.length })
   }
 
   /** Forgets the handshakes of a session that is over: its packet ids start afresh. */
@@ -95,7 +99,14 @@ export class Arrivals {
       if (ofClient.size === 0 && this.#open.get(device.clientId) === ofClient) this.#open.delete(device.clientId)
       answer(error)
     }
-    const arrival = new DeviceArrival(device, this.#placeFor(packet, intakes), packet, intakes.length, settled, note)
+    const arrival = new DeviceArrival(
+      device,
+      this.#placeFor(device, packet, intakes),
+      packet,
+      intakes.length,
+      settled,
+      note,
+    )
     ofClient.set(id, arrival)
     this.#open.set(device.clientId, ofClient)
     this.#offer(arrival, intakes)

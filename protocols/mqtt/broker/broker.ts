@@ -36,6 +36,8 @@ const drainTimeoutMs = 10_000
 const sweepMs = 1_000
 const closeWithinMs = 3_000
 const willRetryMs = 1_000
+/** Of a will that waits, besides its payload. */
+const willBytes = 512
 /** Above the bytes of a kept session's queue, which is written at once when its device is back. */
 const outboundBytes = 8 * 1024 ** 2
 /** Of packets that have begun and not ended, of all devices. */
@@ -88,6 +90,7 @@ export class EmbeddedBroker {
       isUser: (name) => connection.users?.some(({ username }) => username === name) ?? false,
       willProblem: ({ willTopic }, rights) =>
         willTopic === undefined ? undefined : publishProblem(rights, willTopic, this.#limits),
+      hasRoomForWill: () => !this.#room.isCrowded && (this.#sessions?.hasRoomForWill ?? true),
       onRefused: (device, reason) => this.#notices.refused(device, reason),
       onTakeOver: (device, earlier) => this.#notices.takenOver(device, earlier),
       onKept: (clientId, username) => this.#sessions?.begin(clientId, username),
@@ -308,7 +311,7 @@ export class EmbeddedBroker {
       turns: this.#turns,
       unfinished: this.#unfinished,
       isHeld: () => device.isHeld || (device.isRegistered && this.#room.keepsOut(device)),
-      isBusy: () => device.isBusy || this.#room.isFull,
+      isBusy: () => device.isBusy || device.waitingBytes > 0,
       onBytes: () => device.onBytes(),
       onRefused: (problem) => this.#notices.misbehaved(device, problem),
     })
@@ -413,7 +416,7 @@ export class EmbeddedBroker {
     let waitingFor = intakes.length
     if (waitingFor === 0) return done()
     const offer = (intake: Intake) => {
-      const place = new Place(this.#room, packet.payload.length, 1)
+      const place = new Place(this.#room, undefined, { bytes: packet.payload.length + willBytes, parts: 1 })
       intake.offer({
         packet,
         isAbandoned: () => false,
@@ -454,7 +457,6 @@ export class EmbeddedBroker {
   }
 
   #sweep(): void {
-    if (this.#room.isFull) return // devices are not read, and so not heard
     for (const device of this.#devices) if (device.isSilent(sweepMs)) device.close()
   }
 

@@ -35,6 +35,8 @@ export class Device {
   isKept = false
   isRegistered = false
   turnstile: Turnstile | undefined
+  /** What of it no source has taken yet. */
+  waitingBytes = 0
   /** Ends when the one before it with the same client id has left. */
   arrived: Promise<void> = Promise.resolve()
   /** Resolves when nothing of it is left in the broker. */
@@ -118,7 +120,7 @@ export class Device {
 
   /** True when it was silent for one and a half times its keep-alive [MQTT-3.1.2-24]; a device we hold may be silent. */
   isSilent(passedMs: number): boolean {
-    if (this.keepaliveMs === 0 || this.isBusy || this.isHeld) return false
+    if (this.keepaliveMs === 0 || this.isBusy || this.isHeld || this.waitingBytes > 0) return false
     this.#silentMs += passedMs
     return this.#silentMs > this.keepaliveMs * 1.5 + passedMs
   }

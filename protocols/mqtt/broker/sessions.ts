@@ -24,6 +24,8 @@ import { type LostWill, type Will, Wills } from './wills.ts'
 export const sessionBounds = {
   queued: { perSession: 10_000, bytesPerSession: 4 * 1024 ** 2, bytes: 128 * 1024 ** 2 },
   retained: { count: 100_000, bytes: 64 * 1024 ** 2 },
+  /** Of connected devices. */
+  wills: 64 * 1024 ** 2,
   /** QoS 2 messages of one device whose PUBREL is awaited. */
   handshakes: 1_000,
   handshakeBytes: 4 * 1024 ** 2,
@@ -142,6 +144,10 @@ export class Sessions implements Persistence {
   /** Wills of devices that were connected when an earlier broker ended. */
   get lostWills(): readonly LostWill[] {
     return this.#wills.lost
+  }
+
+  get hasRoomForWill(): boolean {
+    return this.#wills.bytes < sessionBounds.wills
   }
 
   /** A lost will was published. */

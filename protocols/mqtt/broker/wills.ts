@@ -4,6 +4,7 @@
  */
 import { ownBytes } from '../../../src/envelope/own-bytes.ts'
 import type { StoredPacket } from './driver.ts'
+import { costOf } from './outgoing.ts'
 import { decodeRecord, encodeRecord, numberedKey, spaces } from './records.ts'
 import type { Shelf } from './shelf.ts'
 
@@ -32,6 +33,7 @@ export class Wills {
   readonly #byClient = new Map<string, { readonly key: string; readonly will: Will }>()
   readonly lost: LostWill[] = []
   #isFrozen = false
+  #bytes = 0
   #next = 1
 
   constructor(shelf: Shelf) {
@@ -55,12 +57,18 @@ export class Wills {
     this.#next += 1
     this.delete(clientId)
     this.#byClient.set(clientId, { key, will })
+    this.#bytes += costOf(will)
     const { topic, qos, retain, payload } = will
     this.#shelf.put(
       spaces.will,
       key,
       encodeRecord({ clientId, username, topic, qos, retain } satisfies WillFields, payload),
     )
+  }
+
+  /** Memory that the wills of connected devices hold. */
+  get bytes(): number {
+    return this.#bytes
   }
 
   get(clientId: string): Will | undefined {
@@ -71,6 +79,7 @@ export class Wills {
     const entry = this.#byClient.get(clientId)
     if (entry === undefined) return undefined
     this.#byClient.delete(clientId)
+    this.#bytes -= costOf(entry.will)
     if (!this.#isFrozen) this.forget(entry.key)
     return entry.will
   }

@@ -169,6 +169,12 @@ export class GatewayProcess {
     return this.#peakBytes
   }
 
+  /** From now on `peakBytes` is of what follows. */
+  forgetPeak(): void {
+    this.#peakBytes = 0
+    writeFileSync(`/proc/${this.pid}/clear_refs`, '5')
+  }
+
   /** Resident memory now, in bytes. */
   residentBytes(): number {
     return memoryOf(this.pid, 'VmRSS')

@@ -1,0 +1,192 @@
+/**
+ * No stall: while each of the hostile inputs below runs, a healthy device gets its PUBACKs, and `/livez` answers. A row of
+ * the table is one input; it may ask as much as it likes, for some seconds.
+ */
+import net from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
+import { packets } from '../integration/mqtt-broker-fixture.ts'
+import { GatewayProcess } from '../support/fault/gateway-process.ts'
+import { probed } from '../support/fault/probing.ts'
+import { eventually } from '../support/poll.ts'
+import { freePort, freePorts } from '../support/ports.ts'
+
+const p99Ms = 250
+const maxMs = 1_000
+/** What the bounds of the broker add up to, and what the process has at its start. */
+const maxBytes = 384 * 1024 ** 2
+
+/** Where the inputs go. */
+interface Scene {
+  readonly gateway: GatewayProcess
+  readonly port: number
+}
+
+interface Hostile {
+  readonly input: string
+  run(scene: Scene): Promise<void>
+}
+
+const many = (count: number, prefix = 't/') => Array.from({ length: count }, (_, i) => `${prefix}${i}`)
+const megabyte = Buffer.alloc(1_000_000, 'x')
+
+const hostiles: readonly Hostile[] = [
+  {
+    input: 'one SUBSCRIBE with 90,000 filters, and one with 5,000, of devices with kept sessions',
+    run: async ({ port }) => {
+      for (const count of [90_000, 5_000, 5_000]) await once(port, [packets.subscribeAll(many(count), 1)], false, 1_000)
+    },
+  },
+  {
+    input: 'an UNSUBSCRIBE with 90,000 filters',
+    run: async ({ port }) => await once(port, [packets.unsubscribeAll(many(90_000))], false, 1_000),
+  },
+  {
+    input: '20,000 SUBSCRIBE and UNSUBSCRIBE in one go, four times',
+    run: async ({ port }) => {
+      const pair = [packets.subscribeAll(many(5), 1), packets.unsubscribeAll(many(5))]
+      const all = Array.from({ length: 10_000 }, () => pair).flat()
+      await Promise.all([1, 2, 3, 4].map((i) => once(port, all, i % 2 === 0, 2_000)))
+    },
+  },
+  {
+    input: '100 wildcard filters over all retained messages, again and again, of ten devices',
+    run: async ({ port }) => {
+      const filters = Array.from({ length: 100 }, (_, i) => `+/+/${'+/'.repeat(i % 8)}${i}/#`)
+      const all = Array.from({ length: 200 }, () => packets.subscribeAll(filters))
+      await Promise.all(many(10).map(() => once(port, all, true, 3_000)))
+    },
+  },
+  {
+    input: 'ten devices subscribe to # again and again and do not read',
+    run: async ({ port }) => {
+      const all = Array.from({ length: 200 }, () => packets.subscribe('#'))
+      await Promise.all(many(10).map(() => once(port, all, true, 3_000, false)))
+    },
+  },
+  {
+    input: 'devices that fill their connection for a target that is away, and leave, in 16 rounds',
+    run: async ({ port }) => {
+      const all = Array.from({ length: 126 }, (_, i) => packets.publish('away/in', megabyte, 1, i + 1))
+      for (let round = 0; round < 16; round += 1) await once(port, all, true, 300)
+    },
+  },
+  {
+    input: 'the same by QoS 0 and 2, of ten at a time',
+    run: async ({ port }) => {
+      const all = many(40).flatMap((_, i) =>
+        [0, 2].map((qos) => packets.publish('away/in', megabyte, qos as 0 | 2, i + 1)),
+      )
+      for (let round = 0; round < 3; round += 1) await Promise.all(many(10).map(() => once(port, all, true, 300)))
+    },
+  },
+  {
+    input: '200 packets of 1 MB that lack their end',
+    run: async ({ port }) => {
+      const half = packets.publish('in/x', megabyte, 1).subarray(0, 900_000)
+      await Promise.all(many(200).map(() => once(port, [half], true, 2_000)))
+    },
+  },
+  {
+    input: '2,000 devices whose will is due at once, for a target that is away',
+    run: async ({ port }) => {
+      const will = { topic: 'away/in', payload: 'x'.repeat(50_000), qos: 1 }
+      const one = async (n: number) => {
+        const socket = await connected(port, packets.connect({ clientId: `will-${n}`, will }))
+        socket.destroy()
+      }
+      for (let n = 0; n < 2_000; n += 50) await Promise.all(many(50).map((_, i) => one(n + i)))
+    },
+  },
+]
+
+let scene: Scene
+const rows: string[] = []
+
+beforeAll(async () => {
+  const port = await freePort()
+  const [away] = await freePorts(1)
+  const gateway = await GatewayProcess.create(`
+connections:
+  devices: { protocol: mqtt, listen: "mqtt://127.0.0.1:${port}" }
+  gone: { protocol: mqtt, url: "mqtt://127.0.0.1:${away}" }
+routes:
+  - name: in
+    from: { connection: devices, topic: "in/{x}" }
+    to: [{ connection: devices, topic: "out/{params.x}" }]
+  - name: away
+    from: { connection: devices, topic: "away/in" }
+    to: [{ connection: gone, topic: "away/out" }]
+    acknowledge: delivered
+`)
+  scene = { gateway, port }
+  gateway.launch()
+  await eventually(async () => (await fetch(`${gateway.admin}/livez`)).ok, { what: 'the gateway' })
+  await eventually(() => connected(port, packets.connect()).then((socket) => !!socket.destroy()), {
+    what: 'the broker',
+  })
+  await retain(port, 30_000)
+}, 120_000)
+
+afterEach(() => expect(scene.gateway.isAlive).toBe(true))
+
+afterAll(async () => {
+  process.stdout.write(rows.join(''))
+  await scene.gateway.remove()
+})
+
+describe('a healthy device and /livez are answered in time while there is', () => {
+  test.each(hostiles.map((hostile) => [hostile.input, hostile] as const))(
+    '%s',
+    async (input, hostile) => {
+      const { gateway, port } = scene
+      gateway.forgetPeak()
+      const { puback, livez } = await probed({ port, topic: 'healthy/x', gateway }, () => hostile.run(scene))
+      const peakMiB = Math.round(gateway.peakBytes() / 1024 ** 2)
+      const told = ({ p99Ms, maxMs, count }: typeof puback) => `${p99Ms} ms, at most ${maxMs} ms of ${count}`
+      rows.push(`hostile: ${input}: PUBACK ${told(puback)}; /livez ${told(livez)}; ${peakMiB} MiB\n`)
+      expect(puback.count).toBeGreaterThan(10)
+      for (const answers of [puback, livez]) {
+        expect(answers.p99Ms).toBeLessThanOrEqual(p99Ms)
+        expect(answers.maxMs).toBeLessThanOrEqual(maxMs)
+      }
+      expect(gateway.peakBytes()).toBeLessThan(maxBytes)
+    },
+    60_000,
+  )
+})
+
+/** Connects, sends `all` and stays for `forMs`. */
+async function once(port: number, all: readonly Buffer[], clean: boolean, forMs = 500, reads = true): Promise<void> {
+  const socket = await connected(port, packets.connect({ clean }))
+  if (!reads) socket.pause()
+  socket.write(Buffer.concat(all))
+  await sleep(forMs)
+  socket.destroy()
+}
+
+async function connected(port: number, connect: Buffer): Promise<net.Socket> {
+  const socket = net.connect({ port, host: '127.0.0.1' })
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  socket.on('error', reject)
+  socket.once('data', () => resolve())
+  socket.once('close', () => reject(new Error('closed before the CONNACK')))
+  socket.write(connect)
+  await promise
+  socket.on('data', () => {})
+  return socket
+}
+
+/** So many retained messages of 100 bytes each. */
+async function retain(port: number, count: number): Promise<void> {
+  const socket = await connected(port, packets.connect())
+  const payload = Buffer.alloc(100, 'r')
+  const retainFlag = 1
+  for (let n = 0; n < count; n += 1_000) {
+    const topics = many(1_000, `r/${n / 1_000}/`)
+    socket.write(Buffer.concat(topics.map((topic) => packets.publish(topic, payload, 0, 0, retainFlag))))
+  }
+  socket.write(packets.publish('done', 'x', 1, 1))
+  await new Promise((resolve) => socket.once('data', resolve))
+  socket.destroy()
+}
