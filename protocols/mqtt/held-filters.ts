@@ -221,7 +221,7 @@ function split<T>(all: readonly T[], holds: (each: T) => boolean): [T[], T[]] {
 }
 
 const intersecting = ([one, other]: readonly [string, string]) =>
-  `${one} and ${other} intersect: a broker that sends a copy for each makes messages arrive twice; MQTT 5 and subscription identifiers, which this broker does not offer, tell copies apart`
+  `${one} and ${other} intersect: from a broker that sends a copy for each, messages of both arrive twice; MQTT 5 tells copies apart by subscription identifiers, which this connection has not`
 
 const unknownSession = (clientId: string) =>
   `the broker has kept a session of client ${clientId} that the store does not remember: what it may be subscribed to beside the routes of today comes as well, and may arrive twice; another \`clientId\` begins a new session`
