@@ -8,8 +8,8 @@ import type { TestGateway } from '../support/gateway.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
 import { complaints, type Scope, scenario, texts } from './delivery-fixture.ts'
-import { amqpPlace, queueDepth } from './delivery-places.ts'
-import { inletOf, inProcess, patientMs, program, sourceIsUp } from './stored-support.ts'
+import { amqpPlace, placeAt, queueDepth, wireTo } from './delivery-places.ts'
+import { inletOf, inProcess, patientMs, program, road, sourceIsUp } from './stored-support.ts'
 
 /** Messages of about 4 KiB. */
 const bulky = (count: number): string[] =>
@@ -109,6 +109,30 @@ scenario(
     expect(acknowledged).toBeLessThan(20)
     expect(await collect(gateway, 100)).toHaveLength(100)
     await all
+  },
+)
+
+scenario(
+  'full dead letters: what is read back and no longer wanted waits in the store, and is a letter once',
+  async (scope) => {
+    const port = await freePort()
+    const [source, target] = [await inletOf(scope, 'amqp'), await placeAt('kafka', { port })]
+    const yaml = road(source, target)
+    const first = scope.gateway(inProcess(yaml))
+    await sourceIsUp(first)
+    const sent = bulky(1_500)
+    await source.send(sent)
+    await eventually(() => first.route('road').waiting === 1_500, { withinMs: patientMs, what: 'all stored' })
+    await first.pause()
+    await scope.use(wireTo('kafka', port))
+    const changed = `store: { deadLetters: { maxBytes: 256KiB } }\n${yaml}    when: payload.n < 0\n`
+    const second = await scope.gateway(inProcess(changed), first.dataDir).ready()
+    await eventually(() => figuresOf(second).held > 0, { withinMs: patientMs, what: 'letters that wait' })
+    expect(figuresOf(second).held).toBeLessThan(1_100) // two pages, the others wait on disk
+    second.checkInvariant()
+    const seen = await collect(second, 1_500)
+    expect(seen.toSorted()).toEqual(sent.toSorted())
+    expect(second.route('road')).toMatchObject({ waiting: 0, delivered: 0 })
   },
 )
 

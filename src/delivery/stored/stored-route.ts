@@ -58,10 +58,10 @@ export class StoredRoute implements StoredRouteEnd {
   }
 
   /** The source of `delivery` is told once the message is on disk. */
-  keep(delivery: Delivery, receipt: Receipt, decided: Decided): void {
+  keep(delivery: Delivery, receipt: Receipt, { params, forwards, identity }: Decided): void {
     this.#stats.matched += 1
     this.#stats.inFlight += 1
-    this.#outbox.append(new Keeping(this, this.#compiled.route, { ...decided, delivery, receipt }))
+    this.#outbox.append(new Keeping(this, this.#compiled.route, { delivery, receipt, params, forwards, identity }))
   }
 
   repeatableOf(identity: string | undefined): Repeatable | undefined {
