@@ -113,7 +113,7 @@ function readText(draft: Draft, name: string, value: string): boolean {
 
 function readCustom(draft: Draft, name: string, value: HeaderValue): void {
   if (value === undefined) return
-  const prefix = prefixes.find((each) => name.startsWith(each))
+  const prefix = name.startsWith('c') ? prefixes.find((each) => name.startsWith(each)) : undefined
   if (!isShallow(value))
     draft.malformed = new PermanentError('MESSAGE_MALFORMED', `its header ${name} is nested too deep`)
   else if (prefix !== undefined) addExtension(draft, name.slice(prefix.length), attributeValue(value))
@@ -210,16 +210,17 @@ function short(text: string | undefined): string | undefined {
 }
 
 /** With a body of its own form they stand in the body, with all other headers. */
-function writePropertyHeaders(options: PublishOptions, envelope: Envelope): void {
-  for (const property of ['contentEncoding', 'appId', 'clusterId'] as const) {
-    const text = nativeHeader(envelope, propertyHeaders[property])
-    if (text !== undefined) options[property] = text
-  }
+function writePropertyHeaders(options: PublishOptions, { headers }: Envelope): void {
+  const encoding = fitting(headers[propertyHeaders.contentEncoding])
+  if (encoding !== undefined) options.contentEncoding = encoding
+  const appId = fitting(headers[propertyHeaders.appId])
+  if (appId !== undefined) options.appId = appId
+  const clusterId = fitting(headers[propertyHeaders.clusterId])
+  if (clusterId !== undefined) options.clusterId = clusterId
 }
 
 /** A custom header that is a property in AMQP, where it fits; else it stays a header. */
-function nativeHeader({ headers }: Envelope, name: string): string | undefined {
-  const value = headers[name]
+function fitting(value: HeaderValue | undefined): string | undefined {
   return typeof value === 'string' ? short(value) : undefined
 }
 
@@ -268,7 +269,7 @@ function writeCustom(headers: Table, envelope: Envelope): void {
   const types = envelope.headerTypes === undefined ? undefined : notedTypes(envelope.headerTypes)
   for (const name in envelope.headers) {
     const value = envelope.headers[name] as HeaderValue
-    if (nativeHeaders.has(name) && nativeHeader(envelope, name) !== undefined) continue
+    if (nativeHeaders.has(name) && fitting(value) !== undefined) continue
     if (typeof value === 'string' && !isReserved(name)) headers[nativeName(name)] = value
     else if (value !== undefined) writeHeader(headers, extras, [name, value], types?.get(name))
   }

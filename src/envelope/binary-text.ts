@@ -17,7 +17,8 @@ export function textOfBytes(bytes: Uint8Array): string {
 
 /** The text of bytes from where texts are written as they stand, marked ones too: behind the mark where they are no UTF-8. */
 export function readableText(bytes: Uint8Array): string {
-  return isUtf8(bytes) ? bytesOf(bytes).toString('utf8') : textOfBytes(bytes)
+  const text = bytesOf(bytes).toString('utf8')
+  return text.includes('\ufffd') && !isUtf8(bytes) ? textOfBytes(bytes) : text
 }
 
 /** The bytes that `textOfBytes` made this text of; undefined: it is a text of its own. */

@@ -31,6 +31,7 @@ export function millisecondsOf(units: number): number {
 
 /** A sender's time as RFC 3339, verbatim where it is that already; undefined: it is no time. */
 export function timeText(text: string): string | undefined {
+  if (text.length === 24 && epochMs(text) !== undefined) return text // the most common form, and the quickest to know
   if (rfc3339.test(text)) return text
   if (whole.test(text)) return isoText(millisecondsOf(Number(text)))
   const dressed = text.trim().replace(' ', 'T') // 2026-11-23 20:00:00, which without an offset is taken for UTC
