@@ -138,6 +138,7 @@ test('the table of metrics names all there are, and no others', async () => {
   const registry = createMetrics(() => status as never)
   const names = registry.getMetricsAsArray().map(({ name }) => name)
   const own = names.filter((name) => name.startsWith('trivium_')).sort()
-  const told = [...new Set(Array.from(readme.matchAll(/`(trivium_\w+)`/g), ([, name]) => name))].sort()
+  const table = readme.split('\n').filter((line) => line.startsWith('|')) // the text names counters of adapters too
+  const told = [...new Set(Array.from(table.join('\n').matchAll(/`(trivium_\w+)`/g), ([, name]) => name))].sort()
   expect(told).toEqual(own)
 })
