@@ -7,6 +7,7 @@ import { expect, test } from '@jest/globals'
 import { memory, memoryBus } from '../../../protocols/memory/index.ts'
 import type { Log, Settlement } from '../../../src/adapter/contract.ts'
 import { loadConfig } from '../../../src/config/load.ts'
+import { deadLetterEnvelope } from '../../../src/delivery/dead-letters/dead-letter.ts'
 import { DeadLetterForwarder, type DeadLetterTarget } from '../../../src/delivery/dead-letters/forwarder.ts'
 import { DeadLetterOffice } from '../../../src/delivery/dead-letters/office.ts'
 import { Dispatcher } from '../../../src/delivery/dispatcher.ts'
@@ -16,7 +17,7 @@ import { Envelope } from '../../../src/envelope/envelope.ts'
 import { PermanentError } from '../../../src/errors.ts'
 import { Gateway } from '../../../src/gateway.ts'
 import type { Params } from '../../../src/routing/subject.ts'
-import type { Store } from '../../../src/store/contract.ts'
+import type { Store, StoredDeadLetter } from '../../../src/store/contract.ts'
 import { openStore } from '../../../src/store/store.ts'
 import { LinkStats, RouteStats } from '../../../src/telemetry/stats.ts'
 import { eventually } from '../../support/poll.ts'
@@ -180,3 +181,12 @@ test('letters that the last run did not send to the dead letter target are sent 
     new DeadLetterForwarder({ route: 'hot', target, store: store.deadLetters, log: silent }).wake()
     await eventually(() => lettersIn(store)[0]?.forwardedAt !== undefined, { what: 'the letter is dealt with' })
   }))
+
+test('a letter that failed again has each of its headers once, and grows no further', () => {
+  const letter = (of: Envelope): StoredDeadLetter => ({
+    ...{ id: 1, route: 'hot', envelope: of, params: {}, reason: 'rejected', error, attempts: 1, requeues: 0 },
+    ...{ target: 'plant/a', bit: undefined, firstAt: 0, lastAt: 1, toForward: false, forwardedAt: undefined },
+  })
+  const once = deadLetterEnvelope(letter(envelope))
+  expect(deadLetterEnvelope(letter(once)).headers).toEqual(once.headers)
+})
