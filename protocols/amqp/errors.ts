@@ -1,4 +1,4 @@
-import { withTlsHint } from '../../src/adapter/tls-hint.ts'
+import { hungUpHint, withTlsHint } from '../../src/adapter/tls-hint.ts'
 import { GatewayError, messageOf, PermanentError, RetryableError } from '../../src/errors.ts'
 
 /** Reply codes of AMQP 0-9-1, section 1.1 of its reference. */
@@ -20,7 +20,7 @@ export function toGatewayError(error: unknown, doing: string): GatewayError {
     return retryable('ACCESS_DENIED', 'the virtual host is not there or not open to this user')
   }
   if (/ended abruptly|closed abruptly|Invalid frame|Unknown frame|maxFrameSize/.test(text)) {
-    return retryable('PEER_UNREACHABLE', `${text}; is this an AMQP 0-9-1 port?`)
+    return retryable('PEER_UNREACHABLE', `${text}; ${hungUpHint('AMQP 0-9-1', doing.includes('amqps://'), 'amqps://')}`)
   }
   if (code === reply.notFound) return retryable('NOT_FOUND')
   if (code === reply.accessRefused || code === reply.notAllowed) return retryable('ACCESS_DENIED')

@@ -5,6 +5,7 @@ import { type HostPort, parseHostPort, shownHostPort } from '../../src/adapter/a
 import type { Context, Log } from '../../src/adapter/contract.ts'
 import { withDeadline } from '../../src/adapter/deadline.ts'
 import { clientTlsOptions } from '../../src/adapter/tls-files.ts'
+import { hungUpHint } from '../../src/adapter/tls-hint.ts'
 import { type GatewayError, PermanentError, RetryableError } from '../../src/errors.ts'
 import type { KafkaConnection } from './config.ts'
 import { isOutage, toGatewayError } from './errors.ts'
@@ -230,12 +231,22 @@ export class Cluster {
       authenticationTimeout: this.#settings.connectTimeout,
       allowAutoTopicCreation: false,
     })
-    const opening = broker.connect().then(() => checkVersions(broker, address))
+    const opening = broker.connect().then(
+      () => checkVersions(broker, address),
+      (error: unknown) => this.#refuse(address, error),
+    )
     const ready = withDeadline(opening, this.#settings.connectTimeout, `connecting to ${shownHostPort(address)}`)
     const node: Node = { address, broker, ready, sockets }
     ready.catch(() => this.#drop(node))
     this.#nodes.set(shownHostPort(address), node)
     return node
+  }
+
+  #refuse(address: HostPort, error: unknown): never {
+    const failure = toGatewayError(error, `broker ${shownHostPort(address)}`)
+    if (failure.code !== 'PEER_LOST') throw error
+    const hint = hungUpHint('Kafka', this.#settings.tls !== undefined, 'tls: {}')
+    throw new RetryableError('PEER_UNREACHABLE', `${failure.message}; ${hint}`, { cause: error })
   }
 
   #dropBroker(broker: DriverBroker): void {

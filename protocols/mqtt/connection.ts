@@ -245,9 +245,7 @@ export class Link {
   /** What a broker may mean that says nothing: 3.1.1 has no word for it, and Mosquitto 2.0 does not use that of 5. */
   #closedText(): string {
     const closed = 'the broker closed the connection'
-    const isSecure = /^(mqtts|wss):/.test(this.#url)
-    const want = isSecure ? 'does it want another client certificate?' : 'does it want TLS (mqtts://)?'
-    if (this.#connack === undefined) return `${closed} before it answered CONNECT; is this an MQTT port, ${want}`
+    if (this.#connack === undefined) return `${closed} before it answered CONNECT`
     return `${closed}; if it does so again and again, another client has the id ${this.#clientId}: two gateways with one gateway.id?`
   }
 

@@ -1,7 +1,7 @@
 /** What a broker or the network says, in the gateway's words. */
 
 import { delivered, type Outcome, rejected, retryable } from '../../src/adapter/contract.ts'
-import { withTlsHint } from '../../src/adapter/tls-hint.ts'
+import { hungUpHint, withTlsHint } from '../../src/adapter/tls-hint.ts'
 import { type ErrorCode, type GatewayError, messageOf, PermanentError, RetryableError } from '../../src/errors.ts'
 
 /** MQTT 3.1.1 return codes of CONNACK (1 to 5) and MQTT 5 reason codes (128 and up). */
@@ -55,7 +55,11 @@ export function connectError(error: unknown, url: string): GatewayError {
   if (messageOf(error) === 'connack timeout') {
     return new RetryableError('PEER_TIMEOUT', `${url} did not answer CONNECT in time`, { cause: error })
   }
-  return new RetryableError('PEER_UNREACHABLE', `${url} cannot be reached: ${withTlsHint(error)}`, { cause: error })
+  const text = `${url} cannot be reached: ${withTlsHint(error)}`
+  const isHungUp = /before it answered CONNECT|socket hang up/.test(text)
+  const isSecure = /^(mqtts|wss):/.test(url)
+  const hint = isHungUp ? `; ${hungUpHint('MQTT', isSecure, url.startsWith('ws') ? 'wss://' : 'mqtts://')}` : ''
+  return new RetryableError('PEER_UNREACHABLE', `${text}${hint}`, { cause: error })
 }
 
 /** Why an open connection ended. */

@@ -8,6 +8,12 @@ export function withTlsHint(error: unknown): string {
   return hint === undefined ? text : `${text}; ${hint}`
 }
 
+/** What to ask where a peer hangs up without a word before it has answered; `secure` is how its TLS is asked for. */
+export function hungUpHint(protocol: string, isSecure: boolean, secure: string): string {
+  const wish = isSecure ? 'another client certificate' : `TLS (${secure})`
+  return `does it speak ${protocol}, does it want ${wish}?`
+}
+
 function hintOf(code: string, text: string): string | undefined {
   const words = `${code} ${text}`
   return hints.find(([pattern]) => pattern.test(words))?.[1]

@@ -53,8 +53,7 @@ gateway: { drain: 100ms }
 connections: { plant: { protocol: mqtt, url: "mqtt://127.0.0.1:${port}" } }
 routes: [{ name: r, from: { connection: plant, topic: a }, to: [{ connection: plant, topic: b }] }]
 `)
-  const hint =
-    /closed the connection before it answered CONNECT; is this an MQTT port, does it want TLS \(mqtts:\/\/\)\?/
+  const hint = /closed the connection before it answered CONNECT; does it speak MQTT, does it want TLS \(mqtts:\/\/\)\?/
   await eventually(() => said(started, hint), { what: 'the hint' })
 })
 

@@ -106,3 +106,19 @@ describe.each(Object.keys(settingsOf))('%s', (kind) => {
     expect(failure).not.toContain('hunter2')
   })
 })
+
+const plainOf: Readonly<Record<string, (port: number) => object>> = {
+  mqtt: (port) => ({ url: `mqtt://localhost:${port}` }),
+  'mqtt over ws': (port) => ({ url: `ws://localhost:${port}/mqtt` }),
+  amqp: (port) => ({ url: `amqp://localhost:${port}` }),
+  kafka: (port) => ({ brokers: [`localhost:${port}`], connectTimeout: '2s' }),
+}
+
+test.each(Object.keys(plainOf))('%s without TLS to a port that wants it', async (kind) => {
+  const protocol = protocols.find(({ name }) => name === kind.split(' ')[0])
+  const settings = protocol?.connection.parse(plainOf[kind]?.(ports.right ?? 0))
+  const sink = protocol?.sink?.create(settings, testContext('c'))
+  const failure = await sink?.open(new AbortController().signal).then(() => 'connected', messageOf)
+  await sink?.close()
+  expect(failure).toContain('does it want TLS')
+})
