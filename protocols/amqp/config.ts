@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { passwordProblems } from '../../src/adapter/address.ts'
 import type { SettingsProblem } from '../../src/adapter/protocol.ts'
 import { address, clientTls, duration, secret, size } from '../../src/adapter/schema.ts'
 import { parameterProblems } from './parameters.ts'
@@ -13,7 +14,7 @@ export const AmqpConnectionConfig = z.strictObject({
       'Broker address, with the virtual host as its path: amqp://user:password@host:5672/vhost. `?heartbeat=10` (seconds, before the key of that name), `channel_max` and `frame_max` may follow.',
     examples: ['amqp://guest:guest@localhost:5672'],
   }),
-  username: z.string().optional().meta({ description: 'User, instead of the one in `url`.' }),
+  username: z.string().min(1).optional().meta({ description: 'User, instead of the one in `url`.' }),
   password: secret()
     .optional()
     .meta({ description: 'Password, instead of the one in `url`; any characters, no %-encoding.', secret: true }),
@@ -100,7 +101,7 @@ export const AmqpTargetConfig = z.strictObject({
 export type AmqpTarget = z.infer<typeof AmqpTargetConfig>
 
 export function checkConnection(connection: AmqpConnectionConfig): SettingsProblem[] {
-  const problems = parameterProblems(connection.url)
+  const problems = [...parameterProblems(connection.url), ...passwordProblems(connection)]
   if (connection.tls === undefined || /^amqps:/i.test(connection.url)) return problems
   return [...problems, { path: ['tls'], message: 'tls needs a url that starts with amqps://' }]
 }

@@ -1,5 +1,6 @@
 /** Settings of MQTT: a connection to an external broker (`url`) or the embedded broker (`listen`), `from` and `to`. */
 import { z } from 'zod'
+import { passwordProblems } from '../../src/adapter/address.ts'
 import { isLoopback } from '../../src/adapter/loopback.ts'
 import type { SettingsProblem } from '../../src/adapter/protocol.ts'
 import { address, clientTls, duration, refuse, secret } from '../../src/adapter/schema.ts'
@@ -22,7 +23,11 @@ const will = () =>
 const clientShape = {
   url: address({ schemes: ['mqtt', 'mqtts', 'ws', 'wss'], example: 'mqtt://localhost:1883' })
     .optional()
-    .meta({ description: 'Address of an external broker.', examples: ['mqtt://localhost:1883'] }),
+    .meta({
+      description:
+        'Address of an external broker. What is no letter or digit in a password is percent-encoded, or stands under `password`.',
+      examples: ['mqtt://localhost:1883'],
+    }),
   clientId: z.string().min(1).optional().meta({
     description: 'Stem of the client ids: `-in` and `-out` are added. Default: gateway id, dash, connection name.',
   }),
@@ -166,9 +171,7 @@ export function checkConnection(connection: MqttConnection): readonly SettingsPr
 function checkClient(connection: MqttConnection): SettingsProblem[] {
   const problems: SettingsProblem[] = []
   const { keepalive, will, tls } = connection
-  if (connection.password !== undefined && connection.username === undefined) {
-    problems.push({ path: ['password'], message: 'a password needs a username' })
-  }
+  problems.push(...passwordProblems(connection))
   if (keepalive !== undefined && (keepalive < 1_000 || keepalive > 65_535_000)) {
     problems.push({ path: ['keepalive'], message: 'keepalive lies between 1s and 65535s' })
   }

@@ -58,6 +58,19 @@ export function addressProblem(text: string, { schemes, example, leastPort = 1 }
   return `expected ${known.slice(0, -1).join(', ')} or ${known.at(-1)} with a host, e.g. ${example}`
 }
 
+/** A password under its own key belongs to a user, who may stand in the address. */
+export function passwordProblems(connection: {
+  readonly url?: string | undefined
+  readonly username?: string | undefined
+  readonly password?: string | undefined
+}): { path: string[]; message: string }[] {
+  const { url, username, password } = connection
+  const user = username ?? (url === undefined ? undefined : parseAddress(url).username)
+  return password === undefined || user !== undefined
+    ? []
+    : [{ path: ['password'], message: 'a password needs a username' }]
+}
+
 /** `host:port`, as the brokers of a cluster and what the admin interface listens on are written. Throws as `parseAddress`. */
 export function parseHostPort(text: string, leastPort: 0 | 1 = 1): HostPort {
   if (/[@/?#]/.test(text)) throw broken('expected host:port')

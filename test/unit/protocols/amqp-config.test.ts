@@ -24,6 +24,14 @@ describe('amqp settings', () => {
     expect(check('amqps://localhost')).toEqual([])
   })
 
+  test('a password needs a user, under its key or in the address', () => {
+    const check = (settings: object) => paths(amqp.checkConnection!(amqp.connection.parse(settings)))
+    expect(check({ url: 'amqp://localhost', password: 'p' })).toEqual(['password'])
+    expect(check({ url: 'amqp://user@localhost', password: 'p' })).toEqual([])
+    expect(check({ url: 'amqp://localhost', username: 'user', password: 'p' })).toEqual([])
+    expect(amqp.connection.safeParse({ url: 'amqp://localhost', username: '' }).success).toBe(false)
+  })
+
   test('a target has either an exchange or a queue', () => {
     expect(checkTarget(target({ queue: 'q' }))).toEqual([])
     expect(checkTarget(target({ exchange: 'e', routingKey: 'k' }))).toEqual([])

@@ -16,6 +16,7 @@ describe('an mqtt connection', () => {
   it.each([
     [{ url: 'mqtt://localhost:1883' }],
     [{ url: 'wss://host/mqtt', tls: { ca: 'ca.pem' }, username: 'a', password: 'b', keepalive: '5s', clean: true }],
+    [{ url: 'mqtt://user@host', password: 'b' }],
     [{ listen: 'mqtt://127.0.0.1:1883' }],
     [{ listen: ['mqtt://127.0.0.1:1883', 'ws://[::1]:8080'] }],
     [{ listen: 'mqtt://0.0.0.0:1883', users: [{ username: 'a', password: 'b' }] }],
