@@ -1,5 +1,6 @@
 /** What one device can ask of the embedded broker, and what it may not. */
 import { afterEach, describe, expect, test } from '@jest/globals'
+import { sessionBounds } from '../../protocols/mqtt/broker/sessions.ts'
 import type { Delivery } from '../../src/adapter/contract.ts'
 import { FakeKept } from '../support/kept.ts'
 import { eventually } from '../support/poll.ts'
@@ -47,6 +48,30 @@ describe('one SUBSCRIBE', () => {
     expect([...answers.subarray(8, 12), ...answers.subarray(16, 20)]).toEqual([1, 0x80, 1, 1, 1, 1, 0x80, 1])
     expect(at.subscriptions()).toEqual(['t/0', 't/1', 't/2', 't/3', 't/4'])
     expect(at.kept.writes).toBe(1 + 5) // the session, its filters
+  })
+
+  test('has no room where all subscriptions together are too large; what a device leaves is given back', async () => {
+    const { subscriptions: before } = sessionBounds
+    sessionBounds.subscriptions = 3_000
+    try {
+      const at = await keptPlace()
+      const kept = await connected(at.port)
+      kept.send(packets.subscribeAll(many(10), 1))
+      const granted = [...(await kept.receive(connackBytes + 4 + 10))].slice(-10)
+      expect(granted.filter((code) => code === 1).length).toBeGreaterThan(3)
+      expect(granted.at(-1)).toBe(0x80)
+      kept.send(packets.unsubscribeAll(many(10)), packets.subscribeAll(many(10), 1, 2))
+      expect([...(await kept.receive(connackBytes + 14 + 4 + 14))].slice(-10)).toEqual(granted)
+      kept.send(packets.disconnect)
+      await kept.closed()
+      const back = await raw(at.port)
+      back.send(packets.connect({ clientId: 'dev', clean: false }))
+      await back.receive(connackBytes)
+      back.send(packets.subscribeAll(['t/0', 'another/with/many/levels'], 1))
+      expect([...(await back.receive(connackBytes + 4 + 2))].slice(-2)).toEqual([1, 0x80])
+    } finally {
+      sessionBounds.subscriptions = before
+    }
   })
 
   test('the same filters again and again cost the disk nothing', async () => {

@@ -17,6 +17,7 @@ import { Canary } from './canary.ts'
 import { type EmbeddedConnection, identityOf, type Limits, limitsOf, listenAddresses } from './config.ts'
 import { type Answer, Device } from './device.ts'
 import type { AedesPublishPacket, Client, OpenAedes, PublishPacket, Subscription } from './driver.ts'
+import { filterCost } from './filter.ts'
 import { Hub } from './hub.ts'
 import { guardReads } from './inlet.ts'
 import type { Intake } from './intake.ts'
@@ -24,7 +25,8 @@ import { type Incoming, Listeners } from './listeners.ts'
 import { Notices } from './notices.ts'
 import { connectProblem, maxSubscribeBytes, packetProblem, publishProblem, subscribeProblem } from './rules.ts'
 import { brief } from './seldom.ts'
-import { Sessions } from './sessions.ts'
+import { Sessions, sessionBounds } from './sessions.ts'
+import { Shares } from './shares.ts'
 import { Turns } from './turns.ts'
 import { Turnstile } from './turnstile.ts'
 import { Unfinished } from './unfinished.ts'
@@ -72,6 +74,8 @@ export class EmbeddedBroker {
   readonly #published = new WeakSet<object>()
   #isClosing = false
   readonly #room: WaitingRoom
+  /** Subscriptions of connected devices. */
+  readonly #filters = new Shares(sessionBounds.subscriptions)
 
   /** `intakes` holds those of all sources of the connection, open or not; more may come. */
   constructor(connection: EmbeddedConnection, intakes: readonly Intake[], context: Context) {
@@ -216,7 +220,7 @@ export class EmbeddedBroker {
     aedes.on('subscribe', (_subscriptions, client) => this.#onSubscribed(client))
     aedes.on('unsubscribe', (filters, client) => {
       const device = this.#deviceOf.get(client)
-      for (const filter of filters) device?.filters.delete(filter)
+      if (device !== undefined) this.#giveUpFilters(device, filters)
       device?.turnstile?.answered()
     })
     aedes.on('clientError', (client, error) => this.#notices.disconnected(client, error))
@@ -330,6 +334,7 @@ export class EmbeddedBroker {
       this.#devices.delete(device)
       this.#room.leave(device)
       device.left()
+      this.#giveUpFilters(device)
       device.turnstile?.close()
       if (!device.isRegistered) this.#admission.leave(device, true)
     })
@@ -439,10 +444,27 @@ export class EmbeddedBroker {
   #maySubscribe(client: Client, { topic }: Subscription): boolean {
     const device = this.#deviceOf.get(client)
     if (device === undefined) return false
-    const problem = subscribeProblem(device, topic, this.#limits)
-    if (problem === undefined) device.filters.add(topic)
-    else this.#notices.denied(client, topic, problem)
+    const problem = subscribeProblem(device, topic, this.#limits) ?? this.#noRoomFor(device, topic)
+    if (problem !== undefined) this.#notices.denied(client, topic, problem)
+    else if (!device.filters.has(topic)) {
+      device.filters.add(topic)
+      this.#filters.take(device.rights.username, filterCost(topic))
+    }
     return problem === undefined
+  }
+
+  #noRoomFor({ filters, rights, isKept, isRegistered }: Device, filter: string): string | undefined {
+    if (filters.has(filter) || !isRegistered) return undefined // before its CONNACK: what its session has
+    const hasRoom =
+      this.#filters.hasRoom(rights.username, filterCost(filter)) &&
+      (!isKept || (this.#sessions?.hasRoomToKeep(rights.username, filter) ?? true))
+    return hasRoom ? undefined : 'there is no room for more subscriptions'
+  }
+
+  #giveUpFilters({ filters, rights }: Device, given: Iterable<string> = [...filters]): void {
+    for (const filter of given) {
+      if (filters.delete(filter)) this.#filters.take(rights.username, -filterCost(filter))
+    }
   }
 
   /** A device that does not read what it subscribed to is cut off before it fills the memory. */

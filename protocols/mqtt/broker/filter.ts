@@ -35,6 +35,11 @@ export function topicProblem(topic: string, { maxTopicLevels, maxTopicBytes }: T
   return undefined
 }
 
+/** Memory that a subscription holds, roughly: its text twice, and a node of a tree for each level. */
+export function filterCost(filter: string): number {
+  return 256 + 2 * filter.length + 64 * levelCount(filter)
+}
+
 /** True where the text has more bytes; they are counted only where it may. */
 export function isLonger(text: string, maxBytes: number): boolean {
   return text.length * 3 > maxBytes && Buffer.byteLength(text) > maxBytes

@@ -12,11 +12,12 @@ import type { Kept, KeptEntry } from '../../../src/adapter/contract.ts'
 import { RetryableError } from '../../../src/errors.ts'
 import type { Device } from './device.ts'
 import type { PersistedSubscription, Persistence, SessionOwner, StoredPacket } from './driver.ts'
-import { compileFilter } from './filter.ts'
+import { compileFilter, filterCost } from './filter.ts'
 import { Handshakes } from './handshakes.ts'
 import { Queues } from './queues.ts'
 import { decodeRecord, encodeRecord, pairKey, parsePairKey, spaces } from './records.ts'
 import { RetainedMessages } from './retained.ts'
+import { Shares } from './shares.ts'
 import { Shelf } from './shelf.ts'
 import { type LostWill, type Will, Wills } from './wills.ts'
 
@@ -24,6 +25,8 @@ import { type LostWill, type Will, Wills } from './wills.ts'
 export const sessionBounds = {
   queued: { perSession: 10_000, bytesPerSession: 4 * 1024 ** 2, bytes: 128 * 1024 ** 2 },
   retained: { count: 100_000, bytes: 64 * 1024 ** 2 },
+  /** Of connected devices; the same again of kept sessions. */
+  subscriptions: 128 * 1024 ** 2,
   /** Of connected devices. */
   wills: 64 * 1024 ** 2,
   /** QoS 2 messages of one device whose PUBREL is awaited. */
@@ -67,6 +70,7 @@ export class Sessions implements Persistence {
   readonly #handshakes: Handshakes
   readonly #retained: RetainedMessages
   readonly #wills: Wills
+  readonly #filters = new Shares(sessionBounds.subscriptions)
   readonly #resent = new WeakSet<object>()
   /** SUBSCRIBEs under way by client id: aedes hands all filters of one over again for each that is granted. */
   readonly #adding = new Map<string, { readonly subscriptions: object; readonly done: Promise<void> }>()
@@ -144,6 +148,11 @@ export class Sessions implements Persistence {
   /** Wills of devices that were connected when an earlier broker ended. */
   get lostWills(): readonly LostWill[] {
     return this.#wills.lost
+  }
+
+  /** True where a kept session of this user's may have one more filter. */
+  hasRoomToKeep(username: string | undefined, filter: string): boolean {
+    return this.#filters.hasRoom(username, filterCost(filter))
   }
 
   get hasRoomForWill(): boolean {
@@ -249,6 +258,10 @@ export class Sessions implements Persistence {
     const before = new Map((await this.#memory.subscriptionsByClient(client)).map(({ topic, qos }) => [topic, qos]))
     const added = granted.filter(({ topic, qos }) => before.get(topic) !== qos)
     for (const one of added) this.#shelf.put(spaces.subscription, pairKey(client.id, one.topic), encodeRecord(one))
+    this.#charge(
+      client.id,
+      added.map(({ topic }) => topic).filter((topic) => !before.has(topic)),
+    )
     if (added.length > 0) await this.#memory.addSubscriptions(client, added)
     await this.#shelf.flushed()
   }
@@ -257,6 +270,7 @@ export class Sessions implements Persistence {
     const kept = new Set((await this.#memory.subscriptionsByClient(client)).map(({ topic }) => topic))
     const removed = filters.filter((filter) => kept.has(filter))
     for (const filter of removed) this.#shelf.delete(spaces.subscription, pairKey(client.id, filter))
+    this.#charge(client.id, removed, -1)
     if (removed.length > 0) await this.#memory.removeSubscriptions(client, removed)
     await this.#shelf.flushed()
   }
@@ -282,6 +296,11 @@ export class Sessions implements Persistence {
     if (!this.#sessions.has(client.id)) return
     const subscriptions = await this.#memory.subscriptionsByClient(client)
     for (const { topic } of subscriptions) this.#shelf.delete(spaces.subscription, pairKey(client.id, topic))
+    this.#charge(
+      client.id,
+      subscriptions.map(({ topic }) => topic),
+      -1,
+    )
     await this.#memory.cleanSubscriptions(client)
     this.#queues.change(client.id, (queue) => queue.retainOnly(() => false))
     this.#handshakes.endAll(client.id, true)
@@ -376,7 +395,16 @@ export class Sessions implements Persistence {
     for (const [key, value] of [...this.#shelf.all(spaces.subscription)]) {
       const { first: clientId } = parsePairKey(key)
       if (!this.#sessions.has(clientId)) this.#shelf.delete(spaces.subscription, key)
-      else await this.#memory.addSubscriptions({ id: clientId }, [decodeRecord<PersistedSubscription>(value).fields])
+      else {
+        const { fields } = decodeRecord<PersistedSubscription>(value)
+        this.#charge(clientId, [fields.topic])
+        await this.#memory.addSubscriptions({ id: clientId }, [fields])
+      }
     }
+  }
+
+  #charge(clientId: string, filters: readonly string[], sign: 1 | -1 = 1): void {
+    const bytes = filters.reduce((sum, filter) => sum + filterCost(filter), 0)
+    this.#filters.take(this.#sessions.get(clientId)?.username, sign * bytes)
   }
 }
