@@ -153,16 +153,15 @@ export class Consumption {
   }
 
   #receive(message: ConsumeMessage | null): void {
-    const { queue, window, stream } = this.#parts
+    const { queue, stream } = this.#parts
     if (message === null) return this.#fail(lost(`the broker cancelled the consumer of ${queue}: was it deleted?`))
     if (this.#failure !== undefined) return
     this.#acks.add(message.fields.deliveryTag)
     if (stream?.isNew(message) === false) return this.#acks.settle(message.fields.deliveryTag, 'accept')
-    window.saw(message.content.length)
     // decoded now, or its time to live would begin when there is room for it
-    this.#arrived.push(
-      new AmqpDelivery(this, message, { envelope: decode(message, this.#place), done: stream?.add(message) }),
-    )
+    const delivery = new AmqpDelivery(this, message.fields, decode(message, this.#place))
+    if (stream !== undefined) delivery.done = stream.add(message)
+    this.#arrived.push(delivery)
     this.#handOverSoon()
   }
 
@@ -176,15 +175,18 @@ export class Consumption {
   #handOver(): void {
     this.#isHandOverDue = false
     if (this.#deliver === undefined || this.#reading.signal.aborted) return
-    const batch: Delivery[] = []
-    for (const delivery of this.#arrived) {
-      if (this.#budget.isFull) break
-      this.#budget.take(delivery.envelope.sizeBytes)
-      batch.push(delivery)
+    const arrived = this.#arrived
+    let [count, bytes] = [0, 0]
+    for (; count < arrived.length && !this.#budget.isFull; count += 1) {
+      const { sizeBytes } = (arrived[count] as AmqpDelivery).envelope
+      this.#budget.take(sizeBytes)
+      bytes += sizeBytes
     }
-    this.#arrived = this.#arrived.slice(batch.length)
+    if (count > 0) this.#parts.window.saw(count, bytes)
+    const batch = count === arrived.length ? arrived : arrived.slice(0, count)
+    this.#arrived = arrived.slice(count)
     this.#measure() // before any of them is settled: does the prefetch let all of that through at once?
-    if (batch.length > 0) this.#deliver(batch)
+    if (count > 0) this.#deliver(batch)
     if (this.#arrived.length > 0) void this.#handOverLater()
   }
 
@@ -237,19 +239,14 @@ class AmqpDelivery implements Delivery {
   readonly tag: number
   /** The tag of the consumer that it came to. */
   readonly consumer: string
-  /** Of a stream: this message is settled for good. */
-  readonly done: (() => void) | undefined
+  /** Of a stream: says that this message is settled for good. */
+  done: (() => void) | undefined = undefined
   readonly #consumption: Consumption
 
-  constructor(
-    consumption: Consumption,
-    { fields }: ConsumeMessage,
-    { envelope, done }: { envelope: Envelope; done: (() => void) | undefined },
-  ) {
+  constructor(consumption: Consumption, fields: ConsumeMessage['fields'], envelope: Envelope) {
     this.#consumption = consumption
     this.tag = fields.deliveryTag
     this.consumer = fields.consumerTag
-    this.done = done
     this.envelope = envelope
     this.address = consumption.queue
     this.subject = fields.routingKey

@@ -21,9 +21,11 @@ export class Window {
     this.#budget = budget
   }
 
-  saw(bodyBytes: number): void {
-    const bytes = bodyBytes + overheadBytes
-    this.#meanBytes = this.#meanBytes === undefined ? bytes : this.#meanBytes + (bytes - this.#meanBytes) / memory
+  /** So many messages were handed over, of so many bytes together. */
+  saw(count: number, bytes: number): void {
+    const mean = bytes / count
+    const before = this.#meanBytes ?? mean
+    this.#meanBytes = before + (mean - before) * Math.min(1, count / memory)
   }
 
   /** At least one: without a consumer the broker deletes a queue that is to go when it is unused. */
