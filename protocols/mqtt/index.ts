@@ -1,5 +1,8 @@
 /** MQTT 5 and 3.1.1: a client of an external broker (`url`), or the embedded broker (`listen`). */
+
+import { shownAddress } from '../../src/adapter/address.ts'
 import { defineProtocol } from '../../src/adapter/protocol.ts'
+import { PermanentError } from '../../src/errors.ts'
 import { type EmbeddedUser, listenAddresses } from './broker/config.ts'
 import { createBrokerSink, createBrokerSource } from './broker/index.ts'
 import { checkConnection, clientSettings, MqttConnection, MqttFrom, MqttTarget, storedInFlight } from './config.ts'
@@ -47,14 +50,17 @@ function checkFrom(from: MqttFrom, connection: MqttConnection) {
 
 /** The same broker as an ordinary client reaches it, with the name of the first user. */
 function outside(connection: MqttConnection): MqttConnection {
-  const [address] = listenAddresses(connection)
-  if (address === undefined) return connection
+  const addresses = listenAddresses(connection)
+  if (addresses.length === 0) return connection
+  const address = addresses.find(({ port }) => port !== 0)
+  if (address === undefined) {
+    throw new PermanentError('CONFIG_INVALID', '`listen` leaves the port to the system: name one to publish through it')
+  }
   const host = address.host === '0.0.0.0' || address.host === '::' ? 'localhost' : address.host
-  const url = `${address.scheme}://${host.includes(':') ? `[${host}]` : host}:${address.port}`
   const user = connection.users?.find(({ password }) => password !== undefined)
   const secured = address.scheme === 'mqtts' || address.scheme === 'wss'
   return {
-    url,
+    url: shownAddress({ ...address, host }),
     clean: true,
     protocolVersion: 4, // all the embedded broker speaks
     ...(user && { username: user.username, password: user.password, ...clientIdOf(user) }),

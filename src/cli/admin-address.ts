@@ -1,10 +1,10 @@
-import { addressProblem, shownAddress } from '../adapter/address.ts'
+import { addressProblem, shownAddress, shownHostPort } from '../adapter/address.ts'
 import { type Identity, identityOf, isSameGateway } from '../admin/identity.ts'
 import type { GatewayConfig } from '../config/types.ts'
 
 /** Where the gateway of this configuration can be asked; undefined: its admin server is off. */
 export function adminAddressOf({ gateway: { admin } }: GatewayConfig): string | undefined {
-  return admin && `http://${reachable(`${admin.host.includes(':') ? `[${admin.host}]` : admin.host}:${admin.port}`)}`
+  return admin && `http://${reachable(shownHostPort(admin))}`
 }
 
 /** What is wrong with the `--url` that somebody typed, or undefined. */

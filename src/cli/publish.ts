@@ -63,10 +63,13 @@ async function send(
   batch: readonly Outbound[],
   destination: string,
 ): Promise<number> {
-  const settings = outside?.(connection.settings) ?? connection.settings
-  const sink: Sink = create(settings, contextOf(connection))
+  let isOurs = false
+  let sink: Sink | undefined
   const { signal } = new AbortController()
   try {
+    const settings = outside?.(connection.settings) ?? connection.settings
+    sink = create(settings, contextOf(connection))
+    isOurs = settings !== connection.settings // the gateway is the broker
     await sink.open(signal)
     for (let start = 0, end = 0; start < batch.length; start = end) {
       end = start + sink.maxBatch // may be another after the send
@@ -77,13 +80,12 @@ async function send(
     console.error(`${counted(batch.length, 'message')} confirmed by ${connection.name}/${address(batch[0]?.target)}`)
     return exitCodes.ok
   } catch (error) {
-    const isOurs = settings !== connection.settings // the gateway is the broker
     return fail(
       exitCodes.unavailable,
       `${messageOf(error)}${isOurs ? '; is the gateway running? it is the broker here' : ''}`,
     )
   } finally {
-    await sink.close()
+    await sink?.close()
   }
 }
 

@@ -75,6 +75,8 @@ describe('an mqtt connection', () => {
       tls: { ca: 'c' },
     })
     expect(outside({ url: 'mqtt://a' })).toEqual({ url: 'mqtt://a' })
+    expect(outside({ listen: ['mqtt://localhost:0', 'ws://localhost:8080'] }).url).toBe('ws://localhost:8080')
+    expect(() => outside({ listen: 'mqtt://localhost:0' })).toThrow('name one to publish through it')
   })
 })
 
