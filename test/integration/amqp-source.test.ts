@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import type { Delivery } from '../../src/adapter/contract.ts'
+import { brokerAddresses } from '../support/brokers/addresses.ts'
+import { TestGateway } from '../support/gateway.ts'
 import { eventually } from '../support/poll.ts'
 import { Bench, never, outbound, Running, recorder, targetOf, textOf, unique } from './amqp-fixture.ts'
 
@@ -234,6 +236,20 @@ describe('amqp source', () => {
       retryable: true,
       message: expect.stringContaining(queue),
     })
+  })
+
+  test('an exclusive consumer elsewhere is warned of without a word of being connected', async () => {
+    const queue = await bench.queue()
+    await (await bench.client()).consume(queue, () => {}, { exclusive: true })
+    const gateway = new TestGateway(`
+gateway: { id: ${queue}, drain: 1s, admin: false }
+connections: { orders: { protocol: amqp, url: "${brokerAddresses().amqp}" }, here: { protocol: mqtt, listen: "mqtt://127.0.0.1:0" } }
+routes: [{ name: road, from: { connection: orders, queue: ${queue} }, to: [{ connection: here, topic: t }] }]
+`)
+    bench.later(() => gateway.stop())
+    await eventually(() => gateway.link('orders', 'source').reconnects >= 3, { what: 'three attempts' })
+    const said = gateway.lines.filter(({ message }) => message.startsWith('orders'))
+    expect(said.map(({ message }) => message)).toEqual([expect.stringMatching(/not available as source: .*exclusive/)])
   })
 
   test('a missing queue is retryable and named', async () => {
