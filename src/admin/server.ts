@@ -2,6 +2,7 @@ import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import express, { type Express } from 'express'
 import type { Registry } from 'prom-client'
+import { shownHostPort } from '../adapter/address.ts'
 import type { Log } from '../adapter/contract.ts'
 import type { Workbench } from '../delivery/dead-letters/workbench.ts'
 import { type ErrorCode, messageOf, PermanentError } from '../errors.ts'
@@ -64,7 +65,7 @@ export class AdminServer {
       throw listenError(cause, `${host}:${port}`)
     }
     const { port: actualPort } = this.#server.address() as AddressInfo
-    return `http://${host.includes(':') ? `[${host}]` : host}:${actualPort}`
+    return `http://${shownHostPort({ host, port: actualPort })}`
   }
 
   async close(): Promise<void> {

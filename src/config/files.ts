@@ -1,7 +1,8 @@
 import { statSync } from 'node:fs'
 import type { Path } from './diagnostic.ts'
 import type { Connections, Scene } from './scene.ts'
-import { isFile, isPrivateFile, schemasAt } from './schema-walk.ts'
+import { gatewaySection } from './schema.ts'
+import { isAddress, isFile, isPrivateFile, isSecret, schemasAt } from './schema-walk.ts'
 import { whyUnreadable } from './unreadable.ts'
 import { describeValue, valueAt } from './where.ts'
 
@@ -28,21 +29,33 @@ export function checkFiles(scene: Scene, connections: Connections, readFile: (pa
 export function checkExposure(scene: Scene, connections: Connections, placeOf: (path: string) => string): void {
   if (process.platform === 'win32') return
   for (const { path, written } of scene.document.texts()) {
-    const schema = path[0] === 'connections' ? connections.protocolOf(String(path[1]))?.connection : undefined
-    const isKey = schema !== undefined && schemasAt(schema, path.slice(2)).some(isPrivateFile)
-    const named = Array.from(written.matchAll(/\$\{file:([^}]*)\}/g), ([, file = '']) => placeOf(file))
-    const value = valueAt(scene.root, path)
-    for (const file of isKey && typeof value === 'string' ? [value] : named) warnOfExposed(scene, path, file)
+    const base = path[0] === 'connections' ? 2 : 1
+    const known = base === 2 ? connections.protocolOf(String(path[1]))?.connection : undefined
+    const schema = path[0] === 'gateway' ? gatewaySection : known
+    const schemas = schema === undefined ? [] : schemasAt(schema, path.slice(base))
+    const value = String(valueAt(scene.root, path))
+    if (schemas.some(isPrivateFile)) warnOfExposed(scene, path, value)
+    const isSecretHere = schemas.some(isSecret) || (schemas.some(isAddress) && value.includes('@'))
+    const named = isSecretHere ? written.matchAll(/\$\{file:([^}]*)\}/g) : []
+    for (const [, file = ''] of named) warnOfExposed(scene, path, placeOf(file))
   }
 }
 
 /** What an engine of containers puts under /run/secrets is for all inside one container, and for nobody else. */
 function warnOfExposed({ report, root }: Scene, path: Path, file: string): void {
   if (file.startsWith('/run/secrets/')) return
-  const mode = statSync(file, { throwIfNoEntry: false })?.mode ?? 0
-  if ((mode & 0o004) === 0) return
+  if ((modeOf(file) & 0o004) === 0) return
   const message = `${describeValue(path, root)}: file \`${file}\` can be read by every user of this machine`
   report.add('TRV4006', message, { path, on: 'value' }, { help: `chmod 600 ${file}` })
+}
+
+/** 0 for what cannot be looked at: that is told elsewhere. */
+function modeOf(file: string): number {
+  try {
+    return statSync(file).mode
+  } catch {
+    return 0
+  }
 }
 
 function problemOf(path: string, readFile: (path: string) => unknown): string | undefined {

@@ -62,3 +62,19 @@ test('a file with a secret that all can read is warned of, the key of a certific
   expect(said).toContain('2 warnings')
   expect(said).not.toContain('hunter2')
 })
+
+test('a file that holds no secret may be read by all', () => {
+  place('queues', 'a\nb\n', 0o644)
+  const text = `connections:
+  a: { protocol: amqp, url: "\${file:url}" }
+  k: { protocol: kafka, brokers: ["\${file:brokers}"] }
+routes: [{ name: r, from: { connection: a, queue: q }, to: [{ connection: a, queue: "{payload.q}", allow: ["\${file:queues}"] }] }]
+`
+  place('url', 'amqp://h', 0o644)
+  place('brokers', 'h:9092', 0o644)
+  const codes = () =>
+    loadConfigFile(place('trivium.yaml', text), { env: {}, protocols }).diagnostics.map(({ code }) => code)
+  expect(codes()).not.toContain('TRV4006')
+  place('url', 'amqp://u:hunter2@h', 0o644)
+  expect(codes()).toContain('TRV4006')
+})
