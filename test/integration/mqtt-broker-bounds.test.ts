@@ -111,6 +111,25 @@ describe('one SUBSCRIBE', () => {
     )
   })
 
+  test.each([
+    [1, { qos: 2, retain: false }, 1],
+    [1, { qos: 2, retain: true }, 1],
+    [0, { qos: 1, retain: true }, 0],
+    [2, { qos: 1, retain: true }, 1],
+  ] as const)('granted QoS %i, a message comes with no more: %j with %i', async (granted, options, comes) => {
+    const at = await place()
+    await at.source(['other'], accept)
+    const sender = await at.device()
+    const device = await at.device({ clientId: 'lower', clean: false })
+    const received: number[] = []
+    device.on('message', (_topic, _payload, { qos }) => received.push(qos))
+    if (options.retain) await sender.publishAsync('q/a', 'x', options)
+    await device.subscribeAsync('q/+', { qos: granted })
+    if (!options.retain) await sender.publishAsync('q/a', 'x', options)
+    await eventually(() => received.length > 0, { what: 'the message' })
+    expect(received).toEqual([comes])
+  })
+
   test('pings and publications of the device go on while it waits for retained messages', async () => {
     const at = await place()
     const source = await at.source(['in'], accept)

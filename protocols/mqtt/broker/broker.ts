@@ -441,10 +441,11 @@ export class EmbeddedBroker {
     for (const intake of intakes) offer(intake)
   }
 
-  #maySubscribe(client: Client, { topic }: Subscription): boolean {
+  #maySubscribe(client: Client, { topic, qos }: Subscription): boolean {
     const device = this.#deviceOf.get(client)
     if (device === undefined) return false
     const problem = subscribeProblem(device, topic, this.#limits) ?? this.#noRoomFor(device, topic)
+    if (problem === undefined && qos > device.grantedQos) device.grantedQos = qos
     if (problem !== undefined) this.#notices.denied(client, topic, problem)
     else if (!device.filters.has(topic)) {
       device.filters.add(topic)
@@ -470,6 +471,7 @@ export class EmbeddedBroker {
   /** A device that does not read what it subscribed to is cut off before it fills the memory. */
   #forward(client: Client, packet: AedesPublishPacket): AedesPublishPacket | null {
     if (this.#sessions?.isResent(packet)) packet.dup = true
+    if (packet.qos > 0) lowerQos(packet, this.#deviceOf.get(client)?.grantedQos ?? packet.qos)
     if (client.conn.writableLength <= outboundBytes + this.#limits.maxPacketBytes) return packet
     if (!client.conn.destroyed) {
       this.#notices.slow(client)
@@ -486,4 +488,12 @@ export class EmbeddedBroker {
     this.#context.log.error('The embedded broker stopped passing messages; it is started anew.')
     this.#failure.resolve(new RetryableError('PEER_LOST', 'the embedded broker stopped passing messages'))
   }
+}
+
+/**
+ * [MQTT-3.8.4-6]: aedes minds the granted QoS only of filters without wildcards, and never for retained messages. One that
+ * waits in a session is sent so that its acknowledgement takes it out.
+ */
+function lowerQos(packet: AedesPublishPacket, granted: 0 | 1 | 2): void {
+  if (packet.qos > granted && (granted > 0 || packet.retain)) packet.qos = granted
 }

@@ -23,6 +23,8 @@ export class Device {
   /** Whom its certificate names. */
   readonly certifiedAs: string | undefined
   readonly filters = new Set<string>()
+  /** The highest QoS it was granted on this connection. */
+  grantedQos: 0 | 1 | 2 = 0
   clientId = ''
   rights: Rights = unknown
   /** Why its CONNECT is refused, found before it is answered. */
