@@ -61,7 +61,8 @@ function addressIn({ path, written }: WrittenValue, schemas: readonly z.core.$Zo
   if (!holdsText(userInfo.slice(colon))) return undefined
   const password = { offset: all.offset + colon, length: all.length - colon }
   // guest:guest is nobody's secret
-  const isWarned = colon > 1 && userInfo.slice(0, colon - 1) !== userInfo.slice(colon)
+  const [user, shownPassword] = [userInfo.slice(0, Math.max(0, colon - 1)), userInfo.slice(colon)].map(withDefaults)
+  const isWarned = colon > 1 && user !== shownPassword
   return { text: { path, part: all }, caret: password, isWarned }
 }
 
@@ -73,6 +74,11 @@ function looksPlain(written: string): boolean {
 
 const reference = /\$\{(env:\w+(:-)?|file:[^}]*)\}/g
 const defaultOfReference = /\$\{env:\w+:-[^}]+\}/
+
+/** What stands in the file where no variable is set. */
+function withDefaults(written: string): string {
+  return written.replaceAll(/\$\{env:\w+:-([^}]*)\}/g, '$1')
+}
 
 /** True unless the text is references and nothing else. */
 function holdsText(written: string): boolean {
