@@ -13,6 +13,7 @@ import { ownBytes } from '../../../src/envelope/own-bytes.ts'
 import { messageOf, RetryableError } from '../../../src/errors.ts'
 import { Admission } from './admission.ts'
 import { Arrivals } from './arrivals.ts'
+import { isTooSlow, slowest } from './backlog.ts'
 import { Canary } from './canary.ts'
 import { type EmbeddedConnection, identityOf, type Limits, limitsOf, listenAddresses } from './config.ts'
 import { type Answer, Device } from './device.ts'
@@ -40,8 +41,6 @@ const closeWithinMs = 3_000
 const willRetryMs = 1_000
 /** Of a will that waits, besides its payload. */
 const willBytes = 512
-/** Above the bytes of a kept session's queue, which is written at once when its device is back. */
-const outboundBytes = 8 * 1024 ** 2
 /** Of packets that have begun and not ended, of all devices. */
 const unfinishedBytes = 16 * 1024 ** 2
 
@@ -198,7 +197,7 @@ export class EmbeddedBroker {
 
   async #startAedes(): Promise<Sessions> {
     const aedes = this.#aedes
-    const hub = new Hub(aedes.mq)
+    const hub = new Hub(aedes.mq, this.#room)
     aedes.mq = hub
     this.#publishOnce()
     await aedes.listen()
@@ -472,7 +471,7 @@ export class EmbeddedBroker {
   #forward(client: Client, packet: AedesPublishPacket): AedesPublishPacket | null {
     if (this.#sessions?.isResent(packet)) packet.dup = true
     if (packet.qos > 0) lowerQos(packet, this.#deviceOf.get(client)?.grantedQos ?? packet.qos)
-    if (client.conn.writableLength <= outboundBytes + this.#limits.maxPacketBytes) return packet
+    if (!isTooSlow(client.conn, this.#limits.maxPacketBytes)) return packet
     if (!client.conn.destroyed) {
       this.#notices.slow(client)
       client.conn.destroy()
@@ -481,6 +480,10 @@ export class EmbeddedBroker {
   }
 
   #sweep(): void {
+    for (const device of slowest(this.#devices)) {
+      this.#notices.slow({ id: device.clientId })
+      device.close()
+    }
     for (const device of this.#devices) if (device.isSilent(sweepMs)) device.close()
   }
 

@@ -1,6 +1,6 @@
 import type { PublishPacket, StoredPacket } from './driver.ts'
 
-const topic = '$canary' // one level, whatever maxTopicLevels says
+export const canaryTopic = '$canary' // one level, whatever maxTopicLevels says
 const everyMs = 5_000
 
 /** What it asks of the broker. */
@@ -22,7 +22,7 @@ export class Canary {
   }
 
   start(): void {
-    this.#broker.subscribe(topic, (_packet, done) => {
+    this.#broker.subscribe(canaryTopic, (_packet, done) => {
       this.#isSeen = true
       done()
     })
@@ -36,7 +36,14 @@ export class Canary {
   #check(): void {
     if (!this.#isSeen) return this.#onSilence()
     this.#isSeen = false
-    const packet: StoredPacket = { cmd: 'publish', topic, payload: Buffer.alloc(0), qos: 0, retain: false, dup: false }
+    const packet: StoredPacket = {
+      cmd: 'publish',
+      topic: canaryTopic,
+      payload: Buffer.alloc(0),
+      qos: 0,
+      retain: false,
+      dup: false,
+    }
     this.#broker.publish(packet as PublishPacket).catch(() => {})
   }
 }

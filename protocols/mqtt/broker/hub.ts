@@ -2,11 +2,15 @@
  * The emitter behind the broker, with two faults of it mended. aedes drops a message that overtook its elders (a plain
  * QoS 0 message needs no store and passes a QoS 1 message of the same read; the counter of the subscriber then takes the
  * older one for a duplicate): the hub sends what one turn of the event loop gathered in the order of publishing. And it
- * waits for slow subscribers only a moment, so that one of them never stops the others.
+ * waits for slow subscribers only a moment, so that one of them never stops the others. It sends for a few milliseconds at a
+ * time: a message may have thousands of subscribers.
  */
+import { canaryTopic } from './canary.ts'
 import { type Emitter, type Listener, matcherOf, type StoredPacket } from './driver.ts'
+import type { WaitingRoom } from './waiting-room.ts'
 
 const patienceMs = 200
+const sliceMs = 5
 
 interface Emission {
   readonly packet: StoredPacket
@@ -22,9 +26,12 @@ export class Hub implements Emitter {
   #underWay: Emission[] = []
   #overdue = 0
   readonly #timer: NodeJS.Timeout
+  readonly #room: Pick<WaitingRoom, 'take' | 'give'>
 
-  constructor(inner: Emitter) {
+  /** What waits to be sent takes its bytes of the room. */
+  constructor(inner: Emitter, room: Pick<WaitingRoom, 'take' | 'give'>) {
     this.#inner = inner
+    this.#room = room
     this.#timer = setInterval(() => this.#giveUpOnSlow(), patienceMs / 2).unref()
   }
 
@@ -43,8 +50,10 @@ export class Hub implements Emitter {
 
   /** `done` is called when all subscribers have it in their socket, or after a moment. */
   emit(packet: StoredPacket, done: (error?: Error) => void = () => {}): void {
+    if (packet.topic === canaryTopic) return this.#sendOne({ packet, done }) // asks whether we pass messages, not how many wait
     if (this.#gathered.length === 0) setImmediate(() => this.#send())
     this.#gathered.push({ packet, sinceMs: 0, done, isOverdue: false })
+    this.#room.take(packet.payload.length)
   }
 
   close(done: () => void): unknown {
@@ -56,10 +65,20 @@ export class Hub implements Emitter {
     const batch = this.#gathered
     this.#gathered = []
     if (!isSorted(batch)) batch.sort((a, b) => counterOf(a) - counterOf(b))
-    for (const emission of batch) this.#sendOne(emission)
+    const endsMs = performance.now() + sliceMs
+    let sent = 0
+    for (const emission of batch) {
+      this.#room.give(emission.packet.payload.length)
+      this.#sendOne(emission)
+      sent += 1
+      if (performance.now() >= endsMs) break
+    }
+    if (sent === batch.length) return
+    if (this.#gathered.length === 0) setImmediate(() => this.#send())
+    this.#gathered = [...batch.slice(sent), ...this.#gathered]
   }
 
-  #sendOne({ packet, done }: Emission): void {
+  #sendOne({ packet, done }: Pick<Emission, 'packet' | 'done'>): void {
     const emission: Emission = { packet, sinceMs: Date.now(), done, isOverdue: false }
     this.#inner.emit(packet, (error) => {
       if (emission.isOverdue) this.#overdue -= 1

@@ -73,9 +73,9 @@ export class Notices {
     this.#brokerError({ error: messageOf(error) })
   }
 
-  slow(client: Client): void {
+  slow({ id }: Pick<Client, 'id'>): void {
     this.#count('mqtt_slow_disconnects')
-    this.#warn.slow({ clientId: brief(client.id) })
+    this.#warn.slow({ clientId: brief(id) })
   }
 
   dropped(what: 'queued' | 'retained' | 'qos0'): void {
