@@ -197,7 +197,7 @@ export class EmbeddedBroker {
 
   async #startAedes(): Promise<Sessions> {
     const aedes = this.#aedes
-    const hub = new Hub(aedes.mq, this.#room)
+    const hub = new Hub(aedes.mq)
     aedes.mq = hub
     this.#publishOnce()
     await aedes.listen()

@@ -7,7 +7,6 @@
  */
 import { canaryTopic } from './canary.ts'
 import { type Emitter, type Listener, matcherOf, type StoredPacket } from './driver.ts'
-import type { WaitingRoom } from './waiting-room.ts'
 
 const patienceMs = 200
 const sliceMs = 5
@@ -26,12 +25,9 @@ export class Hub implements Emitter {
   #underWay: Emission[] = []
   #overdue = 0
   readonly #timer: NodeJS.Timeout
-  readonly #room: Pick<WaitingRoom, 'take' | 'give'>
 
-  /** What waits to be sent takes its bytes of the room. */
-  constructor(inner: Emitter, room: Pick<WaitingRoom, 'take' | 'give'>) {
+  constructor(inner: Emitter) {
     this.#inner = inner
-    this.#room = room
     this.#timer = setInterval(() => this.#giveUpOnSlow(), patienceMs / 2).unref()
   }
 
@@ -53,7 +49,6 @@ export class Hub implements Emitter {
     if (packet.topic === canaryTopic) return this.#sendOne({ packet, done }) // asks whether we pass messages, not how many wait
     if (this.#gathered.length === 0) setImmediate(() => this.#send())
     this.#gathered.push({ packet, sinceMs: 0, done, isOverdue: false })
-    this.#room.take(packet.payload.length)
   }
 
   close(done: () => void): unknown {
@@ -68,7 +63,6 @@ export class Hub implements Emitter {
     const endsMs = performance.now() + sliceMs
     let sent = 0
     for (const emission of batch) {
-      this.#room.give(emission.packet.payload.length)
       this.#sendOne(emission)
       sent += 1
       if (performance.now() >= endsMs) break

@@ -63,6 +63,7 @@ function onWebSocket(webSocket: WebSocket, socket: Socket, { unfinished, onSocke
     if (bytes > maxBytes) socket.destroy()
   })
   socket.once('close', () => holding.close())
+  webSocket.on('error', () => webSocket.terminate()) // after a broken frame ws would wait 30 s for a farewell
   webSocket.on('message', (_data, isBinary) => {
     if (!isBinary) webSocket.terminate() // [MQTT-6.0.0-1]
     if (maxBytes === maxConnectBytes) return // before CONNECT all count together
