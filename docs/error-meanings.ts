@@ -45,8 +45,14 @@ export const errorMeanings: Readonly<Record<ErrorCode, { readonly meaning: strin
     meaning: 'The target asked to come again later, such as a full queue or a quota.',
     whatToDo: 'Nothing at first: it is tried again. If it stays, give the target more room.',
   },
+  EXPRESSION_BUDGET: {
+    meaning:
+      'The rules would take more than 50 ms of work or 64 MiB for this message: it is far larger, or deeper, than they were written for.',
+    whatToDo:
+      'Mend the sender, or look at less of the message: a loop within a loop over its lists, a regular expression on a long text.',
+  },
   TRANSFORM_FAILED: {
-    meaning: '`set` could not be carried out for this message.',
+    meaning: '`set` could not be carried out for this message; it says which field is not there, or of another kind.',
     whatToDo: 'Guard the expression in `when` with `has(…)`, or mend the sender.',
   },
   DESTINATION_INVALID: {

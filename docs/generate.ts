@@ -8,6 +8,7 @@ import { diagnosticCodes, severityOf } from '../src/config/codes.ts'
 import { configJsonSchema } from '../src/config/json-schema.ts'
 import { connectionKeys, fromKeys, gatewaySection, routeKeys, storeSection, targetKeys } from '../src/config/schema.ts'
 import { errorCodes } from '../src/errors.ts'
+import { type FunctionRow, functionGroups } from '../src/routing/functions.ts'
 import { errorMeanings } from './error-meanings.ts'
 import { jsonText } from './json-text.ts'
 import { tableOf } from './tables.ts'
@@ -22,6 +23,7 @@ export function generatedPages(): ReadonlyMap<string, string> {
     ['config-errors.md', configErrorsPage()],
     ['reference/gateway.md', gatewayPage()],
     ['reference/routes.md', routesPage()],
+    ['reference/expressions.md', expressionsPage()],
     ...protocols.map((protocol) => [`reference/${protocol.name}.md`, protocolPage(protocol)] as const),
   ])
 }
@@ -92,21 +94,46 @@ function routesPage(): string {
     '## to, deadLetter',
     '`to` is a list of at least one target; `deadLetter` is one target. Besides these, the keys of the protocol.',
     tableOf(z.strictObject(targetKeys)),
-    '## What expressions see',
-    expressionTable,
+    '## Expressions',
+    '`when`, `set` and the `{…}` of a target: [expressions.md](expressions.md) has what they see, how they compare, and every function.',
   )
 }
 
+function expressionsPage(): string {
+  return page(
+    '# Expressions',
+    '`when`, `set` and the `{…}` of a target are [CEL](https://cel.dev); so is `--where` of `trivium dead-letters`. `AND`, `OR`, `NOT` mean `&&`, `||`, `!`; NOT stands before all that it negates: `NOT a == b`. Whole and decimal numbers mix. In a target’s texts `{expression}` is replaced by its value; a literal brace is `{{` or `}}`.',
+    '## What they see',
+    expressionTable,
+    '## A field that is not there',
+    absence,
+    '## Limits',
+    'The rules of one route may take 50 ms of work or 64 MiB for one message. It is counted as they run: loop steps, what is compared, built and searched. What would go beyond is a dead letter, `expression-budget`. A regular expression searches 64 KiB of text, one of more than 20 instructions less.',
+    '## Functions',
+    ...functionGroups.flatMap(([title, rows]) => [`### ${title}`, functionTable(rows)]),
+  )
+}
+
+function functionTable(rows: readonly FunctionRow[]): string {
+  const lines = rows.map(({ call, summary, example, gives }) => {
+    const shown = gives === undefined ? `\`${example}\`` : `\`${example}\` gives \`${JSON.stringify(gives)}\``
+    return `| \`${call}\` | ${summary} | ${shown} |`
+  })
+  return ['| function | | example |', '|---|---|---|', ...lines].join('\n')
+}
+
+const absence = `A field that is not there is null. \`==\` with anything but null is false, \`!=\` is true. An order, \`in\`, or a function of it makes that comparison false and no more, so that
+\`NOT\` of it is true; the same holds for a value of another kind, such as \`payload.temperature > 30\` where it is a text. \`filter\` compares alike.
+\`trivium_rule_missing_fields_total\` counts both, unless the rest had decided. \`has(payload.x)\` tells a field that is null from one that is not there. A value that \`set\` or a
+destination needs and cannot have makes a dead letter, which names the field.`
+
 const expressionTable = `| name | is |
 |---|---|
-| \`payload\` | the body, if it is JSON: \`payload.temperature\`, \`payload.items[0].id\` |
+| \`payload\` | the body: JSON, \`payload.temperature\`, \`payload.items[0].id\`; else its text where it is UTF-8, \`payload == 'ON'\`; else its bytes. One with a content encoding is bytes; a byte order mark is skipped |
 | \`params\` | what the pattern of \`from\` captured: \`params.site\` |
 | \`headers\` | \`headers.contentType\`, \`headers.priority\`, \`headers.ttl\`, \`headers.retryCount\`, and custom ones by their name |
 | \`extensions\` | extension attributes of a CloudEvent: \`extensions.traceparent\`; [formats](../formats.md) says more |
-| \`messageId\`, \`timestamp\`, \`source\`, \`destination\`, \`eventType\`, \`version\`, \`correlationId\`, \`key\`, \`replyTo\` | the envelope's own fields |
-
-\`AND\`, \`OR\`, \`NOT\` mean \`&&\`, \`||\`, \`!\`. Whole and decimal numbers mix. A field that is not there makes a condition false; such cases are counted in
-\`trivium_rule_missing_fields_total\`. In a target's texts \`{expression}\` is replaced by its value; a literal brace is \`{{\` or \`}}\`.`
+| \`messageId\`, \`timestamp\`, \`source\`, \`destination\`, \`eventType\`, \`version\`, \`correlationId\`, \`key\`, \`replyTo\` | the envelope's own fields |`
 
 function errorsPage(): string {
   const rows = errorCodes.map((code) => {

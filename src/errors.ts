@@ -15,6 +15,7 @@ export const errorCodes = [
   'TARGET_BUSY', // the target asks to come again later
   // what a rule could not do
   'TRANSFORM_FAILED',
+  'EXPRESSION_BUDGET', // a rule would cost too much for this message
   'DESTINATION_INVALID', // a rendered destination is not legal or not allowed
   'DESTINATION_LIMIT', // one destination more than its target may have
   // what the connection met

@@ -230,7 +230,11 @@ export class Gateway {
     const { dispatcher } = this.#outboundLink(target)
     this.#log.debug(`dead letters of route ${route.name} go to ${target.connection}`)
     const limit = destinationLimitOf(target, this.#protocol(target.protocol))
-    return { dispatcher, limit, outbound: (envelope, params) => compiled.outbound({ envelope, params }) }
+    return {
+      dispatcher,
+      limit,
+      outbound: (envelope, params, receivedAt) => compiled.outbound({ envelope, params, receivedAt }),
+    }
   }
 
   #addressOf(target: TargetConfig): (settings: unknown) => string {

@@ -1,7 +1,7 @@
 import type { Delivery } from '../adapter/contract.ts'
 import type { CompiledRoute, RouteMatch, Router } from '../routing/router.ts'
 import type { LinkStats } from '../telemetry/stats.ts'
-import { Receipt } from './receipt.ts'
+import { type Moment, Receipt } from './receipt.ts'
 import type { RouteRun } from './route-run.ts'
 
 /** What one source feeds: hands each message to the routes that want it. */
@@ -10,7 +10,7 @@ export function intake(
   runs: ReadonlyMap<CompiledRoute, RouteRun>,
   link: LinkStats,
 ): (batch: readonly Delivery[]) => void {
-  const take = (delivery: Delivery, nowMs: number): void => {
+  const take = (delivery: Delivery, now: Moment): void => {
     link.received += 1
     const matches = matchesOf(router, delivery)
     if (matches.length === 0) {
@@ -18,14 +18,14 @@ export function intake(
       link.settled += 1
       return delivery.settle('accept')
     }
-    const receipt = new Receipt(delivery, matches.length, nowMs, link)
+    const receipt = new Receipt(delivery, matches.length, now, link)
     if (delivery.keep !== undefined) receipt.isStoredByAll = matches.every(isStored)
     for (const { route, params } of matches) runs.get(route)!.take(delivery, params, receipt)
     delivery.envelope.forgetJson()
   }
   return (batch) => {
-    const nowMs = performance.now()
-    for (const delivery of batch) take(delivery, nowMs)
+    const now = { ms: performance.now(), at: Date.now() }
+    for (const delivery of batch) take(delivery, now)
   }
 }
 

@@ -1,6 +1,12 @@
 import type { Delivery } from '../adapter/contract.ts'
 import type { LinkStats } from '../telemetry/stats.ts'
 
+/** When a batch came in: by `performance.now()`, and in milliseconds since the epoch. */
+export interface Moment {
+  readonly ms: number
+  readonly at: number
+}
+
 /** What a route made of a message in the end; `stored` is an end for its source. */
 export type RouteResult = 'stored' | 'delivered' | 'filtered' | 'dead_lettered' | 'released'
 
@@ -14,14 +20,17 @@ export class Receipt {
   isStoredByAll = true
   /** Of `performance.now()`. */
   readonly receivedMs: number
+  /** Milliseconds since the epoch. */
+  readonly receivedAt: number
   readonly #link: LinkStats
   #routesLeft: number
   #isReleased = false
   #isWanted = false
 
-  constructor(delivery: Delivery, routes: number, receivedMs: number, link: LinkStats) {
+  constructor(delivery: Delivery, routes: number, { ms, at }: Moment, link: LinkStats) {
     this.delivery = delivery
-    this.receivedMs = receivedMs
+    this.receivedMs = ms
+    this.receivedAt = at
     this.#routesLeft = routes
     this.#link = link
   }

@@ -46,7 +46,7 @@ export class RouteRun {
       const error = new PermanentError('MESSAGE_LOOPING', `it passed this gateway more than ${maxHops} times`)
       return this.#refuse(receipt, params, error)
     }
-    const decision = this.compiled.decide(envelope, params)
+    const decision = this.compiled.decide(envelope, params, receipt.receivedAt)
     if (decision.kind === 'failed') return this.#refuse(receipt, params, decision.error)
     if (decision.kind === 'filtered') return new Transit(receipt, params, 0, this.stats).filtered()
     if (this.compiled.route.acknowledge === 'stored') {

@@ -1,6 +1,7 @@
+import { isUtf8 } from 'node:buffer'
 import type { PermanentError } from '../errors.ts'
 import { isEncoded } from './content-encoding.ts'
-import { parseJson } from './json.ts'
+import { parseJson, textWithoutMark } from './json.ts'
 import { ownBytes } from './own-bytes.ts'
 
 /** A header's value. Repeated headers are an array; anything JSON can say is kept as it is. */
@@ -90,6 +91,8 @@ export class Envelope implements Readonly<EnvelopeFields> {
   readonly malformed: PermanentError | undefined
   #json: unknown = notParsed
   #tables: number | undefined
+  /** A payload that is no JSON. */
+  #text: string | undefined
 
   constructor(fields: Readonly<EnvelopeFields>) {
     this.messageId = fields.messageId
@@ -123,9 +126,23 @@ export class Envelope implements Readonly<EnvelopeFields> {
     return this.#json
   }
 
+  /**
+   * The payload as rules see it, read at most once: JSON, else text where it is UTF-8, else its bytes; undefined where it is
+   * absent. An encoded payload is bytes. A byte order mark is no part of the text.
+   */
+  get content(): unknown {
+    const json = this.json
+    if (json !== undefined || this.payload === null) return json
+    if (this.#text !== undefined) return this.#text
+    if (isEncoded(this.headers) || !isUtf8(this.payload)) return this.payload
+    this.#text = textWithoutMark(this.payload)
+    return this.#text
+  }
+
   /** Lets the parsed payload go once the rules have seen it; what waits for its target is the bytes alone. */
   forgetJson(): void {
     this.#json = notParsed
+    this.#text = undefined
   }
 
   /**
@@ -159,7 +176,9 @@ export class Envelope implements Readonly<EnvelopeFields> {
     Object.assign(copy, changes)
     if (copy.headers === undefined) Object.assign(copy, { headers: noHeaders })
     if (copy.extensions === undefined) Object.assign(copy, { extensions: noExtensions })
-    if (!('payload' in changes)) copy.#json = this.#json
+    if ('payload' in changes) return copy
+    copy.#json = this.#json
+    copy.#text = this.#text
     return copy
   }
 }

@@ -4,7 +4,7 @@ import { readCloudEvent, writeCloudEvent } from './cloudevents.ts'
 import type { Draft } from './draft.ts'
 import type { Envelope, Format } from './envelope.ts'
 import { readEnvelope, writeEnvelope } from './envelope-json.ts'
-import { parseJson } from './json.ts'
+import { markLength, parseJson } from './json.ts'
 import { bytesOf } from './typed.ts'
 
 export type StructuredFormat = 'envelope' | 'cloudevents'
@@ -59,8 +59,9 @@ export function decodeStructured(draft: Draft, format: StructuredFormat): void {
     if (format === 'cloudevents' && isForeign(claimed)) throw new TypeError(`${claimed} is not supported`)
     const json = parseObject(body)
     draft.contentType = undefined
-    if (format === 'envelope') readEnvelope(draft, json, body)
-    else readCloudEvent(draft, json, body)
+    const text = body.subarray(markLength(body))
+    if (format === 'envelope') readEnvelope(draft, json, text)
+    else readCloudEvent(draft, json, text)
   } catch (error) {
     draft.contentType = claimed
     draft.payload = body

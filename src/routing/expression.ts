@@ -1,26 +1,35 @@
+import { PermanentError } from '../errors.ts'
 import { compile, type Scope } from './compile.ts'
 import type { Read } from './fields.ts'
-import { noSubject } from './operators.ts'
+import { beginEvaluation, exhausted, limits, missed } from './meter.ts'
+import { answerOf, noSubject } from './operators.ts'
 import { RuleError } from './rule-error.ts'
 import type { Subject } from './subject.ts'
 import { toData } from './values.ts'
 
 export type { Scope } from './compile.ts'
 
-/** Counts the rules that failed to hold only because a field was not there, or had another type; for the metrics of a route. */
+/** Counts how often a rule met a field that was not there, or of another kind, and the rest did not decide; for the metrics of a route. */
 export interface Misses {
   count: number
 }
 
-/** True when the rule holds. Never throws: what cannot be compared, or is not there, does not hold. */
+/** True when the rule holds. Throws PermanentError EXPRESSION_BUDGET alone: what cannot be compared, or is not there, does not hold. */
 export type Condition = (subject: Subject) => boolean
 
-/** A rule's value, as messages carry values; undefined when a field it needs is not there or it cannot be computed. Never throws. */
-export type Value = (subject: Subject) => unknown
+/**
+ * A rule's value, as messages carry values; undefined when a field it needs is not there or it cannot be computed. Throws
+ * PermanentError EXPRESSION_BUDGET alone.
+ */
+export interface Value {
+  (subject: Subject): unknown
+  /** Why there is no value for this message. */
+  why(subject: Subject): string
+}
 
 /**
- * Compiles a CEL condition. Throws RuleError. A field that is not there makes its comparison neither true nor false, as
- * CEL's errors are: the rest may still decide, else the condition does not hold and `misses` grows.
+ * Compiles a CEL condition. Throws RuleError. A field that is not there is null: it equals null alone, any other comparison
+ * with it is false, and so is one of kinds that do not go together. `misses` grows where that decided.
  */
 export function compileCondition(text: string, scope: Scope, misses: Misses = { count: 0 }): Condition {
   const { run, type } = compile(text, scope)
@@ -31,17 +40,22 @@ export function compileCondition(text: string, scope: Scope, misses: Misses = { 
     })
   }
   return (subject) => {
-    const verdict = attempt(run, subject)
-    if (typeof verdict === 'boolean') return verdict
-    misses.count += 1
-    return false
+    missed.any = false
+    const verdict = attempt(run, subject, text)
+    const isDecided = typeof verdict === 'boolean'
+    if (!isDecided || missed.any) misses.count += 1
+    return isDecided && verdict
   }
 }
 
 /** Compiles a CEL value. Throws RuleError. */
 export function compileValue(text: string, scope: Scope): Value {
-  const { run } = compile(text, scope)
-  return (subject) => attempt((at) => toData(run(at)), subject)
+  const code = compile(text, scope)
+  const run = answerOf(code)
+  const read: Read = (subject) => toData(run(subject))
+  const value = (subject: Subject) => attempt(read, subject, text)
+  const why = (subject: Subject) => String(attempt(code.explain, subject, text) ?? 'it is nested too deeply')
+  return Object.assign(value, { why })
 }
 
 /** A value that is the same for every message; undefined where it is not, or no value messages can carry. Throws RuleError. */
@@ -51,10 +65,17 @@ export function constantOf(text: string, scope: Scope): unknown {
 }
 
 /** JSON may be nested deeper than the stack. */
-function attempt(run: Read, subject: Subject): unknown {
+function attempt(run: Read, subject: Subject, text: string): unknown {
+  beginEvaluation()
   try {
     return run(subject)
-  } catch {
+  } catch (error) {
+    if (error === exhausted) throw tooCostly(`'${text.length > 200 ? `${text.slice(0, 200)}…` : text}'`)
     return undefined
   }
+}
+
+/** The end of any evaluation: its message would cost too much. */
+export function tooCostly(what: string): PermanentError {
+  return new PermanentError('EXPRESSION_BUDGET', `${what} would take more than ${limits} for this message`)
 }

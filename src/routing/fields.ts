@@ -1,5 +1,7 @@
 import { type Envelope, HeaderBag } from '../envelope/envelope.ts'
+import { charge } from './meter.ts'
 import type { Subject } from './subject.ts'
+import { namesOf } from './values.ts'
 
 /** Reads something of a message; undefined where it is not there. */
 export type Read = (subject: Subject) => unknown
@@ -46,7 +48,7 @@ const roots: Readonly<Record<FieldName, Read>> = {
   headers: (subject) => allHeaders(subject.envelope),
   extensions: (subject) => subject.envelope.extensions,
   params: (subject) => subject.params,
-  payload: (subject) => subject.envelope.json,
+  payload: (subject) => subject.envelope.content,
 }
 
 export const readField = (name: FieldName): Read => roots[name]
@@ -85,9 +87,12 @@ export function elementOf(value: unknown, index: unknown): unknown {
   return typeof index === 'bigint' || typeof index === 'number' ? value[Number(index)] : undefined
 }
 
+const costOfHeader = 20
+
 function allHeaders(envelope: Envelope): Record<string, unknown> {
+  charge(namesOf(envelope.headers).length * costOfHeader) // they are copied
   const headers: Record<string, unknown> = Object.assign(new HeaderBag(), envelope.extensions, envelope.headers)
-  const subject: Subject = { envelope, params: {} }
+  const subject: Subject = { envelope, params: {}, receivedAt: 0 }
   for (const name of knownHeaders) {
     const value = known[name](subject)
     if (value !== undefined) headers[name] = value

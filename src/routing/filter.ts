@@ -3,8 +3,10 @@ import type { Condition, Misses, Scope } from './expression.ts'
 import { elementOf, fieldTypes, isFieldName, type Read, readField, readHeader } from './fields.ts'
 import { fieldHint } from './hints.ts'
 import { didYouMean } from './nearest.ts'
+import { hasItem } from './operators.ts'
 import { compileRegex } from './regex.ts'
 import { RuleError } from './rule-error.ts'
+import { chargeSearch } from './texts.ts'
 import { equal, ordering } from './values.ts'
 
 /** Which setting of a clause is at fault; the offsets of `error` point into its text. */
@@ -26,18 +28,22 @@ export function compileFilter(clauses: readonly FilterClause[], scope: Scope, mi
   return (subject) => tests.some((test) => test(subject))
 }
 
-/** Throws ClauseError. A field that is not there passes no operator and adds to `misses`, except that `exists` asks for just that. */
+/**
+ * Throws ClauseError. A field that is not there equals null alone and passes no other operator than `not_equals`; it adds to
+ * `misses`, except where that is the question: `exists`, a comparison with null.
+ */
 export function compileClause(clause: FilterClause, scope: Scope, misses: Misses): Condition {
   const read = compileField(clause, scope)
   if (clause.operator === 'exists') return (subject) => read(subject) !== undefined
   const test = compileTest(clause)
+  const { operator, value: operand } = clause
+  const ofAbsent = (operator === 'equals' && operand === null) || (operator === 'not_equals' && operand !== null)
+  const isMiss = !(operator === 'equals' || operator === 'not_equals') || operand !== null
   return (subject) => {
     const value = read(subject)
-    if (value === undefined) {
-      misses.count += 1
-      return false
-    }
-    return test(value)
+    if (value !== undefined) return test(value)
+    if (isMiss) misses.count += 1
+    return ofAbsent
   }
 }
 
@@ -102,7 +108,7 @@ const tests: Readonly<Record<Exclude<FilterOperator, 'exists'>, (operand: unknow
   equals: (operand) => (value) => equal(value, operand),
   not_equals: (operand) => (value) => !equal(value, operand),
   contains: (operand) => (value) =>
-    typeof value === 'string' ? typeof operand === 'string' && value.includes(operand) : hasItem(value, operand),
+    typeof value === 'string' ? typeof operand === 'string' && includes(value, operand) : isItem(value, operand),
   starts_with: (operand) => {
     const start = textOperand(operand)
     return (value) => typeof value === 'string' && value.startsWith(start)
@@ -111,11 +117,11 @@ const tests: Readonly<Record<Exclude<FilterOperator, 'exists'>, (operand: unknow
   less_than: (operand) => ordered('<', operand),
   in: (operand) => {
     if (!Array.isArray(operand)) throw new ClauseError('value', { message: 'expected a list of values' })
-    return (value) => hasItem(operand, value)
+    return (value) => isItem(operand, value)
   },
   matches_regex: (operand) => {
     const search = regexOf(textOperand(operand))
-    return (value) => typeof value === 'string' && search(value) === true
+    return (value) => typeof value === 'string' && search(value)
   },
 }
 
@@ -134,8 +140,12 @@ function textOperand(operand: unknown): string {
   return operand
 }
 
-const hasItem = (list: unknown, item: unknown) =>
-  Array.isArray(list) && list.some((candidate) => equal(candidate, item))
+const isItem = (list: unknown, item: unknown) => Array.isArray(list) && hasItem(list, item)
+
+function includes(text: string, part: string): boolean {
+  chargeSearch(text)
+  return text.includes(part)
+}
 
 function ordered(operator: '<' | '>', operand: unknown): Test {
   if (typeof operand !== 'number' && typeof operand !== 'string' && typeof operand !== 'bigint') {

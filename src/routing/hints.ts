@@ -1,6 +1,7 @@
 /** What the author of a rule may have meant. */
 import { fieldNames, isKnownHeader } from './fields.ts'
-import { didYouMean } from './nearest.ts'
+import { nameElsewhere } from './functions.ts'
+import { didYouMean, nearestName } from './nearest.ts'
 
 /** For a path that begins with a name that is no field. */
 export function fieldHint(name: string, captures: ReadonlySet<string>): string {
@@ -19,6 +20,14 @@ function knownHint(name: string, captures: ReadonlySet<string>, names: readonly 
 }
 
 const payloadHint = (name: string) => `did you mean 'payload.${name}'?`
+
+/** For a function that is none. */
+export function functionHint(name: string, names: ReadonlySet<string>): string {
+  const meant = nameElsewhere(name) ?? nearestName(name, names) ?? [...names].find((one) => isBeginning(name, one))
+  return meant === undefined ? 'docs/reference/expressions.md lists the functions' : `did you mean '${meant}'?`
+}
+
+const isBeginning = (part: string, name: string) => part.length > 2 && name.toLowerCase().startsWith(part.toLowerCase())
 
 const words: ReadonlySet<string> = new Set(['AND', 'OR', 'NOT'])
 const joints: ReadonlySet<string> = new Set(['AND', 'OR', '&&', '||'])

@@ -5,7 +5,7 @@
 
 /** Undefined where something on the path is there and no object. Missing objects on the path are made. */
 export function spliceJson(text: string, path: readonly string[], value: string): string | undefined {
-  let at = skipSpace(text, 0)
+  let at = skipSpace(text, text.charCodeAt(0) === byteOrderMark ? 1 : 0)
   for (const [depth, name] of path.entries()) {
     if (text[at] !== '{') return undefined
     const { member, end, isEmpty } = findMember(text, at, name)
@@ -17,6 +17,8 @@ export function spliceJson(text: string, path: readonly string[], value: string)
   }
   return text.slice(0, at) + value + text.slice(skipValue(text, at))
 }
+
+const byteOrderMark = 0xfeff
 
 function nest(path: readonly string[], value: string): string {
   return path.reduceRight((inner, name) => `{${JSON.stringify(name)}:${inner}}`, value)

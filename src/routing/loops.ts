@@ -1,14 +1,16 @@
 /** CEL's macros over lists and maps: `all`, `exists`, `exists_one`, `map`, `filter`, and `cel.bind`. */
 import type { Read } from './fields.ts'
-import type { Code } from './operators.ts'
+import { charge } from './meter.ts'
+import { answerOf, type Code, miss } from './operators.ts'
+import { namesOf } from './values.ts'
 
-/** Loop steps left to the evaluation under way: nested loops over a large message end as an error, not as a standstill. */
-export interface Meter {
-  stepsLeft: number
+/** A macro's argument; `weight` is what a step through it costs. */
+export interface Body extends Code {
+  readonly weight: number
 }
 
 /** Compiles a macro's argument, in which the loop's variable reads what `item` gives. */
-export type CompileBody = (index: number, item: Read) => Code
+export type CompileBody = (index: number, item: Read) => Body
 
 interface Bodies {
   readonly body: Read
@@ -19,12 +21,15 @@ type Step = (value: unknown, state: { result: unknown }, bodies: Bodies, subject
 
 /** What one item does to the result; true ends the loop. */
 interface Loop {
+  /** It gives true or false. */
+  readonly isTest?: boolean
   readonly start: () => unknown
   readonly step: Step
 }
 
-/** The items' verdict that decides at once (`true` for exists); an error decides only if no item does. */
+/** The items' verdict that decides at once (`true` for exists); undefined decides only if no item does. */
 const quantifier = (deciding: boolean): Loop => ({
+  isTest: true,
   start: () => !deciding,
   step(_item, state, { body }, subject) {
     const verdict = body(subject)
@@ -38,60 +43,59 @@ const loops: Readonly<Record<string, Loop>> = {
   'all/2': quantifier(false),
   'exists/2': quantifier(true),
   'exists_one/2': {
+    isTest: true,
     start: () => 0,
     step(_item, state, { body }, subject) {
-      const verdict = body(subject)
-      if (typeof verdict !== 'boolean') return fail(state)
-      state.result = (state.result as number) + Number(verdict)
+      if (holds(body, subject)) state.result = (state.result as number) + 1
       return false
     },
   },
   'filter/2': {
     start: () => [],
-    step(item, state, { body }, subject) {
-      const verdict = body(subject)
-      if (typeof verdict !== 'boolean') return fail(state)
-      return verdict ? push(state, item) : false
-    },
+    step: (item, state, { body }, subject) => (holds(body, subject) ? push(state, item) : false),
   },
   'map/2': { start: () => [], step: (_item, state, { body }, subject) => push(state, body(subject)) },
   'map/3': {
     start: () => [],
-    step(_item, state, { body, result }, subject) {
-      const verdict = body(subject)
-      if (typeof verdict !== 'boolean') return fail(state)
-      return verdict ? push(state, result(subject)) : false
-    },
+    step: (_item, state, { body, result }, subject) => (holds(body, subject) ? push(state, result(subject)) : false),
   },
 }
 
-function fail(state: { result: unknown }): true {
-  state.result = undefined
-  return true
+function holds(body: Read, subject: Parameters<Read>[0]): boolean {
+  const verdict = body(subject)
+  return typeof verdict === 'boolean' ? verdict : miss(false)
 }
 
 function push(state: { result: unknown }, value: unknown): boolean {
-  if (value === undefined) return fail(state)
+  if (value === undefined) {
+    state.result = undefined
+    return true
+  }
   ;(state.result as unknown[]).push(value)
   return false
 }
 
 export const isLoop = (name: string, argCount: number): boolean => Object.hasOwn(loops, `${name}/${argCount}`)
+export const isTestLoop = (name: string): boolean => loops[`${name}/2`]?.isTest === true
 
 export interface LoopMacro {
   readonly name: string
   readonly argCount: number
   readonly items: Read
-  readonly meter: Meter
 }
 
 /** The loop; `compileBody` is asked for arguments 1 and on. */
-export function compileLoop({ name, argCount, items, meter }: LoopMacro, compileBody: CompileBody): Read {
+export function compileLoop({ name, argCount, items }: LoopMacro, compileBody: CompileBody): Read {
   const { start, step } = loops[`${name}/${argCount}`] as Loop
   let current: unknown // evaluation is synchronous and no loop contains itself
   const item: Read = () => current
-  const body = compileBody(1, item).run
-  const bodies: Bodies = { body, result: argCount > 2 ? compileBody(2, item).run : body }
+  const first = compileBody(1, item)
+  const last = argCount > 2 ? compileBody(2, item) : first
+  const weight = 1 + first.weight + (argCount > 2 ? last.weight : 0)
+  const bodies: Bodies = {
+    body: name === 'map' && argCount === 2 ? answerOf(first) : first.run,
+    result: answerOf(last),
+  }
   const finish =
     name === 'exists_one'
       ? (count: unknown) => (count === undefined ? undefined : count === 1)
@@ -101,11 +105,11 @@ export function compileLoop({ name, argCount, items, meter }: LoopMacro, compile
     if (list === undefined) return undefined
     const state = { result: start() }
     for (const next of list) {
-      meter.stepsLeft -= 1
-      if (meter.stepsLeft < 0) return undefined
+      charge(weight)
       current = next
       if (step(next, state, bodies, subject)) break
     }
+    if (state.result !== undefined) current = undefined // else it may be asked why
     return finish(state.result)
   }
 }
@@ -114,15 +118,17 @@ export function compileLoop({ name, argCount, items, meter }: LoopMacro, compile
 function itemsOf(value: unknown): readonly unknown[] | undefined {
   if (Array.isArray(value)) return value
   const isMap = typeof value === 'object' && value !== null && !(value instanceof Uint8Array)
-  return isMap ? Object.keys(value) : undefined
+  return isMap ? namesOf(value) : undefined
 }
 
 /** `cel.bind(name, value, body)`. */
 export function compileBind(value: Read, compileBody: CompileBody): Read {
   let bound: unknown
-  const body = compileBody(2, () => bound).run
+  const body = answerOf(compileBody(2, () => bound))
   return (subject) => {
     bound = value(subject)
-    return body(subject)
+    const result = body(subject)
+    if (result !== undefined) bound = undefined // else it may be asked why
+    return result
   }
 }

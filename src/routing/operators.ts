@@ -1,12 +1,24 @@
-/** CEL's operators as closures. Undefined is CEL's error: `false && error` is false, `true || error` is true, else it stays. */
+/**
+ * CEL's operators as closures. Undefined is what a message has no value for: a field that is not there, a computation that
+ * does not go with what is there. In a test it counts as false, and stays undefined as long as the rest may decide.
+ */
+import { HeaderBag } from '../envelope/envelope.ts'
 import type { Read } from './fields.ts'
 import { memberOf } from './fields.ts'
-import { equal } from './values.ts'
+import { charge, chargeCopy, missed } from './meter.ts'
+import { equal, shortText } from './values.ts'
 
-/** A part of an expression, ready to run; `isConstant`: the same for every message. */
+const { isArray } = Array
+
+/** A part of an expression, ready to run. */
 export interface Code {
   readonly run: Read
+  /** The same for every message. */
   readonly isConstant: boolean
+  /** It reads a field: undefined is a field that is not there, and equals null. */
+  readonly isField?: boolean
+  /** It is true or false: undefined is false. */
+  readonly isTest?: boolean
 }
 
 /** Stands for a message where a constant is computed. */
@@ -32,10 +44,21 @@ export function or(left: Read, right: Read): Read {
   }
 }
 
+/** What a test gives where its answer is used: false for undefined. */
+export function answerOf({ run, isTest }: Code): Read {
+  return isTest === true ? (subject) => run(subject) ?? miss(false) : run
+}
+
+/** Notes that a comparison had nothing to compare. */
+export function miss(answer: boolean): boolean {
+  missed.any = true
+  return answer
+}
+
 export function not(operand: Read): Read {
   return (subject) => {
     const value = operand(subject)
-    return typeof value === 'boolean' ? !value : undefined
+    return typeof value === 'boolean' ? !value : miss(true)
   }
 }
 
@@ -43,7 +66,8 @@ export function choose(condition: Read, yes: Read, no: Read): Read {
   return (subject) => {
     const value = condition(subject)
     if (value === true) return yes(subject)
-    return value === false ? no(subject) : undefined
+    if (value !== false) miss(false)
+    return no(subject)
   }
 }
 
@@ -72,31 +96,60 @@ export function forComparison(code: Code): Read {
   return () => number
 }
 
-export function equality(left: Read, right: Read): Read {
+/** Of two values, computed with `forComparison`; `fields` says of each whether undefined is a field that is not there. */
+export function equality(left: Read, right: Read, fields: readonly [boolean, boolean]): Read {
   return (subject) => {
     const a = left(subject)
     const b = right(subject)
-    return a === undefined || b === undefined ? undefined : a === b || equal(a, b)
+    return a === undefined || b === undefined ? absentEquals(a, b, fields) : equal(a, b)
   }
+}
+
+export function inequality(left: Read, right: Read, fields: readonly [boolean, boolean]): Read {
+  return (subject) => {
+    const a = left(subject)
+    const b = right(subject)
+    if (a !== undefined && b !== undefined) return !equal(a, b)
+    if (absentEquals(a, b, fields) === true) return false
+    return isFailure(a, fields[0]) || isFailure(b, fields[1]) ? undefined : miss(true)
+  }
+}
+
+const isFailure = (value: unknown, isField: boolean) => value === undefined && !isField
+
+/** A field that is not there equals null and another that is not there, nothing else. */
+function absentEquals(a: unknown, b: unknown, [isFieldA, isFieldB]: readonly [boolean, boolean]): true | undefined {
+  if (isFailure(a, isFieldA) || isFailure(b, isFieldB)) return undefined
+  return (a ?? null) === (b ?? null) ? true : undefined
 }
 
 /** `in`: an item of a list, a name of a map. */
 export function membership(item: Read, collection: Code): Read {
   const known = collection.isConstant ? setOf(collection.run(noSubject)) : undefined
-  if (known !== undefined)
-    return strictUnary(item, (value) => known.has(typeof value === 'bigint' ? Number(value) : value))
-  return strict(item, collection.run, isMember)
+  if (known === undefined) return strict(item, collection.run, isMember)
+  return strictUnary(item, (value) => {
+    if (typeof value === 'string' && value.length > shortText) chargeCopy(value.length)
+    return known.has(typeof value === 'bigint' ? Number(value) : value)
+  })
 }
 
 function isMember(item: unknown, collection: unknown): boolean | undefined {
-  if (Array.isArray(collection)) return collection.some((candidate) => equal(item, candidate))
+  if (isArray(collection)) return hasItem(collection, item)
   if (typeof collection !== 'object' || collection === null) return undefined
   return typeof item === 'string' && memberOf(collection, item) !== undefined
 }
 
+export function hasItem(list: readonly unknown[], item: unknown): boolean {
+  for (const candidate of list) {
+    charge(2)
+    if (equal(item, candidate)) return true
+  }
+  return false
+}
+
 /** The items of a constant list, where looking up by identity is the same as CEL's equality. */
 function setOf(list: unknown): ReadonlySet<unknown> | undefined {
-  if (!Array.isArray(list)) return undefined
+  if (!isArray(list)) return undefined
   const items = list.map((item: unknown) => (typeof item === 'bigint' ? Number(item) : item))
   const isPlain = items.every((item) => typeof item === 'string' || Number.isSafeInteger(item))
   return isPlain ? new Set(items) : undefined
@@ -109,14 +162,18 @@ export function listOf(items: readonly Read[]): Read {
   }
 }
 
+const costOfMap = 32
+const costOfMember = 4
+
 /** A map from its keys and values in turn; keys are text, as in JSON. */
 export function mapOf(parts: readonly Read[]): Read {
   return (subject) => {
-    const map: Record<string, unknown> = Object.create(null)
+    charge(costOfMap + parts.length * costOfMember)
+    const map: Record<string, unknown> = new HeaderBag()
     for (let index = 0; index < parts.length; index += 2) {
       const key = parts[index]?.(subject)
       const value = parts[index + 1]?.(subject)
-      if (key === undefined || value === undefined) return undefined
+      if (typeof key === 'object' || key === undefined || value === undefined) return undefined
       map[String(key)] = value
     }
     return map

@@ -4,9 +4,10 @@ import type { RouteConfig } from '../config/types.ts'
 import type { Envelope } from '../envelope/envelope.ts'
 import { PermanentError } from '../errors.ts'
 import { AddressIndex } from './address-index.ts'
-import { type Condition, compileCondition, type Misses, type Scope } from './expression.ts'
+import { type Condition, compileCondition, type Misses, type Scope, tooCostly } from './expression.ts'
 import { compileFilter } from './filter.ts'
 import { compileIdentity } from './identity.ts'
+import { exhausted, holdBudget, releaseBudget } from './meter.ts'
 import { compilePattern, type Pattern, restsOf } from './pattern.ts'
 import { Recent } from './recent.ts'
 import type { Params, Subject } from './subject.ts'
@@ -33,9 +34,10 @@ export interface CompiledRoute {
   readonly misses: Readonly<Misses>
   /**
    * Judges one message: filter and `when` see it as it came; targets, their `when` and their templates see what `set` made
-   * of it. Never throws; a message that fails for one target fails for all.
+   * of it. `receivedAt` is in milliseconds since the epoch. Never throws; a message that fails for one target fails for all,
+   * and so does one for which the rules together cost too much.
    */
-  decide(envelope: Envelope, params: Params): Decision
+  decide(envelope: Envelope, params: Params, receivedAt: number): Decision
 }
 
 const filtered = (reason: 'filter' | 'when' | 'no_target'): Decision => Object.freeze({ kind: 'filtered', reason })
@@ -59,27 +61,34 @@ export function compileRoute(route: RouteConfig, protocolOf: ProtocolOf): Compil
   const transform = compileTransform(route.set, scope)
   const identify = route.deduplicate && compileIdentity(route.deduplicate.by, scope)
   const targets = route.to.map((target) => compileTarget(target, scope, protocolOf, misses))
+  const judge = (subject: Subject): Decision => {
+    if (!passes(subject)) return byFilter
+    if (!holds(subject)) return byWhen
+    const forwards = forwardsOf(transformed(subject, transform), targets, route.match)
+    if (forwards.length === 0) return byTargets
+    return { kind: 'forward', targets: forwards, identity: identify?.(subject) }
+  }
   return {
     route,
     misses,
-    decide(envelope, params) {
+    decide(envelope, params, receivedAt) {
       if (envelope.malformed !== undefined) return { kind: 'failed', error: envelope.malformed }
-      const subject: Subject = { envelope, params }
-      if (!passes(subject)) return byFilter
-      if (!holds(subject)) return byWhen
+      holdBudget()
       try {
-        const forwards = forwardsOf(transformed(subject, transform), targets, route.match)
-        if (forwards.length === 0) return byTargets
-        return { kind: 'forward', targets: forwards, identity: identify?.(subject) }
+        return judge({ envelope, params, receivedAt })
       } catch (error) {
         return { kind: 'failed', error: permanent(error) }
+      } finally {
+        releaseBudget()
       }
     },
   }
 }
 
 function transformed(subject: Subject, transform: Transform | undefined): Subject {
-  return transform === undefined ? subject : { envelope: transform(subject), params: subject.params }
+  if (transform === undefined) return subject
+  const { params, receivedAt } = subject
+  return { envelope: transform(subject), params, receivedAt }
 }
 
 function forwardsOf(subject: Subject, targets: readonly CompiledTarget[], match: RouteConfig['match']): Forward[] {
@@ -94,6 +103,7 @@ function forwardsOf(subject: Subject, targets: readonly CompiledTarget[], match:
 }
 
 function permanent(error: unknown): PermanentError {
+  if (error === exhausted) return tooCostly('the rules')
   return error instanceof PermanentError
     ? error
     : new PermanentError('TRANSFORM_FAILED', String(error), { cause: error })

@@ -7,4 +7,6 @@ export type Params = Readonly<Record<string, string>>
 export interface Subject {
   readonly envelope: Envelope
   readonly params: Params
+  /** Milliseconds since the epoch; the same however often the message is decided upon. */
+  readonly receivedAt: number
 }

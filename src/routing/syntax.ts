@@ -1,7 +1,7 @@
 import { Environment } from '@marcbachmann/cel-js'
 import { fieldNames, fieldTypes } from './fields.ts'
-import { nameHint, tokenHint } from './hints.ts'
-import { didYouMean } from './nearest.ts'
+import { functionRows } from './functions.ts'
+import { functionHint, nameHint, tokenHint } from './hints.ts'
 import { RuleError } from './rule-error.ts'
 import { presenceMacro, rewriteWords } from './words.ts'
 
@@ -20,10 +20,13 @@ export interface Syntax {
   readonly type: string
   /** A mistake at one node, placed in the author's text. */
   errorAt(node: Node, message: string, hint?: string): RuleError
+  /** What the author wrote for it. */
+  textOf(node: Node): string
 }
 
 const environment = makeEnvironment()
-const functionNames = new Set(environment.getDefinitions().functions.map(({ name }) => name))
+/** Those an author may call; the library's optional values are not among them. */
+const functionNames: ReadonlySet<string> = new Set(functionRows.map(({ name }) => name))
 
 function makeEnvironment(): Environment {
   const made = new Environment({
@@ -40,7 +43,11 @@ function makeEnvironment(): Environment {
   }
   made.registerOperator('double % double', unused)
   made.registerOperator('int == double: bool', unused)
+  for (const type of ['string', 'dyn']) made.registerOperator(`${type} == null: bool`, unused)
   made.registerFunction('matches(string, string): bool', unused)
+  for (const signature of functionRows.flatMap(({ signatures = [] }) => signatures)) {
+    made.registerFunction(signature, unused)
+  }
   made.registerFunction(`${presenceMacro}(ast): bool`, presence)
   return made
 }
@@ -74,6 +81,10 @@ export function parseExpression(text: string, captures: ReadonlySet<string>): Sy
       root: parsed.ast as Node,
       type: checked.type ?? 'dyn',
       errorAt: (node, message, hint) => new RuleError(message, { ...place(node), hint }),
+      textOf(node) {
+        const { offset, length } = place(node)
+        return text.slice(offset, offset + length)
+      },
     }
   } catch (error) {
     throw ruleErrorOf(error, { text, captures, place })
@@ -109,7 +120,7 @@ function ruleErrorOf(error: unknown, { text, captures, place }: Written): RuleEr
 
 function callError(call: string, name: string, at: { offset: number; length: number }): RuleError {
   if (functionNames.has(name)) return new RuleError(`'${name}' does not take such values: ${call}`, at)
-  return new RuleError(`no such function: ${name}`, { ...at, hint: didYouMean(name, functionNames) })
+  return new RuleError(`no such function: ${name}`, { ...at, hint: functionHint(name, functionNames) })
 }
 
 /** The library's complaint in our words. */

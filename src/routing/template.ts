@@ -2,9 +2,11 @@ import type { DestinationKind } from '../adapter/protocol.ts'
 import { PermanentError } from '../errors.ts'
 import type { Allow } from './allow.ts'
 import { compileValue, type Scope, type Value } from './expression.ts'
+import { chargeText } from './meter.ts'
 import type { Rests } from './pattern.ts'
 import { RuleError } from './rule-error.ts'
 import type { Subject } from './subject.ts'
+import { shortText } from './values.ts'
 import { tokensOf } from './words.ts'
 
 /** Text with `{expression}`s in it; `{{` and `}}` are braces. */
@@ -97,9 +99,12 @@ function encoded(part: Part, text: string, kind: DestinationKind | undefined): s
 
 function textAt(part: Part, subject: Subject): string {
   if (typeof part === 'string') return part
-  const value = textOf(part.value(subject))
-  if (value === undefined) throw invalid(`{${part.text}} has no value for this message`)
-  return value
+  const value = part.value(subject)
+  if (value === undefined) throw invalid(`{${part.text}} has no value for this message: ${part.value.why(subject)}`)
+  const text = textOf(value)
+  if (text === undefined) throw invalid(`{${part.text}} has no single text`)
+  if (text.length > shortText) chargeText(text.length * costOfEncoding)
+  return text
 }
 
 function checked(rendered: string, kind: DestinationKind | undefined): string {
@@ -107,6 +112,9 @@ function checked(rendered: string, kind: DestinationKind | undefined): string {
   if (fault !== undefined) throw invalid(`'${rendered.slice(0, 200)}': ${fault}`)
   return rendered
 }
+
+/** Character by character. */
+const costOfEncoding = 4
 
 const invalid = (message: string) => new PermanentError('DESTINATION_INVALID', message)
 

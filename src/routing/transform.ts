@@ -11,6 +11,7 @@ import { PermanentError } from '../errors.ts'
 import { compileValue, constantOf, type Scope } from './expression.ts'
 import { forbiddenNames, isKnownHeader, type KnownHeader } from './fields.ts'
 import { spliceJson } from './json-splice.ts'
+import { chargeText, exhausted } from './meter.ts'
 import { didYouMean } from './nearest.ts'
 import { RuleError } from './rule-error.ts'
 import type { Subject } from './subject.ts'
@@ -68,7 +69,9 @@ class Draft {
   }
 
   setPayloadPath(path: readonly string[], value: unknown): void {
-    const spliced = spliceJson(this.#payloadText(), path, stringifyJson(value))
+    const text = this.#payloadText()
+    chargeText(text.length)
+    const spliced = spliceJson(text, path, stringifyJson(value))
     if (spliced === undefined) throw new Error(`payload.${path.join('.')} leads through something that is no object`)
     this.#text = spliced
   }
@@ -109,10 +112,11 @@ function compileEntry(path: string, text: string, scope: Scope): (subject: Subje
     placed(path, false, () => tryConstant(write, constant, text))
   return (subject, draft) => {
     const found = value(subject)
-    if (found === undefined) throw failed(path, `'${text}' has no value for this message`)
+    if (found === undefined) throw failed(path, `'${text}' has no value for this message: ${value.why(subject)}`)
     try {
       write(draft, found)
     } catch (error) {
+      if (error === exhausted) throw error
       throw failed(path, (error as Error).message)
     }
   }

@@ -4,19 +4,25 @@
  */
 import { Duration, UnsignedInt } from '@marcbachmann/cel-js/evaluator'
 import { HeaderBag } from '../envelope/envelope.ts'
+import { charge, chargeCopy, chargeText } from './meter.ts'
+
+const { isArray } = Array // the tests' own global objects are slow to reach
+const { isFinite: isFiniteNumber } = Number
+const { getPrototypeOf, hasOwn, keys } = Object
 
 export type Arithmetic = '+' | '-' | '*' | '/' | '%'
 export type Ordering = '<' | '<=' | '>' | '>='
 
 /** CEL's equality: numbers by value, containers by content, different kinds are not equal. */
 export function equal(a: unknown, b: unknown): boolean {
+  if (typeof a === 'string') return typeof b === 'string' && equalTexts(a, b)
   if (a === b) return true
   if (typeof a !== 'object' || a === null || typeof b !== 'object' || b === null) return equalNumbers(a, b)
-  if (Array.isArray(a)) return Array.isArray(b) && equalLists(a, b)
-  if (a instanceof Uint8Array) return b instanceof Uint8Array && Buffer.compare(a, b) === 0
+  if (isArray(a)) return isArray(b) && equalLists(a, b)
+  if (a instanceof Uint8Array) return b instanceof Uint8Array && equalBytes(a, b)
   const kind = kindOf(a)
   if (kind !== undefined) return kind === kindOf(b) && a.valueOf() === b.valueOf()
-  return kindOf(b) === undefined && !Array.isArray(b) && equalMaps(a, b)
+  return kindOf(b) === undefined && !isArray(b) && equalMaps(a, b)
 }
 
 function equalNumbers(a: unknown, b: unknown): boolean {
@@ -28,15 +34,43 @@ function equalNumbers(a: unknown, b: unknown): boolean {
   return a == b
 }
 
+function equalTexts(a: string, b: string): boolean {
+  if (a.length > shortText && a.length === b.length) chargeCopy(a.length)
+  return a === b
+}
+
+/** Not worth a look at the meter. */
+export const shortText = 64
+
+function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false
+  chargeCopy(a.length)
+  return Buffer.compare(a, b) === 0
+}
+
 function equalLists(a: readonly unknown[], b: readonly unknown[]): boolean {
-  return a.length === b.length && a.every((item, index) => equal(item, b[index]))
+  if (a.length !== b.length) return false
+  return a.every((item, index) => {
+    charge(2)
+    return equal(item, b[index])
+  })
 }
 
 function equalMaps(a: object, b: object): boolean {
-  const entries = Object.entries(a)
-  if (entries.length !== Object.keys(b).length) return false
-  return entries.every(([name, value]) => Object.hasOwn(b, name) && equal(value, (b as Record<string, unknown>)[name]))
+  const names = namesOf(a)
+  if (names.length !== namesOf(b).length) return false
+  const [ofA, ofB] = [a as Record<string, unknown>, b as Record<string, unknown>]
+  return names.every((name) => hasOwn(b, name) && equal(ofA[name], ofB[name]))
 }
+
+/** The names of a map, which cost as many steps. */
+export function namesOf(map: object): string[] {
+  const names = keys(map)
+  charge(names.length * costOfName)
+  return names
+}
+
+const costOfName = 6
 
 /** What can be ordered with its like; undefined for what has no order. */
 function kindOf(value: unknown): string | undefined {
@@ -69,6 +103,7 @@ export function ordering(operator: Ordering): (a: unknown, b: unknown) => boolea
     if (typeof a !== 'number' || typeof b !== 'number') {
       const kind = kindOf(a)
       if (kind === undefined || kind !== kindOf(b)) return undefined
+      if (typeof a === 'string') chargeCopy(Math.min(a.length, (b as string).length))
     }
     return compare(a as Comparable, b as Comparable)
   }
@@ -105,11 +140,21 @@ export function arithmetic(
       if (typeof b === 'bigint') return isInt64(a) && isInt64(b) ? int64(wholes(a, b)) : numbers(Number(a), Number(b))
       if (typeof b === 'number') return numbers(Number(a), b)
     } else if (operator === '+') {
-      if (typeof a === 'string' && typeof b === 'string') return a + b
-      if (Array.isArray(a) && Array.isArray(b)) return [...a, ...b]
+      if (typeof a === 'string' && typeof b === 'string') return joined(a, b)
+      if (isArray(a) && isArray(b)) return chained(a, b)
     }
     return otherwise(a, b)
   }
+}
+
+function joined(a: string, b: string): string {
+  chargeText(a.length + b.length)
+  return a + b
+}
+
+function chained(a: readonly unknown[], b: readonly unknown[]): unknown[] {
+  charge(a.length + b.length)
+  return a.concat(b)
 }
 
 const maxInt = 2n ** 63n - 1n
@@ -123,12 +168,15 @@ export function int64(value: bigint | undefined): bigint | undefined {
 
 /** A value as messages carry it: times as text, whole numbers as numbers where they fit; undefined where there is no such form. */
 export function toData(value: unknown): unknown {
+  charge(2)
   switch (typeof value) {
     case 'string':
+      if (value.length > shortText) chargeText(value.length)
+      return value
     case 'boolean':
       return value
     case 'number':
-      return Number.isFinite(value) ? value : undefined
+      return isFiniteNumber(value) ? value : undefined
     case 'bigint':
       return value <= Number.MAX_SAFE_INTEGER && value >= Number.MIN_SAFE_INTEGER ? Number(value) : value
     case 'object':
@@ -139,18 +187,44 @@ export function toData(value: unknown): unknown {
 }
 
 function objectToData(value: object | null): unknown {
-  if (value === null || value instanceof Uint8Array) return value
-  if (Array.isArray(value)) return allOrNothing(value.map(toData))
+  if (value === null) return value
+  if (value instanceof Uint8Array) return bytesToData(value)
+  if (isArray(value)) return listToData(value)
   if (value instanceof Date) return value.toISOString()
   if (value instanceof Duration) return value.toString()
   if (value instanceof UnsignedInt) return toData(value.valueOf())
-  if (!plainPrototypes.has(Object.getPrototypeOf(value))) return undefined
-  const entries = Object.entries(value).map(([name, member]) => [name, toData(member)] as const)
-  return entries.some(([, member]) => member === undefined) ? undefined : Object.fromEntries(entries)
+  return plainPrototypes.has(getPrototypeOf(value)) ? mapToData(value as Record<string, unknown>) : undefined
 }
 
+function bytesToData(bytes: Uint8Array): Uint8Array {
+  chargeCopy(bytes.length)
+  return bytes
+}
+
+/** The list itself where all of it is data already. */
+function listToData(list: readonly unknown[]): unknown {
+  let changed: unknown[] | undefined
+  for (let index = 0; index < list.length; index += 1) {
+    const item = toData(list[index])
+    if (item === undefined) return undefined
+    if (item !== list[index] && changed === undefined) changed = list.slice()
+    if (changed !== undefined) changed[index] = item
+  }
+  return changed ?? list
+}
+
+function mapToData(map: Record<string, unknown>): unknown {
+  const names = namesOf(map)
+  let changed: Record<string, unknown> | undefined
+  for (const name of names) {
+    const member = toData(map[name])
+    if (member === undefined) return undefined
+    if (member !== map[name]) changed ??= Object.fromEntries(Object.entries(map))
+    if (changed !== undefined) Object.defineProperty(changed, name, { ...ofData, value: member })
+  }
+  return changed ?? map
+}
+
+/** Defined, since a name such as `__proto__` would not be set. */
+const ofData = { enumerable: true, writable: true, configurable: true }
 const plainPrototypes: ReadonlySet<unknown> = new Set([null, Object.prototype, HeaderBag.prototype])
-
-function allOrNothing(items: unknown[]): unknown {
-  return items.includes(undefined) ? undefined : items
-}

@@ -33,6 +33,8 @@ export interface Append {
   /** As received: original bytes, headers and source. */
   readonly envelope: Envelope
   readonly params: Params
+  /** Milliseconds since the epoch. Default: now. */
+  readonly receivedAt?: number | undefined
   /** One bit for each target it goes to, see `Outbox.route`. */
   readonly wanted: number
   /** The message's ordering key; undefined: it is ordered behind nothing. */

@@ -7,6 +7,7 @@ export const deadLetterReasons = [
   'rejected',
   'schema',
   'transform',
+  'expression-budget',
   'loop',
   'too-large',
   'unwanted',

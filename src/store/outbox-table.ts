@@ -214,7 +214,7 @@ export class OutboxTable implements Outbox, OutboxWriter {
       route,
       wanted,
       bytes,
-      received: Date.now(),
+      received: entry.receivedAt ?? Date.now(),
       key,
       params: encodeParams(entry.params),
       fields,

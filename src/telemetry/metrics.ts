@@ -241,7 +241,7 @@ function describeRoutes(series: Series): void {
   )
   series.counter(
     'trivium_rule_missing_fields_total',
-    'Conditions that were false because a field was not there.',
+    'Conditions and filters that met a field that was not there, or of another kind, and went by that.',
     ['route'],
     overRoutes((r) => [[{ route: r.name }, r.missingFields()]]),
   )

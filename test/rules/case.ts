@@ -43,6 +43,9 @@ export interface Answer {
   readonly errors: readonly string[]
 }
 
+/** When every message of a case was received. */
+const receivedAt = Date.parse('2026-01-02T03:04:06.789Z')
+
 const connections = {
   devices: { protocol: 'mqtt', url: 'mqtt://localhost:1883' },
   orders: { protocol: 'amqp', url: 'amqp://localhost' },
@@ -79,7 +82,10 @@ function judge(config: GatewayConfig, given: Given): Answer {
     protocolOf,
   )
   const matches = router.lookup(given.address, given.subject)
-  const judged = matches.map(({ route, params }) => ({ route, decision: route.decide(envelopeOf(given), params) }))
+  const judged = matches.map(({ route, params }) => ({
+    route,
+    decision: route.decide(envelopeOf(given), params, receivedAt),
+  }))
   return {
     forwards: judged.flatMap(({ route, decision }) =>
       forwardsOf(decision).map(({ index, outbound: { target, envelope } }) => {

@@ -19,7 +19,9 @@ test.each([...pages.keys()])('docs/%s is fresh: npm run docs writes it', (name) 
 
 test('there is a reference page for every protocol, and none for another', () => {
   const names = protocols.map(({ name }) => `${name}.md`)
-  expect(readdirSync(join(docs, 'reference')).sort()).toEqual([...names, 'gateway.md', 'routes.md'].sort())
+  expect(readdirSync(join(docs, 'reference')).sort()).toEqual(
+    [...names, 'expressions.md', 'gateway.md', 'routes.md'].sort(),
+  )
 })
 
 test('docs/errors.md has a line for every code, and no others', () => {

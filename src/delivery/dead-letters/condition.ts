@@ -1,6 +1,7 @@
 import type { HeaderValue } from '../../envelope/envelope.ts'
 import { PermanentError } from '../../errors.ts'
 import { compileCondition } from '../../routing/expression.ts'
+import { limits } from '../../routing/meter.ts'
 import { RuleError } from '../../routing/rule-error.ts'
 import type { StoredDeadLetter } from '../../store/contract.ts'
 
@@ -24,7 +25,7 @@ const suffix = `\n${')'.repeat(Object.keys(facts).length)}` // behind a line's e
 
 /**
  * Compiles a CEL condition on dead letters: what a route's `when` sees, and the letter's own `reason`, `code`, `error`,
- * `attempts`, `requeues`, `route`, `target`, `id`. Throws PermanentError USAGE.
+ * `attempts`, `requeues`, `route`, `target`, `id`. Throws PermanentError USAGE; so does the condition where it costs too much.
  */
 export function compileLetterCondition(text: string): (letter: StoredDeadLetter) => boolean {
   const captures = new Set(Array.from(text.matchAll(/\bparams(?:\.|\[['"])(\w+)/g), ([, name = '']) => name))
@@ -32,7 +33,12 @@ export function compileLetterCondition(text: string): (letter: StoredDeadLetter)
     const holds = compileCondition(`${prefix}(${text}\n)${suffix}`, { captures })
     return (letter) => {
       const headers = Object.assign(Object.create(null), letter.envelope.headers, { [carrier]: factsOf(letter) })
-      return holds({ envelope: letter.envelope.with({ headers }), params: letter.params })
+      const envelope = letter.envelope.with({ headers })
+      try {
+        return holds({ envelope, params: letter.params, receivedAt: letter.firstAt })
+      } catch {
+        throw tooCostly(letter)
+      }
     }
   } catch (error) {
     if (error instanceof RuleError) throw usage(error, text)
@@ -44,6 +50,11 @@ function factsOf(letter: StoredDeadLetter): Record<string, HeaderValue> {
   const told: Record<string, HeaderValue> = Object.create(null)
   for (const [name, read] of Object.entries(facts)) told[name] = read(letter)
   return told
+}
+
+function tooCostly({ id }: StoredDeadLetter): PermanentError {
+  const advice = 'shorten it, or leave that letter out with other criteria'
+  return new PermanentError('USAGE', `where: it would take more than ${limits} on dead letter ${id}; ${advice}`)
 }
 
 /** The mistake, placed in what the user wrote. */

@@ -11,6 +11,7 @@ const reasonOfCode: Partial<Record<ErrorCode, DeadLetterReason>> = {
   MESSAGE_POISONOUS: 'poison',
   STORE_FULL: 'store-full',
   TRANSFORM_FAILED: 'transform',
+  EXPRESSION_BUDGET: 'expression-budget',
   DESTINATION_INVALID: 'transform',
   DESTINATION_LIMIT: 'destination-limit',
 }

@@ -13,8 +13,8 @@ import { deadLetterEnvelope } from './dead-letter.ts'
 export interface DeadLetterTarget {
   readonly dispatcher: Dispatcher
   readonly limit?: DestinationLimit | undefined
-  /** `params` are those of the message that failed. Throws PermanentError where a template cannot be filled in. */
-  outbound(envelope: Envelope, params: Params): Outbound
+  /** `params` and `receivedAt` are those of the message that failed. Throws PermanentError where a template cannot be filled in. */
+  outbound(envelope: Envelope, params: Params, receivedAt: number): Outbound
 }
 
 /** Letters on their way at once; the others wait on disk. */
@@ -101,7 +101,7 @@ export class DeadLetterForwarder implements ParcelOwner {
 
   #sendOne(letter: StoredDeadLetter): void {
     try {
-      const outbound = this.#target.outbound(deadLetterEnvelope(letter), letter.params)
+      const outbound = this.#target.outbound(deadLetterEnvelope(letter), letter.params, letter.firstAt)
       this.#underWay += 1
       this.#target.dispatcher.add(new Parcel(this, outbound, performance.now(), letter))
     } catch (error) {

@@ -56,7 +56,7 @@ export class DeadLetterOffice {
    */
   take(transit: Transit, error: GatewayError, at: Pick<Dead, 'attempts' | 'target' | 'bit'>): void {
     const { receipt, params } = transit
-    const receivedAt = Date.now() - Math.round(performance.now() - receipt.receivedMs)
+    const { receivedAt } = receipt
     const dead = { envelope: receipt.delivery.envelope, params, receivedAt, requeues: 0, error, ...at }
     const reason = reasonOf(error)
     this.bury(dead, {

@@ -100,7 +100,7 @@ export class StoredRoute implements StoredRouteEnd {
 
   /** What it no longer goes to, or cannot, is done for all targets at once: one letter, and one result of the message. */
   outboundAgain(message: StoredMessage, index: number): Outbound | undefined {
-    const decision = this.#compiled.decide(message.envelope, message.params)
+    const decision = this.#compiled.decide(message.envelope, message.params, message.receivedAt)
     message.envelope.forgetJson()
     const forwards = decision.kind === 'forward' ? decision.targets : nothing
     const isUnwanted = (outlet: StoredOutlet, at: number) =>
@@ -264,7 +264,7 @@ class Keeping implements Append, Resident, Offered {
   readonly deduplicate: Repeatable | undefined
   readonly keep: KeepWith | undefined
   readonly leavesSoon: boolean
-  readonly receivedAt = Date.now()
+  readonly receivedAt: number
   readonly requeues = 0
   readonly hasAttempts = false
   id = 0
@@ -279,6 +279,7 @@ class Keeping implements Append, Resident, Offered {
     this.route = stored.number
     this.envelope = delivery.envelope
     this.params = params
+    this.receivedAt = receipt.receivedAt
     let wanted = 0
     for (const { index } of forwards) wanted |= stored.bits[index] as number
     this.wanted = wanted

@@ -293,6 +293,39 @@ test.each([
   })
 })
 
+test.each([
+  ['a text doubled 26 times', bound(26, 'size(v26) > 0')],
+  ['fourteen copies of a text doubled 24 times', bound(24, Array(14).fill('v24').join(' + ')).concat(" == 'x'")],
+  ['loops within loops', 'payload.items.all(a, payload.items.all(b, payload.items.all(c, a + b + c >= 0)))'],
+  ['a list within itself', 'payload.items.map(i, payload.items).map(l, l + l).exists(l, size(l) == 0)'],
+])('a condition that would cost too much is refused, and says at which letter: %s', async (_name, where) => {
+  const items = Array.from({ length: 20_000 }, (_, index) => index)
+  const payload = Buffer.from(JSON.stringify({ items }))
+  await fill(store, [letterOf({ reason: 'expired' }), letterOf({ envelope: envelopeOf({ payload }) })])
+  const query = `?reason=max-attempts&where=${encodeURIComponent(where)}`
+  const work = await cpuMsOf(async () => {
+    expect(await ask(query)).toMatchObject({
+      status: 400,
+      body: { code: 'USAGE', error: expect.stringMatching(/^where: .*50 ms.* or 64 MiB on dead letter 2; /) },
+    })
+  })
+  expect(work).toBeLessThan(150) // the request itself included
+  expect((await ask('')).status).toBe(200)
+})
+
+/** Texts of `v + v` in each other: 2 to the power of `doublings` characters. */
+function bound(doublings: number, body: string): string {
+  const steps = Array.from({ length: doublings }, (_, index) => `cel.bind(v${index + 1}, v${index} + v${index}, `)
+  return `cel.bind(v0, 'v', ${steps.join('')}${body}${')'.repeat(doublings + 1)}`
+}
+
+async function cpuMsOf(work: () => Promise<void>): Promise<number> {
+  const before = process.threadCpuUsage()
+  await work()
+  const { user, system } = process.threadCpuUsage(before)
+  return (user + system) / 1_000
+}
+
 test('a body that is no JSON, or too long, is refused', async () => {
   const broken = await fetch(`${base}/requeue`, { method: 'POST', headers: json, body: '{"all":' })
   expect([broken.status, ((await broken.json()) as { code: string }).code]).toEqual([400, 'USAGE'])

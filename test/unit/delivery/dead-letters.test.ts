@@ -36,7 +36,12 @@ const error = new PermanentError('MESSAGE_REFUSED', 'the target said no')
 function transitOf(params: Params = {}) {
   const settled = Promise.withResolvers<Settlement>()
   const delivery = { envelope, address: 'a/b', settle: settled.resolve }
-  const receipt = new Receipt(delivery, 1, performance.now(), new LinkStats('plant', 'mqtt', 'source'))
+  const receipt = new Receipt(
+    delivery,
+    1,
+    { ms: performance.now(), at: Date.now() },
+    new LinkStats('plant', 'mqtt', 'source'),
+  )
   const stats = new RouteStats('hot', [])
   return { transit: new Transit(receipt, params, 1, stats), settled: settled.promise, stats }
 }

@@ -68,7 +68,7 @@ function start(directory: string, targets = 1, again?: (envelope: Envelope) => o
       const envelope = message({ messageId: text, payload: Buffer.from(text), key: 'k' })
       const delivery: Delivery = { envelope, address: 'a', settle: (how) => void settled.push(`${text} ${how}`) }
       const decided = { params: {}, forwards: forwardsOf(envelope), identity: undefined }
-      route.keep(delivery, new Receipt(delivery, 1, 0, link), decided)
+      route.keep(delivery, new Receipt(delivery, 1, { ms: 0, at: Date.now() }, link), decided)
     }
     await store.flushed()
   }

@@ -19,7 +19,16 @@ test.each<[boolean, string, FilterClause['operator'], unknown]>([
   [true, 'payload.list.2', 'equals', { x: 1 }],
   [true, 'payload.n', 'not_equals', 6],
   [true, 'payload.no', 'not_equals', 6],
-  [false, 'payload.none', 'not_equals', 6],
+  [true, 'payload.none', 'not_equals', 6],
+  [false, 'payload.none', 'not_equals', null],
+  [true, 'payload.none', 'equals', null],
+  [false, 'payload.none', 'equals', 6],
+  [false, 'payload.none', 'contains', 6],
+  [false, 'payload.none', 'starts_with', 'a'],
+  [false, 'payload.none', 'greater_than', 0],
+  [false, 'payload.none', 'less_than', 0],
+  [false, 'payload.none', 'in', [null]],
+  [false, 'payload.none', 'matches_regex', '.*'],
   [true, 'payload.text', 'contains', 'ell'],
   [true, 'payload.list', 'contains', 'a'],
   [true, 'headers.tags', 'contains', 't2'],
@@ -61,10 +70,14 @@ test('fields that are not there are counted, except where that is the question',
   const clauses: FilterClause[] = [
     { field: 'payload.none', operator: 'equals', value: 1 },
     { field: 'payload.none', operator: 'exists' },
+    { field: 'payload.none', operator: 'not_equals', value: null },
     { field: 'payload.n', operator: 'equals', value: 6 },
   ]
   expect(compileFilter(clauses, scope, misses)(subject)).toBe(false)
   expect(misses.count).toBe(1)
+  const differs: FilterClause = { field: 'payload.none', operator: 'not_equals', value: 1 }
+  expect(compileFilter([differs], scope, misses)(subject)).toBe(true)
+  expect(misses.count).toBe(2)
 })
 
 describe('a mistake', () => {

@@ -75,13 +75,13 @@ function route(from: From, rest: Partial<RouteConfig> = {}): RouteConfig {
 
 const compiled = (rest: Partial<RouteConfig> = {}) => compileRoute(route({ topics: ['a/{x}'] }, rest), protocolOf)
 const decide = (rest: Partial<RouteConfig>, subject = subjectOf({ n: 1 }, { params: { x: 'X' } })) =>
-  compiled(rest).decide(subject.envelope, subject.params)
+  compiled(rest).decide(subject.envelope, subject.params, 0)
 
 describe('a decision', () => {
   test('forwards the very envelope and the very settings where nothing is rendered', () => {
     const { envelope, params } = subjectOf({})
     const plain = target({ topic: 'out', qos: 1, deep: { kept: true } }, { format: 'raw' })
-    const decision = compiled({ to: [plain] }).decide(envelope, params)
+    const decision = compiled({ to: [plain] }).decide(envelope, params, 0)
     if (decision.kind !== 'forward') throw new Error(decision.kind)
     expect(decision.targets).toEqual([{ index: 0, outbound: { envelope, target: plain.settings, format: 'raw' } }])
     expect(decision.targets[0]?.outbound.envelope).toBe(envelope)
@@ -166,8 +166,8 @@ describe('a decision', () => {
   test('counts what the rules looked for in vain', () => {
     const found = compiled({ when: 'payload.none == 1' })
     const { envelope, params } = subjectOf({})
-    found.decide(envelope, params)
-    found.decide(envelope, params)
+    found.decide(envelope, params, 0)
+    found.decide(envelope, params, 0)
     expect(found.misses.count).toBe(2)
   })
 })

@@ -16,6 +16,7 @@ export function subjectOf(
       ...fields,
     }),
     params,
+    receivedAt: Date.parse('2026-01-02T03:04:06.789Z'),
   }
 }
 
