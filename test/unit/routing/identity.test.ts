@@ -9,7 +9,7 @@ const of = (by: string | undefined, payload: unknown = {}, fields = {}) =>
   compileIdentity(
     by,
     scope,
-  )({ envelope: message({ payload: Buffer.from(JSON.stringify(payload)), ...fields }), params })
+  )({ envelope: message({ payload: Buffer.from(JSON.stringify(payload)), ...fields }), params, receivedAt: 0 })
 
 test('a message is known by its messageId, or by what an expression makes of it', () => {
   expect(of(undefined, {}, { messageId: 'm-7' })).toBe('m-7')
