@@ -1,7 +1,7 @@
 /**
  * What the evaluation under way may still cost. It is charged where an operation's cost depends on the size of a value: for
  * what is looked at or built, before that is done. Ordinary rules hardly meet it. Evaluation is synchronous, so one counter
- * is enough. Measured in docs/decisions/0013-expression-meter.md.
+ * is enough. Measured in docs/decisions/0014-expression-meter.md.
  */
 
 /**
