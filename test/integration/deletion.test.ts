@@ -7,7 +7,8 @@ import { eventually } from '../support/poll.ts'
 import { arrived, type Scope, scenario, texts } from './delivery-fixture.ts'
 import { amqpPlace, fresh, kafkaPlace, mqttPlace, type Place, queueDepth, wireTo } from './delivery-places.ts'
 
-const expiresMs = 1_500
+/** Long enough for a busy machine to go on within it. */
+const expiresMs = 3_000
 /** `sessionMs` of protocols/kafka/group.ts. */
 const kafkaSessionMs = 15_000
 
@@ -15,6 +16,8 @@ interface Queue {
   readonly name: string
   fill(messages: readonly string[], options?: amqplib.Options.Publish): Promise<void>
   isThere(): Promise<boolean>
+  /** Keeps it in use, while it is empty, until the returned function is called. */
+  hold(): Promise<() => Promise<void>>
 }
 
 /** A durable queue of its own, and whatever asks for it without using it. */
@@ -46,6 +49,11 @@ async function queueOf(scope: Scope, options: amqplib.Options.AssertQueue): Prom
         () => true,
         () => false,
       ),
+    async hold() {
+      const channel = await model.createChannel()
+      await channel.consume(name, () => {})
+      return () => channel.close()
+    },
   }
 }
 
@@ -82,7 +90,9 @@ async function heldBack(
 ) {
   const wire = await scope.use(wireTo('amqp'))
   const [queue, target] = [await queueOf(scope, options), await amqpPlace({ port: wire.port })]
+  const release = await queue.hold()
   const gateway = await scope.gateway(yamlOf(queue, target, source)).ready()
+  await release()
   wire.cut()
   const sent = texts(1_000)
   await queue.fill(sent)
