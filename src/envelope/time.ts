@@ -4,7 +4,7 @@ const digits = Array.from({ length: 1000 }, (_, i) => `${String(i).padStart(3, '
 const earliestMs = -62_135_596_800_000
 const latestMs = 253_402_300_799_999
 
-let writtenSecond = -1
+let writtenSecond = Number.NaN
 let writtenText = ''
 
 /** RFC 3339 text in UTC of milliseconds since 1970; of now where they are none. */
@@ -44,8 +44,10 @@ let readMs = 0
 /** Milliseconds since 1970 of an RFC 3339 text; undefined where it is none. */
 export function epochMs(text: string): number | undefined {
   if (text.length === 24 && text.charCodeAt(23) === 0x5a && text.startsWith(readText) && readText !== '') {
-    const ms = (text.charCodeAt(20) - 48) * 100 + (text.charCodeAt(21) - 48) * 10 + text.charCodeAt(22) - 48
-    if (ms >= 0 && ms < 1000) return readMs + ms
+    const hundreds = digitAt(text, 20)
+    const tens = digitAt(text, 21)
+    const ones = digitAt(text, 22)
+    if (hundreds >= 0 && tens >= 0 && ones >= 0) return readMs + hundreds * 100 + tens * 10 + ones
   }
   if (!rfc3339.test(text)) return undefined
   const ms = Date.parse(text)
@@ -55,4 +57,10 @@ export function epochMs(text: string): number | undefined {
     readMs = Math.floor(ms / 1000) * 1000
   }
   return ms
+}
+
+/** Negative where there is none. */
+function digitAt(text: string, at: number): number {
+  const digit = text.charCodeAt(at) - 48
+  return digit > 9 ? -1 : digit
 }

@@ -1,4 +1,4 @@
-import { describe, expect, it } from '@jest/globals'
+import { describe, expect, it, jest } from '@jest/globals'
 import fc from 'fast-check'
 import { epochMs, isoText, timeText } from '../../../src/envelope/time.ts'
 
@@ -6,6 +6,12 @@ const earliest = Date.parse('0001-01-01T00:00:00.000Z')
 const latest = Date.parse('9999-12-31T23:59:59.999Z')
 
 describe('isoText', () => {
+  it('knows the last second before 1970, also as the first that is asked', async () => {
+    jest.resetModules()
+    const fresh = await import('../../../src/envelope/time.ts')
+    expect(fresh.isoText(-500)).toBe('1969-12-31T23:59:59.500Z')
+  })
+
   it('is what Date says, whatever was asked before', () => {
     fc.assert(
       fc.property(fc.integer({ min: earliest, max: latest }), (ms) => isoText(ms) === new Date(ms).toISOString()),
@@ -55,5 +61,6 @@ describe('epochMs', () => {
     expect(epochMs('2026-11-23T20:00:00.123Z')).toBeDefined()
     expect(epochMs('2026-11-23T20:00:00.a23Z')).toBeUndefined()
     expect(epochMs('2026-11-23T20:00:00.:::Z')).toBeUndefined()
+    expect(epochMs('2026-11-23T20:00:00.0:5Z')).toBeUndefined()
   })
 })
