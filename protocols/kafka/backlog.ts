@@ -24,6 +24,7 @@ export class Backlog {
   readonly #fromOffset: number
   #begun: Begun | undefined
   #next: Item | undefined
+  #unfolding: Promise<void> | undefined
 
   constructor(batches: readonly InBatch[], fromOffset: number) {
     this.#batches = [...batches]
@@ -48,10 +49,20 @@ export class Backlog {
     return next
   }
 
-  /** Makes ready what is next. Throws only where the machine is short of memory. */
+  /**
+   * Makes ready what is next, once, though the readers of two nodes may ask for it: a partition's leader moves. Throws only
+   * where the machine is short of memory.
+   */
   async unfold(): Promise<void> {
     const [batch] = this.#batches
     if (this.isReady || batch === undefined) return
+    this.#unfolding ??= this.#unfold(batch).finally(() => {
+      this.#unfolding = undefined
+    })
+    await this.#unfolding
+  }
+
+  async #unfold(batch: InBatch): Promise<void> {
     try {
       const records = await unfold(batch)
       this.#begin(batch, records)

@@ -158,4 +158,16 @@ describe('what cannot be read', () => {
     expect([partition.hasWaiting, partition.isReady]).toEqual([true, false])
     expect(await allOf(partition)).toEqual([1])
   })
+
+  it('a batch that two ask for at once, as its leader has moved, is unfolded once, and none is passed over', async () => {
+    const partition = partitionAt(0)
+    const record = { key: null, value: Buffer.from('x'), headers: [], timestampMs: 0 }
+    const set = await Promise.all(
+      [0, 1].map(() => encodeBatch([record], { producerId: -1n, epoch: 0, first: 0 }, 'gzip')),
+    )
+    set[1]!.writeBigInt64BE(1n)
+    partition.receive(answer(Buffer.concat(set), 2), 0)
+    await Promise.all([partition.unfold(), partition.unfold()])
+    expect(await allOf(partition)).toEqual([0, 1])
+  })
 })
