@@ -29,6 +29,8 @@ export class StreamPosition {
   readonly #startFrom: StartFrom
   readonly #context: Context
   #next: number | undefined
+  /** How often it was made anew. */
+  #life = 0
   #timer: NodeJS.Timeout | undefined
 
   constructor(queue: string, startFrom: StartFrom, context: Context) {
@@ -54,16 +56,32 @@ export class StreamPosition {
     return { [streamArgument]: offset }
   }
 
-  settledUpTo(offset: number): void {
-    if (this.#next !== undefined && offset < this.#next) return
+  get life(): number {
+    return this.#life
+  }
+
+  /** `life`: of the stream that the message came from. */
+  settledUpTo(offset: number, life = this.#life): void {
+    if (life !== this.#life || (this.#next !== undefined && offset < this.#next)) return
     this.#next = offset + 1
     this.#timer ??= setTimeout(() => this.keep(), keepIntervalMs).unref()
+  }
+
+  /** The first message has come. `next` and `last` are elsewhere by the next start: they would leave it out, and those behind it. */
+  begin(offset: number): void {
+    if (this.#next !== undefined || (this.#startFrom !== 'next' && this.#startFrom !== 'last')) return
+    this.#next = offset
+    this.#put()
   }
 
   keep(): void {
     if (this.#timer === undefined) return
     clearTimeout(this.#timer)
     this.#timer = undefined
+    this.#put()
+  }
+
+  #put(): void {
     this.#context.kept?.put({ space, key: this.#queue, value: Buffer.from(`${this.#next}`) })
   }
 
@@ -85,6 +103,7 @@ export class StreamPosition {
       { connection },
     )
     this.#next = 0
+    this.#life += 1
     this.#timer ??= setTimeout(() => this.keep(), keepIntervalMs).unref()
   }
 }
@@ -94,12 +113,14 @@ export class StreamReading {
   readonly position: StreamPosition
   /** The first offset that was not settled before. */
   readonly firstNew: number
-  readonly #order = new OrderedPrefix<number>((offset) => this.position.settledUpTo(offset))
+  readonly #life: number
+  readonly #order = new OrderedPrefix<number>((offset) => this.position.settledUpTo(offset, this.#life))
   readonly #begun = Promise.withResolvers<void>()
   #last: number | undefined
 
   constructor(position: StreamPosition) {
     this.position = position
+    this.#life = position.life
     this.firstNew = position.next ?? 0
   }
 
@@ -129,6 +150,7 @@ export class StreamReading {
     const offset = offsetIn(message)
     if (offset === undefined) return true
     if (this.#last === undefined && this.firstNew > 0 && offset >= this.firstNew) this.position.tellGap(offset)
+    if (this.#last === undefined) this.position.begin(offset)
     const isNew = offset >= this.firstNew && (this.#last === undefined || offset > this.#last)
     this.#last = Math.max(offset, this.#last ?? 0)
     return isNew

@@ -96,6 +96,25 @@ scenario('what was not settled at the end is read again after a restart', async 
   checkNothingLost(reader.got, sent)
 })
 
+scenario(
+  'what came since the first start and was not settled is read again, though startFrom is next',
+  async (scope) => {
+    const nobody = await amqpPlace({ port: 1 })
+    const { stream, target, reader } = await bench(scope)
+    const [id, from] = [fresh(), ', startFrom: next']
+    await stream.append(5)
+    const first = new TestGateway(yamlOf(stream, nobody, from, id).replace('5s', '100ms'))
+    const isReading = () => first.lines.some(({ message }) => message.includes('connected as source'))
+    await eventually(isReading, { what: 'a reading' })
+    const sent = await stream.append(20)
+    await eventually(() => first.link('source', 'source').received === 20, { what: 'all in flight' })
+    await first.pause()
+    await scope.gateway(yamlOf(stream, target, from, id), first.dataDir).ready()
+    await arrived(reader, sent)
+    expect(textsOf(reader)).toEqual(sent)
+  },
+)
+
 const starts: readonly (readonly [string, from: string, skipped: number])[] = [
   ['an offset', ', startFrom: 3', 3],
   ['a time', ', startFrom: "2020-01-01T00:00:00Z"', 0],

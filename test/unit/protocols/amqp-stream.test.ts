@@ -70,3 +70,30 @@ test('a stream that begins behind what was read of it has lost messages, which i
   new StreamReading(position).isNew(at(40))
   expect(lines).toEqual([expect.stringMatching(/stream log begins at offset 40 now, and was read up to 10: /)])
 })
+
+test.each(['next', 'last'])(
+  'a reading from %s begins where it began, though nothing was settled',
+  async (startFrom) => {
+    const kept = new FakeKept()
+    const context = testContext('orders', { kept })
+    const position = new StreamPosition('log', startFrom, context)
+    const first = new StreamReading(position)
+    for (const offset of [7, 8]) expect(first.isNew(at(offset))).toBe(true)
+    const again = new StreamReading(position)
+    expect(again.arguments).toEqual({ 'x-stream-offset': 6 })
+    expect([6, 7, 8].map((offset) => again.isNew(at(offset)))).toEqual([false, true, true])
+    await kept.flushed()
+    const afterCrash = new StreamPosition('log', startFrom, testContext('orders', { kept: kept.crash() }))
+    expect(afterCrash.start).toEqual({ 'x-stream-offset': 6 })
+  },
+)
+
+test('what is settled late of a stream that was made anew since moves no position of the new one', () => {
+  const position = positionOf(new FakeKept())
+  const former = new StreamReading(position)
+  const late = former.add(at(100))
+  position.forget()
+  new StreamReading(position).add(at(0))()
+  late()
+  expect(position.next).toBe(1)
+})
