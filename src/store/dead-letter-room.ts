@@ -10,7 +10,7 @@ interface Waiting {
 
 /**
  * Lets letters in while there is room for them, in the order they came; the others wait, and with them whoever owns their
- * messages. One letter is let in whatever its size where there is none.
+ * messages. One letter is let in whatever its size where there is none, or none but what gives way.
  */
 export class DeadLetterRoom {
   readonly #limit: DeadLetterLimit
@@ -76,9 +76,9 @@ export class DeadLetterRoom {
   #hasRoomFor({ sizeBytes }: Job): boolean {
     const { maxBytes, onFull } = this.#limit
     if (onFull === 'dropOldest') return true
-    const { bytes, forwardedBytes, isEmpty } = this.#tally
-    if (isEmpty && this.#pendingBytes === 0) return true
-    return bytes - forwardedBytes + this.#pendingBytes + sizeBytes <= maxBytes
+    const { bytes, forwardedBytes } = this.#tally
+    const taken = bytes - forwardedBytes + this.#pendingBytes
+    return taken === 0 || taken + sizeBytes <= maxBytes
   }
 
   #admit({ job, burial }: Waiting): void {

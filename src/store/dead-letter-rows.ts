@@ -124,6 +124,7 @@ export class DeadLetterRows implements DeadLetterStore, DeadLetterWriter, Partic
       if (row === undefined) return false
       const bytes = bytesOfLetter(fields, payload, { message: row.message as string })
       this.#tally.grow(bytes - (row.bytes as number), row.forwarded_at !== null)
+      this.#isToLookAgain = true
       return this.#statements.edit.run(fields, payload, bytes, id).changes === 1
     })
   }

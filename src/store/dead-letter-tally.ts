@@ -39,10 +39,6 @@ export class DeadLetterTally {
     return this.#sums.forwardedBytes
   }
 
-  get isEmpty(): boolean {
-    return this.byRoute.size === 0
-  }
-
   /** Within the transaction, as all below. */
   get next(): Readonly<Sums> {
     return this.#next

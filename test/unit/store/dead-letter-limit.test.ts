@@ -94,6 +94,24 @@ test('one letter is taken whatever its size where there is none', async () => {
   }
 })
 
+test('one letter is taken whatever its size where all others have been forwarded', async () => {
+  const store = opened({})
+  const ids = await filled(store, 2, { toForward: true })
+  for (const id of ids) store.deadLetters.forwarded(id, 'confirmed')
+  await store.flushed()
+  await filled(store, 1, { envelope: message({ messageId: 'large', payload: Buffer.alloc(9_000) }) })
+  expect([kept(store), store.deadLetters.figures.held]).toEqual([['large'], 0])
+})
+
+test('an edit that makes a letter smaller makes room', async () => {
+  const store = opened({ maxBytes: 12_000 })
+  const [id = 0] = await filled(store, 1, { envelope: message({ messageId: '0', payload: Buffer.alloc(11_000) }) })
+  add(store, 1)
+  expect(store.deadLetters.figures.held).toBe(1)
+  store.deadLetters.edit(id, message({ messageId: '0', payload: Buffer.alloc(10) }))
+  await eventually(() => kept(store).length === 2, { what: 'the one that waited' })
+})
+
 test('dropOldest: the newest are kept within the limit, and what went is counted', async () => {
   const store = opened({ onFull: 'dropOldest' })
   await filled(store, 500)
