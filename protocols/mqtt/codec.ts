@@ -38,11 +38,13 @@ export interface MqttPlace {
   readonly format?: Format | undefined
 }
 
-/** Never throws: a body that breaks its claimed format gives an envelope with `malformed`. */
-export function decode(packet: MqttPacket, at: MqttPlace): Envelope {
+/**
+ * `nowMs`: when it arrived, where it has waited since. Never throws: a body that breaks its claimed format gives an envelope
+ * with `malformed`.
+ */
+export function decode(packet: MqttPacket, at: MqttPlace, nowMs = Date.now()): Envelope {
   const { properties } = packet
   const payload = typeof packet.payload === 'string' ? Buffer.from(packet.payload) : packet.payload
-  const nowMs = Date.now()
   const draft = new Draft(uuidv7(nowMs), isoText(nowMs), `mqtt://${at.connection}/${packet.topic}`, payload)
   if (packet.retain) draft.retain = true
   if (at.format === 'raw') return finish(draft)

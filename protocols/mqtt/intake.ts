@@ -49,7 +49,7 @@ export class Intake {
   readonly #over = new AbortController()
   #link: Link | undefined
   #deliver: ((batch: readonly Delivery[]) => void) | undefined
-  #arrived: IPublishPacket[] = []
+  #arrived: Arrived[] = []
   #again: MqttDelivery[] = []
   #inFlight = 0
   #isDraining = false
@@ -117,7 +117,7 @@ export class Intake {
       this.#order.add({ packetId: packet.messageId ?? 0, qos: 2, isSkipped: false })()
       return
     }
-    this.#arrived.push(packet)
+    this.#arrived.push({ packet, atMs: Date.now() }) // or its time to live would begin when there is room for it
     if (!this.#isHandOverDue) this.#handOverSoon()
   }
 
@@ -147,9 +147,9 @@ export class Intake {
     if (this.#isOver || this.#isDraining || this.#link === undefined) return
     const { budget } = this.#session
     const batch: Delivery[] = []
-    for (const packet of this.#arrived) {
+    for (const arrived of this.#arrived) {
       if (budget.isFull) break
-      batch.push(this.#deliveryOf(packet, this.#link))
+      batch.push(this.#deliveryOf(arrived, this.#link))
     }
     this.#arrived = this.#arrived.slice(batch.length)
     if (batch.length > 0) this.#deliver?.(batch)
@@ -166,12 +166,9 @@ export class Intake {
     this.#handOver()
   }
 
-  #deliveryOf(packet: IPublishPacket, link: Link): Delivery {
-    const envelope = decode(packet, {
-      connection: this.#context.connection,
-      version: link.version,
-      format: this.#context.format,
-    })
+  #deliveryOf({ packet, atMs }: Arrived, link: Link): Delivery {
+    const { connection, format } = this.#context
+    const envelope = decode(packet, { connection, version: link.version, format }, atMs)
     const receipt = receiptOf(packet)
     const done = receipt === undefined ? undefined : this.#order.add(receipt)
     const sizeBytes = Math.max(envelope.sizeBytes, packet.length ?? 0) // user properties count too
@@ -242,6 +239,12 @@ export class Intake {
     this.#isAckDue = false
     if (!this.#acks.isEmpty && !this.#isOver) this.#link?.write(this.#acks.take())
   }
+}
+
+/** Not yet handed over; `atMs` is milliseconds since the epoch. */
+interface Arrived {
+  readonly packet: IPublishPacket
+  readonly atMs: number
 }
 
 /** What is known of a message, however often it is handed over. */

@@ -6,6 +6,7 @@ import { createSession, Intake, type Session } from '../../../protocols/mqtt/int
 import type { Delivery } from '../../../src/adapter/contract.ts'
 import { RetryableError } from '../../../src/errors.ts'
 import { testContext } from '../../support/context.ts'
+import { eventually } from '../../support/poll.ts'
 
 function fakeLink(sessionPresent: boolean) {
   const written: string[] = []
@@ -68,4 +69,16 @@ describe('MQTT intake, QoS 2', () => {
     await turn()
     expect(texts(third.got)).toEqual(['b'])
   })
+})
+
+test('what waits for room has its time to live, and its time, from its arrival', async () => {
+  const session = createSession(testContext('plant'), 1)
+  const { intake, got } = connect(session)
+  for (const [id, text] of ['a', 'b'].entries())
+    intake.take({ ...publish(text, id + 1), qos: 1, properties: { messageExpiryInterval: 60 } })
+  const arrivedBy = Date.now()
+  await eventually(() => Date.now() > arrivedBy + 20, { what: 'a later time' })
+  got[0]?.settle('accept')
+  await eventually(() => got.length === 2, { what: 'the second' })
+  expect(Date.parse(got[1]!.envelope.timestamp)).toBeLessThanOrEqual(arrivedBy)
 })
