@@ -2,6 +2,11 @@ import type { Channel, ConsumeMessage } from 'amqplib'
 import { withDeadline } from '../../src/adapter/deadline.ts'
 import { callDeadlineMs } from './connection.ts'
 
+/** What amqplib's types leave out: who gets the messages of a consumer. */
+interface ConsumerTable {
+  registerConsumer(tag: string, receive: (message: ConsumeMessage | null) => void): void
+}
+
 interface SubscriptionParts {
   readonly channel: Channel
   readonly queue: string
@@ -19,6 +24,7 @@ export class Subscription {
   readonly #parts: SubscriptionParts
   #tag: string | undefined
   #prefetch = 0
+  #begun = 0
 
   constructor(parts: SubscriptionParts) {
     this.#parts = parts
@@ -46,7 +52,12 @@ export class Subscription {
   async #begin(prefetch: number): Promise<string> {
     const { channel, queue, argumentsOf, receive } = this.#parts
     await this.#call(channel.prefetch(prefetch))
-    return (await this.#call(channel.consume(queue, receive, { arguments: argumentsOf() }))).consumerTag
+    this.#begun += 1
+    const table = channel as Channel & ConsumerTable
+    const consumerTag = `trivium-${this.#begun}`
+    table.registerConsumer(consumerTag, receive) // RabbitMQ may send from a stream before it says that the consumer is there
+    await this.#call(channel.consume(queue, receive, { arguments: argumentsOf(), consumerTag }))
+    return consumerTag
   }
 
   #end(tag: string): Promise<unknown> {

@@ -1,6 +1,7 @@
 /** Streams as sources: read from where the route says, and go on where they were. */
 import { expect } from '@jest/globals'
 import amqplib, { type ConfirmChannel } from 'amqplib'
+import { Subscription } from '../../protocols/amqp/subscription.ts'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { TestGateway } from '../support/gateway.ts'
 import { eventually } from '../support/poll.ts'
@@ -114,6 +115,29 @@ scenario(
     expect(textsOf(reader)).toEqual(sent)
   },
 )
+
+scenario('a consumer may take the place of another while messages come', async (scope) => {
+  const stream = await Stream.make(scope)
+  const model = await scope.use(amqplib.connect(brokerAddresses().amqp))
+  const errors: unknown[] = []
+  model.on('error', (error) => errors.push(error))
+  const channel = await model.createChannel()
+  const subscription = new Subscription({
+    channel,
+    queue: stream.name,
+    argumentsOf: () => ({ 'x-stream-offset': 'next' }),
+    receive: (message) => void (message !== null && channel.ack(message)),
+  })
+  let isOver = false
+  const publish = async () => {
+    while (!isOver) await stream.append(5)
+  }
+  const publishing = publish()
+  for (let i = 0; i < 60 && errors.length === 0; i += 1) await subscription.consume(100).catch(() => {})
+  isOver = true
+  await publishing
+  expect(errors).toEqual([])
+})
 
 const starts: readonly (readonly [string, from: string, skipped: number])[] = [
   ['an offset', ', startFrom: 3', 3],

@@ -52,6 +52,7 @@ const connections = {
       const channel = Object.assign(new EventEmitter(), {
         close: async () => {},
         prefetch: async () => {},
+        registerConsumer() {},
         cancel: async () => {},
         consume: async (_queue: string, callback: typeof receive) => {
           receive = callback
