@@ -49,10 +49,11 @@ function warnOfExposed({ report, root }: Scene, path: Path, file: string): void 
   report.add('TRV4006', message, { path, on: 'value' }, { help: `chmod 600 ${file}` })
 }
 
-/** 0 for what cannot be looked at: that is told elsewhere. */
+/** 0 for what is no file or cannot be looked at: that is told elsewhere. */
 function modeOf(file: string): number {
   try {
-    return statSync(file).mode
+    const found = statSync(file)
+    return found.isFile() ? found.mode : 0
   } catch {
     return 0
   }

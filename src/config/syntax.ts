@@ -93,6 +93,10 @@ const explanations: readonly Explanation[] = [
     },
   },
   {
+    applies: ({ code, message }) => code === 'BAD_ALIAS' && message.includes('empty'),
+    say: { message: 'a value cannot begin with this character', help: 'put the value in quotes' },
+  },
+  {
     applies: ({ code }) => code === 'BAD_SCALAR_START',
     say: { message: 'a value cannot begin with this character', help: 'put the value in quotes' },
   },

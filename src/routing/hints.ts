@@ -35,6 +35,7 @@ const joints: ReadonlySet<string> = new Set(['AND', 'OR', '&&', '||'])
 /** For a piece of an expression that stands where it cannot. */
 export function tokenHint(shown: string): string | undefined {
   if (shown === '=') return "write '==' to compare"
+  if (shown === '&' || shown === '|') return `write '${shown}${shown}', or ${shown === '&' ? 'AND' : 'OR'}`
   if (joints.has(shown)) return `a value is missing before '${shown}'`
   if (shown === 'NOT') return "'NOT' stands before all that it negates: NOT a == b"
   const word = shown.toUpperCase()

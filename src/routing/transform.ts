@@ -71,7 +71,7 @@ class Draft {
   setPayloadPath(path: readonly string[], value: unknown): void {
     const text = this.#payloadText()
     chargeText(text.length)
-    const spliced = spliceJson(text, path, stringifyJson(value))
+    const spliced = spliceJson(text, path, jsonTextOf(value))
     if (spliced === undefined) throw new Error(`payload.${path.join('.')} leads through something that is no object`)
     this.#text = spliced
   }
@@ -174,13 +174,20 @@ const pathError = (path: string, message: string, hint?: string) =>
   new RuleError(message, { offset: 0, length: path.length, hint })
 
 function payloadWriter(path: readonly string[]): Write {
-  if (path.length > 0) return (draft, value) => draft.setPayloadPath(path, jsonOf(value))
-  return (draft, value) => draft.setPayload(value instanceof Uint8Array ? value : Buffer.from(stringifyJson(value)))
+  if (path.length > 0) return (draft, value) => draft.setPayloadPath(path, value)
+  return (draft, value) => draft.setPayload(value instanceof Uint8Array ? value : Buffer.from(jsonTextOf(value)))
 }
 
-function jsonOf(value: unknown): unknown {
-  if (value instanceof Uint8Array) throw new Error('bytes cannot stand in JSON')
-  return value
+/** At any depth: left to itself, a Buffer becomes an object with a list of numbers. */
+function jsonTextOf(value: unknown): string {
+  if (holdsBytes(value)) throw new Error('bytes cannot stand in JSON; base64(…) makes a text of them')
+  return stringifyJson(value)
+}
+
+function holdsBytes(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  if (value instanceof Uint8Array) return true
+  return Array.isArray(value) ? value.some(holdsBytes) : Object.values(value).some(holdsBytes)
 }
 
 const knownWriters: Readonly<Record<KnownHeader, Write>> = {

@@ -152,7 +152,7 @@ export class EmbeddedBroker {
     const addresses = listenAddresses(this.#connection).map((address, i) =>
       shownAddress({ ...address, port: this.ports[i] }),
     )
-    this.#context.log.info(`${this.#context.connection} listens on ${addresses.join(', ')}`, { addresses })
+    this.#context.log.info(`${this.#context.connection} listens on ${addresses.join(', ')}`)
   }
 
   /** Resolves when the message is in the queues of its subscribers, on disk, and in their sockets. */

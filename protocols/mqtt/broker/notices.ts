@@ -20,13 +20,13 @@ export class Notices {
     this.#takenOver = seldom(log, 'another connection with the same client id took a device over', 'info')
     this.#brokerError = seldom(log, 'the embedded broker met an error', 'error')
     this.#warn = {
-      refused: seldom(log, 'A device was refused.'),
-      denied: seldom(log, 'A device asked for a topic it may not use.'),
-      noSeat: seldom(log, 'A connection was refused: there are too many.'),
+      refused: seldom(log, 'a device was refused'),
+      denied: seldom(log, 'a device asked for a topic it may not use'),
+      noSeat: seldom(log, 'a connection was refused: there are too many'),
       foreign: seldom(log, 'a page in a browser was refused: name its origin in `origins` to let it in'),
-      slow: seldom(log, 'A device that does not read its messages was disconnected.'),
-      dropped: seldom(log, 'A message was not kept for a device: the bound for kept messages is reached.'),
-      gate: seldom(log, 'A device was disconnected for what it sent.'),
+      slow: seldom(log, 'a device that does not read its messages was disconnected'),
+      dropped: seldom(log, 'a message was not kept for a device: the bound for kept messages is reached'),
+      gate: seldom(log, 'a device was disconnected for what it sent'),
     }
   }
 
@@ -89,7 +89,7 @@ export class Notices {
   }
 
   disconnected(client: Client, error: Error): void {
-    this.#log.debug('A device was disconnected.', { clientId: brief(client.id), error: messageOf(error) })
+    this.#log.debug('a device was disconnected', { clientId: brief(client.id), error: messageOf(error) })
   }
 }
 

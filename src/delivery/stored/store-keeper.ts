@@ -129,18 +129,18 @@ export class StoreKeeper {
     const orphans = outbox.orphans([...this.#routes.keys()]).reduce((sum, { count }) => sum + count, 0)
     const count = outbox.total.count - orphans
     if (count > 0)
-      this.#log.info(`${count} message(s) of an earlier run wait in the store and go first`, { waiting: count })
+      this.#log.info(`messages of an earlier run wait in the store and go first: ${count}`, { waiting: count })
   }
 
   /** Of messages whose route or target was taken out of the configuration. */
   #sayOrphans(): void {
     for (const { route, target, count } of this.#store.outbox.orphanTargets()) {
       if (!this.#routes.has(route)) continue
-      const text = `${count} message(s) of route ${route} wait for ${target}, which is not configured any more; they are kept`
+      const text = `messages of route ${route} wait for ${target}, which is not configured any more; they are kept: ${count}`
       this.#log.warn(text, { route, target, waiting: count })
     }
     for (const { name, count } of this.#store.outbox.orphans([...this.#routes.keys()])) {
-      const text = `${count} message(s) in the store belong to ${name}, which is not configured any more; they are kept`
+      const text = `messages in the store belong to ${name}, which is not configured any more; they are kept: ${count}`
       this.#log.warn(text, { route: name, waiting: count })
     }
   }

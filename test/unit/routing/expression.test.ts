@@ -281,6 +281,8 @@ describe('an error', () => {
     ['payload.x == 1 AND NOT params.sit == "a"', 'sit', "did you mean 'site'?"],
     ["params['sit'] == 'a'", 'sit', "did you mean 'site'?"],
     ['payload.a = 1', '=', "write '==' to compare"],
+    ['payload.a & payload.b', '&', "write '&&', or AND"],
+    ['payload.a | payload.b', '|', "write '||', or OR"],
     ['payload.a == 1 and true', 'and', "write 'AND' in capitals"],
     ['NOT (payload.a AND nonsense)', 'nonsense', `did you mean 'payload.nonsense'? ${needsQuotes}`],
     ['payload.a == ok', 'ok', `did you mean 'payload.ok'? ${needsQuotes}`],

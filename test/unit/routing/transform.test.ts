@@ -128,6 +128,8 @@ test.each([
   ['null as a field', { eventType: 'payload.n' }, '{"n":null}', 'a text is expected'],
   ['a priority that is none', { 'headers.priority': 'payload.p' }, '{"p":2.5}', 'a whole number'],
   ['bytes in JSON', { 'payload.x': "bytes('a')" }, '{}', 'bytes cannot stand in JSON'],
+  ['bytes deep in JSON', { 'payload.x': "[{'b': bytes('a')}]" }, '{}', 'bytes cannot stand in JSON'],
+  ['bytes deep in a new payload', { payload: "{'b': [bytes('a')]}" }, '{}', 'bytes cannot stand in JSON'],
 ])('%s is a permanent error of this message', (_, set, payload, message) => {
   const error = thrownBy(() => transform(set as Record<string, string>)(subjectOf(Buffer.from(payload as string))))
   expect(error).toBeInstanceOf(PermanentError)
