@@ -50,6 +50,27 @@ async function whatWaits(at: Place, clientId: string, send: () => Promise<unknow
   return received
 }
 
+test('what waits for a source has its time from its arrival', async () => {
+  const at = await place({ maxInFlight: 1 })
+  const source = await at.source(['t'], () => undefined)
+  const device = await at.device()
+  const received = inbox(device)
+  await device.subscribeAsync('echo')
+  for (const [topic, qos] of [
+    ['t', 1],
+    ['t', 1],
+    ['echo', 0],
+  ] as const)
+    device.publish(topic, 'x', { qos })
+  await eventually(() => received.length === 1 && source.received.length === 1, { what: 'both messages at the broker' })
+  const arrivedBy = Date.now()
+  await passed(20)
+  source.received[0]?.settle('accept')
+  await eventually(() => source.received.length === 2, { what: 'the second message' })
+  expect(Date.parse(source.received[1]!.envelope.timestamp)).toBeLessThanOrEqual(arrivedBy)
+  source.received[1]?.settle('accept')
+})
+
 describe('a time to live', () => {
   test.each([
     ['in memory', false],

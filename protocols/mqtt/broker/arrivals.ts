@@ -120,6 +120,7 @@ export class Arrivals {
 /** QoS 0: its device goes on as soon as it is taken; what becomes of it then, nobody can be told. */
 class UnheldArrival implements Arrival {
   readonly packet: PublishPacket
+  readonly arrivedAt = Date.now()
   readonly #place: Place
   readonly #answer: Answer
   #waitingFor: number
@@ -154,6 +155,7 @@ class UnheldArrival implements Arrival {
 /** QoS 1 and 2: acknowledged when every source has accepted it, never when one has released it. */
 class DeviceArrival implements Arrival {
   readonly packet: PublishPacket
+  readonly arrivedAt = Date.now()
   readonly note: KeptEntry | undefined
   readonly #device: Device
   readonly #place: Place

@@ -419,10 +419,12 @@ export class EmbeddedBroker {
   #publishWill(packet: PublishPacket, intakes: readonly Intake[], done: Answer): void {
     let waitingFor = intakes.length
     if (waitingFor === 0) return done()
+    const arrivedAt = Date.now()
     const offer = (intake: Intake) => {
       const place = new Place(this.#room, undefined, { bytes: packet.payload.length + willBytes, parts: 1 })
       intake.offer({
         packet,
+        arrivedAt,
         isAbandoned: () => false,
         onWaiting: () => {},
         onLeft: () => place.giveUpPart(),

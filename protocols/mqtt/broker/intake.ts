@@ -8,6 +8,8 @@ import { compileFilter } from './filter.ts'
 /** A PUBLISH that at least one source wants. */
 export interface Arrival {
   readonly packet: PublishPacket
+  /** When it came, in milliseconds since the epoch: its time to live goes on while it waits. */
+  readonly arrivedAt: number
   /** To be committed with the message. */
   readonly note?: KeptEntry | undefined
   /** True where its device left before it was taken: it was never acknowledged and will come again. */
@@ -23,7 +25,7 @@ export interface Arrival {
 /** The running `consume` of a source. */
 export interface Consumer {
   readonly budget: Budget
-  decode(packet: PublishPacket): Envelope
+  decode(packet: PublishPacket, arrivedAt: number): Envelope
   /** Told of what `decode` throws. */
   onUndecodable(error: unknown): void
   deliver(batch: readonly Delivery[]): void
@@ -129,7 +131,7 @@ function take(arrival: Arrival, consumer: Consumer): Taken | undefined {
     return undefined
   }
   try {
-    const taken = new Taken(arrival, consumer, consumer.decode(arrival.packet))
+    const taken = new Taken(arrival, consumer, consumer.decode(arrival.packet, arrival.arrivedAt))
     consumer.budget.take(taken.envelope.sizeBytes)
     return taken
   } catch (error) {

@@ -79,7 +79,7 @@ class BrokerSource implements Source {
     return {
       budget: new Budget({ maxCount: this.#maxInFlight, maxBytes: Number.POSITIVE_INFINITY, parent: budget }),
       onUndecodable: (error) => this.#undecodable({ error: messageOf(error) }),
-      decode: (packet) => {
+      decode: (packet, arrivedAt) => {
         if (packet.qos === 0) this.#context.count('mqtt_qos0_received')
         return decode(
           {
@@ -90,6 +90,7 @@ class BrokerSource implements Source {
             dup: packet.dup ?? false,
           },
           at,
+          arrivedAt,
         )
       },
       deliver,
