@@ -13,6 +13,7 @@ const unitsPerMicrosecond = 40
 
 let left = budget
 let isHeld = false
+let spent = 0
 
 /** What `charge` throws; no message of its own, since only who evaluates knows the rule. */
 export const exhausted = new Error('an expression is out of budget')
@@ -32,6 +33,12 @@ export function holdBudget(): void {
 
 export function releaseBudget(): void {
   isHeld = false
+  spent += budget - left
+}
+
+/** What all that shared a budget has cost since the process began, in whole budgets: one is some 20 ms. */
+export function budgetsSpent(): number {
+  return spent / budget
 }
 
 /** Throws `exhausted` where the budget does not suffice. */

@@ -27,6 +27,8 @@ interface Scene {
 
 interface Hostile {
   readonly input: string
+  /** Fills the budget of the process for a target that is away: what any route reads is held back from then on. */
+  readonly fillsBudget?: true
   run(scene: Scene): Promise<void>
 }
 
@@ -68,7 +70,45 @@ const hostiles: readonly Hostile[] = [
     },
   },
   {
+    input: 'messages of 5 and of 240 KB whose rules cost all they may, of four devices',
+    run: async ({ port }) => {
+      const numbers = (count: number) => Array.from({ length: count }, (_, i) => i)
+      const costly = (count: number) => JSON.stringify({ items: numbers(count), allowed: numbers(count) })
+      const all = (count: number, payload: string) =>
+        Array.from({ length: count }, (_, i) => packets.publish('rules/in', payload, 1, i + 1))
+      const [small, large] = [all(1_000, costly(600)), all(50, costly(20_000))]
+      await Promise.all([small, small, large, large].map((packets) => once(port, packets, true, 5_000)))
+    },
+  },
+  {
+    input: 'bodies of 16 MB, bodies nested 100,000 deep, and slow ones, at the admin server',
+    run: async ({ gateway }) => {
+      const url = `${gateway.admin}/api/v1/dead-letters/requeue`
+      const ask = (body: string) =>
+        fetch(url, { method: 'POST', body, headers: { 'content-type': 'application/json' } }).then(
+          (response) => response.text(),
+          () => '', // cut off
+        )
+      const deep = '['.repeat(100_000) + ']'.repeat(100_000)
+      const { hostname, port } = new URL(gateway.admin)
+      const slow = many(100).map(() => net.connect(Number(port), hostname))
+      for (const socket of slow) socket.on('error', () => {}).write('POST /api/v1/dead-letters/requeue HTTP/1.1\r\n')
+      for (let round = 0; round < 10; round += 1)
+        await Promise.all([ask('x'.repeat(16_000_000)), ask(deep), ask(`{"ids":${deep}}`)])
+      for (const socket of slow) socket.destroy()
+    },
+  },
+  {
+    input: 'conditions on dead letters that double a text again and again',
+    run: async ({ gateway }) => {
+      const doubled = many(24).reduce((inner) => `cel.bind(v, v + v, ${inner})`, 'v.size() > 0')
+      const where = encodeURIComponent(`cel.bind(v, 'x', ${doubled})`)
+      for (let round = 0; round < 100; round += 1) await fetch(`${gateway.admin}/api/v1/dead-letters?where=${where}`)
+    },
+  },
+  {
     input: 'devices that fill their connection for a target that is away, and leave, in 16 rounds',
+    fillsBudget: true,
     run: async ({ port }) => {
       const all = Array.from({ length: 126 }, (_, i) => packets.publish('away/in', megabyte, 1, i + 1))
       for (let round = 0; round < 16; round += 1) await once(port, all, true, 300)
@@ -76,6 +116,7 @@ const hostiles: readonly Hostile[] = [
   },
   {
     input: 'the same by QoS 0 and 2, of ten at a time',
+    fillsBudget: true,
     run: async ({ port }) => {
       const all = many(40).flatMap((_, i) =>
         [0, 2].map((qos) => packets.publish('away/in', megabyte, qos as 0 | 2, i + 1)),
@@ -85,6 +126,7 @@ const hostiles: readonly Hostile[] = [
   },
   {
     input: '200 packets of 1 MB that lack their end',
+    fillsBudget: true, // by those before it
     run: async ({ port }) => {
       const half = packets.publish('in/x', megabyte, 1).subarray(0, 900_000)
       await Promise.all(many(200).map(() => once(port, [half], true, 2_000)))
@@ -92,6 +134,7 @@ const hostiles: readonly Hostile[] = [
   },
   {
     input: '2,000 devices whose will is due at once, for a target that is away',
+    fillsBudget: true,
     run: async ({ port }) => {
       const will = { topic: 'away/in', payload: 'x'.repeat(50_000), qos: 1 }
       const one = async (n: number) => {
@@ -121,6 +164,10 @@ routes:
     from: { connection: devices, topic: "away/in" }
     to: [{ connection: gone, topic: "away/out" }]
     acknowledge: delivered
+  - name: rules
+    from: { connection: devices, topic: "rules/in" }
+    when: payload.items.all(i, !(i + 50000 in payload.allowed))
+    to: [{ connection: devices, topic: "rules/out" }]
 `)
   scene = { gateway, port }
   gateway.launch()
@@ -144,7 +191,8 @@ describe('a healthy device and /livez are answered in time while there is', () =
     async (input, hostile) => {
       const { gateway, port } = scene
       gateway.forgetPeak()
-      const { puback, livez } = await probed({ port, topic: 'healthy/x', gateway }, () => hostile.run(scene))
+      const topic = hostile.fillsBudget ? 'healthy/x' : 'in/healthy'
+      const { puback, livez } = await probed({ port, topic, gateway }, () => hostile.run(scene))
       const peakMiB = Math.round(gateway.peakBytes() / 1024 ** 2)
       const told = ({ p99Ms, maxMs, count }: typeof puback) => `${p99Ms} ms, at most ${maxMs} ms of ${count}`
       rows.push(`hostile: ${input}: PUBACK ${told(puback)}; /livez ${told(livez)}; ${peakMiB} MiB\n`)

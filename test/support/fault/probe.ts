@@ -25,18 +25,28 @@ export interface Probed {
   readonly livez: Answers
 }
 
-/** Milliseconds that the gateway and this process have waited for a processor. */
-let waitedMs = () => 0
+/** Milliseconds that the gateway, and this process, have waited for a processor. */
+let waitedMs = (): readonly number[] => []
 
-function waitedOf(pid: number): () => number {
+function waitedOf(pid: number): () => readonly number[] {
   const files = [`/proc/${pid}/schedstat`, '/proc/self/schedstat']
-  const nanoseconds = (file: string) => Number(readFileSync(file, 'latin1').split(' ')[1])
+  const milliseconds = (file: string) => Number(readFileSync(file, 'latin1').split(' ')[1]) / 1e6
   return () => {
     try {
-      return files.reduce((sum, file) => sum + nanoseconds(file), 0) / 1e6
+      return files.map(milliseconds)
     } catch {
-      return 0 // gone, or no Linux
+      return [] // gone, or no Linux
     }
+  }
+}
+
+/** What has passed since, less the longer of the two waits meanwhile, for they may have been at the same time. */
+function stopwatch(): () => number {
+  const startedMs = performance.now()
+  const before = waitedMs()
+  return () => {
+    const waits = waitedMs().map((now, index) => now - (before[index] ?? now))
+    return Math.max(0, performance.now() - startedMs - Math.max(0, ...waits))
   }
 }
 
@@ -79,10 +89,10 @@ async function askAdmin(admin: string, isOver: () => boolean): Promise<number[]>
 async function repeated(isOver: () => boolean, ask: () => Promise<void>): Promise<number[]> {
   const times: number[] = []
   while (!isOver()) {
-    const startedMs = performance.now() - waitedMs()
+    const elapsedMs = stopwatch()
     const answer = ask()
     while (!(await Promise.race([answer.then(() => true), sleep(50).then(isOver)])));
-    times.push(Math.max(0, performance.now() - waitedMs() - startedMs))
+    times.push(elapsedMs())
     await sleep(pauseMs)
   }
   return times
