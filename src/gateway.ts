@@ -20,7 +20,6 @@ import { StoredOutlet } from './delivery/stored/stored-outlet.ts'
 import { StoredRoute } from './delivery/stored/stored-route.ts'
 import { sinkSession, sourceSession, supervise } from './delivery/supervisor.ts'
 import { targetTextsOf } from './delivery/target-text.ts'
-import { Turns } from './delivery/turns.ts'
 import type { Format } from './envelope/envelope.ts'
 import type { GatewayError } from './errors.ts'
 import { failpoint } from './failpoint.ts'
@@ -58,7 +57,6 @@ export class Gateway {
   /** For people to look after the dead letters. */
   readonly workbench: Workbench
   readonly #links: LinkStats[] = []
-  readonly #turns = new Turns()
   readonly #outbound = new Map<string, OutboundLink>()
   readonly #forwarders: DeadLetterForwarder[] = []
   readonly #runs: readonly RouteRun[]
@@ -320,7 +318,7 @@ export class Gateway {
     })
     const runOf = new Map(runs.map((run) => [run.compiled, run]))
     const router = new Router([...runOf.keys()], (name) => this.#protocol(name))
-    const session = sourceSession(source, intake({ router, runs: runOf, link: stats, turns: this.#turns }))
+    const session = sourceSession(source, intake(router, runOf, stats))
     await supervise(source, session, stats, this.#log, this.#stopSources.signal).catch(this.#fatal.resolve)
   }
 

@@ -3,16 +3,15 @@ import type { CompiledRoute, RouteMatch, Router } from '../routing/router.ts'
 import type { LinkStats } from '../telemetry/stats.ts'
 import { type Moment, Receipt } from './receipt.ts'
 import type { RouteRun } from './route-run.ts'
-import type { Turns } from './turns.ts'
+import { Turns } from './turns.ts'
 
 /** What one source feeds: hands each message to the routes that want it. */
-export function intake(parts: {
-  readonly router: Router
-  readonly runs: ReadonlyMap<CompiledRoute, RouteRun>
-  readonly link: LinkStats
-  readonly turns: Turns
-}): (batch: readonly Delivery[]) => void {
-  const { router, runs, link, turns } = parts
+export function intake(
+  router: Router,
+  runs: ReadonlyMap<CompiledRoute, RouteRun>,
+  link: LinkStats,
+): (batch: readonly Delivery[]) => void {
+  const turns = new Turns()
   const take = (delivery: Delivery, now: Moment): void => {
     link.received += 1
     const matches = matchesOf(router, delivery)
