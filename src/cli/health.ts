@@ -32,7 +32,7 @@ export async function health(options: HealthOptions): Promise<number> {
   try {
     const answer = await fetch(url, { signal: AbortSignal.timeout(answerWithinMs) })
     const text = await answer.text()
-    if (!answer.ok) return report(exitCodes.found, `${url} answered ${answer.status}: ${text}`)
+    if (!answer.ok) return report(exitCodes.found, unwellText(text) ?? `${url} answered ${answer.status}: ${text}`)
     const problem = await place.problem?.()
     if (problem !== undefined) return report(exitCodes.found, problem)
     console.log(options.live ? 'alive' : plain(readyText(text)))
@@ -56,6 +56,24 @@ function placeOf(named: string | undefined): Place | number {
   const { token } = config.gateway.admin ?? {}
   const api = new AdminApi({ url, token, tokenFrom: tokenSource(file), withinMs: answerWithinMs })
   return { url, problem: async () => strangerText(await api.identity(), url, config, file) }
+}
+
+interface Waiting {
+  readonly connection: string
+  readonly role: string
+  readonly reason: string
+}
+
+/** `not ready; events as source: topic commands does not exist`; undefined where the answer is not that of `/readyz`. */
+function unwellText(answer: string): string | undefined {
+  try {
+    const { status, waitingFor } = JSON.parse(answer) as { status?: string; waitingFor?: readonly Waiting[] }
+    if (status === undefined || waitingFor === undefined) return undefined
+    const waiting = waitingFor.map(({ connection, role, reason }) => `${connection} as ${role}: ${reason}`)
+    return [status, ...waiting].join('; ')
+  } catch {
+    return undefined
+  }
 }
 
 /** `ready; away: events; blocked: orders (NOT_FOUND); 500 messages in the store`. */

@@ -40,8 +40,14 @@ function checkTokens({ report, document, root }: Scene, declared: string | undef
   const problem = declared === undefined || isOptional ? undefined : tokenProblem(declared)
   if (problem !== undefined)
     report.add('TRV2005', `${describeValue(tokenPath, root)}: ${problem}`, { path: tokenPath, on: 'value' })
-  const fromEnv = env.TRIVIUM_ADMIN_TOKEN ? tokenProblem(env.TRIVIUM_ADMIN_TOKEN) : undefined
+  const fromEnv = variableProblem(env.TRIVIUM_ADMIN_TOKEN, declared)
   if (fromEnv !== undefined) report.addWithoutPlace('TRV2005', `TRIVIUM_ADMIN_TOKEN: ${fromEnv}`, {}, 'environment')
+}
+
+/** An empty variable gives way to the file's token; without that one it would leave the interface open. */
+function variableProblem(token: string | undefined, declared: string | undefined): string | undefined {
+  if (token) return tokenProblem(token)
+  return token === undefined || declared ? undefined : 'is set, but empty; unset it where there is no token'
 }
 
 /** `off`, or an address and port; undefined when neither the file nor the variable is right. */

@@ -54,6 +54,18 @@ test('1 when it is not ready, with what it waits for', async () => {
   expect(stderr).toContain('answered 503: {"waitingFor":["events"]}')
 })
 
+test('not ready, it tells what is waited for and why, in one line', async () => {
+  const waitingFor = [
+    { connection: 'events', role: 'source', reason: 'topic commands does not exist' },
+    { connection: 'plant', role: 'sink', reason: 'connect ECONNREFUSED' },
+  ]
+  const body = JSON.stringify({ status: 'not ready', waitingFor, away: [], stored: [], blocked: [] })
+  const { port } = await adminServer((_request, response) => response.writeHead(503).end(body))
+  const { code, stderr } = await trivium(['health', '--url', `http://127.0.0.1:${port}`])
+  const told = 'not ready; events as source: topic commands does not exist; plant as sink: connect ECONNREFUSED'
+  expect({ code, stderr }).toEqual({ code: 1, stderr: `trivium: ${told}\n` })
+})
+
 test('1 when nobody listens, and 1 when nobody answers in time', async () => {
   const port = await freePort()
   const closed = await trivium(['health', '--url', `http://127.0.0.1:${port}`])

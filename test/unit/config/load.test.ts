@@ -135,6 +135,14 @@ describe('loading', () => {
     expect(port.diagnostics).toMatchObject([{ message: 'TRIVIUM_ADMIN_LISTEN: port 99999 is not 0-65535' }])
   })
 
+  test('takes no empty variable for a token, and for none only beside that of the file', () => {
+    const env = { TRIVIUM_ADMIN_TOKEN: '' }
+    const message = 'TRIVIUM_ADMIN_TOKEN: is set, but empty; unset it where there is no token'
+    expect(load(minimal, { env }).diagnostics).toMatchObject([{ code: 'TRV2005', file: 'environment', message }])
+    const { config } = load(`gateway: { admin: { token: "\${env:T}" } }${minimal}`, { env: { ...env, T: 'other' } })
+    expect(config?.gateway.admin).toMatchObject({ token: 'other' })
+  })
+
   test('follows aliases', () => {
     const text = `${minimal}    retry: &patient { attempts: 20 }\n${minimal.slice(minimal.indexOf('  - name')).replace('readings', 'copies')}    retry: *patient\n`
     expect(load(text).config?.routes.map(({ retry }) => retry.attempts)).toEqual([20, 20])
