@@ -131,7 +131,7 @@ export interface Context {
   readonly group?: string | undefined
   /** Undefined where the gateway has no store, e.g. for `trivium publish`. */
   readonly kept?: Kept | undefined
-  /** Adds to a counter of the connection, shown as `trivium_<name>_total`; for things only the adapter can see. */
+  /** Adds to a counter of the connection, shown as `trivium_endpoint_events_total{event="<name>"}`; for things only the adapter can see. */
   count(name: string, by?: number): void
 }
 
