@@ -10,7 +10,7 @@ interface Waiting {
 
 /**
  * Lets letters in while there is room for them, in the order they came; the others wait, and with them whoever owns their
- * messages. One letter is let in whatever its size where there is none, or none but what gives way.
+ * messages. One letter above the limit is let in while there is any room at all.
  */
 export class DeadLetterRoom {
   readonly #limit: DeadLetterLimit
@@ -78,7 +78,8 @@ export class DeadLetterRoom {
     if (onFull === 'dropOldest') return true
     const { bytes, forwardedBytes } = this.#tally
     const taken = bytes - forwardedBytes + this.#pendingBytes
-    return taken === 0 || taken + sizeBytes <= maxBytes
+    // one that is too large for any room would hold up all behind it for ever: it passes the limit, alone
+    return taken + sizeBytes <= maxBytes || (sizeBytes > maxBytes && taken < maxBytes)
   }
 
   #admit({ job, burial }: Waiting): void {

@@ -103,6 +103,19 @@ test('one letter is taken whatever its size where all others have been forwarded
   expect([kept(store), store.deadLetters.figures.held]).toEqual([['large'], 0])
 })
 
+test('one letter above the limit is taken beside others, and those behind it wait', async () => {
+  const store = opened({})
+  add(store, 1)
+  const large = message({ messageId: 'large', payload: Buffer.alloc(5_000) })
+  const safe = add(store, 1, {}, { envelope: large })
+  add(store, 1)
+  await store.flushed()
+  expect(kept(store)).toEqual(['0', 'large'])
+  expect(store.deadLetters.figures.held).toBe(1)
+  store.deadLetters.discard(safe)
+  await eventually(() => store.deadLetters.figures.held === 0, { what: 'the one behind it' })
+})
+
 test('an edit that makes a letter smaller makes room', async () => {
   const store = opened({ maxBytes: 12_000 })
   const [id = 0] = await filled(store, 1, { envelope: message({ messageId: '0', payload: Buffer.alloc(11_000) }) })
