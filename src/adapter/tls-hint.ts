@@ -30,7 +30,7 @@ const hints: readonly (readonly [RegExp, string])[] = [
     'does tls.ca name the authority of its certificate?',
   ],
   [
-    /WRONG_VERSION_NUMBER|wrong version number|PACKET_LENGTH_TOO_LONG|packet length too long/,
+    /WRONG_VERSION_NUMBER|wrong version number|PACKET_LENGTH_TOO_LONG|packet length too long|disconnected before secure TLS/,
     'does this port speak TLS?',
   ],
   [

@@ -69,12 +69,15 @@ function unwellText(answer: string): string | undefined {
   try {
     const { status, waitingFor } = JSON.parse(answer) as { status?: string; waitingFor?: readonly Waiting[] }
     if (status === undefined || waitingFor === undefined) return undefined
-    const waiting = waitingFor.map(({ connection, role, reason }) => `${connection} as ${role}: ${reason}`)
-    return [status, ...waiting].join('; ')
+    return [status, ...waitingFor.map(waitingText)].join('; ')
   } catch {
     return undefined
   }
 }
+
+/** `*` is the gateway itself, or its store. */
+const waitingText = ({ connection, role, reason }: Waiting): string =>
+  `${connection === '*' ? role : `${connection} as ${role}`}: ${reason}`
 
 /** `ready; away: events; blocked: orders (NOT_FOUND); 500 messages in the store`. */
 function readyText(answer: string): string {

@@ -56,6 +56,10 @@ beforeAll(async () => {
     'plain',
     net.createServer((socket) => socket.on('error', () => {}).end('HTTP/1.1 400 Bad Request\r\n\r\n')),
   )
+  await listen(
+    'mute',
+    net.createServer((socket) => socket.on('error', () => {}).once('data', () => socket.end())),
+  )
 })
 
 afterAll(() => {
@@ -70,6 +74,7 @@ const cases: readonly (readonly [string, string, Record<string, string>, string]
   ['another name', 'other', { ca: 'other.crt' }, 'tls.serverName sets the name to expect'],
   ['a certificate that has expired', 'expired', { ca: 'expired.crt' }, 'its certificate has expired'],
   ['a port without TLS', 'plain', trusting, 'does this port speak TLS?'],
+  ['a port without TLS that hangs up', 'mute', trusting, 'does this port speak TLS?'],
   ['a peer that speaks old TLS', 'old', trusting, 'it speaks no TLS from 1.2 on'],
   ['a peer that wants a client certificate', 'wantsCertificate', trusting, 'tls.cert and tls.key'],
   [

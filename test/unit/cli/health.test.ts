@@ -58,11 +58,13 @@ test('not ready, it tells what is waited for and why, in one line', async () => 
   const waitingFor = [
     { connection: 'events', role: 'source', reason: 'topic commands does not exist' },
     { connection: 'plant', role: 'sink', reason: 'connect ECONNREFUSED' },
+    { connection: '*', role: 'store', reason: 'full: maxBytes' },
   ]
   const body = JSON.stringify({ status: 'not ready', waitingFor, away: [], stored: [], blocked: [] })
   const { port } = await adminServer((_request, response) => response.writeHead(503).end(body))
   const { code, stderr } = await trivium(['health', '--url', `http://127.0.0.1:${port}`])
-  const told = 'not ready; events as source: topic commands does not exist; plant as sink: connect ECONNREFUSED'
+  const told =
+    'not ready; events as source: topic commands does not exist; plant as sink: connect ECONNREFUSED; store: full: maxBytes'
   expect({ code, stderr }).toEqual({ code: 1, stderr: `trivium: ${told}\n` })
 })
 
