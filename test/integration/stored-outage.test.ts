@@ -240,7 +240,9 @@ routes:
     await first.pause()
     const second = scope.gateway(yaml(toKept), first.dataDir)
     await second.ready()
-    expect(second.lines.map(({ message }) => message).join('\n')).toMatch(/10 message.*gone/)
+    expect(second.lines.map(({ message }) => message).join('\n')).toMatch(
+      /wait for gone\/.*not configured any more; they are kept: 10/,
+    )
     await second.pause()
     expect(second.route('road')).toMatchObject({ waiting: 10, delivered: 0 })
     await scope.use(wireTo('mqtt', port))
