@@ -4,9 +4,16 @@ import { dirname, join } from 'node:path'
 import { z } from 'zod'
 import { protocols } from '../protocols/index.ts'
 import type { AnyProtocol } from '../src/adapter/protocol.ts'
-import { diagnosticCodes, severityOf } from '../src/config/codes.ts'
-import { configJsonSchema } from '../src/config/json-schema.ts'
-import { connectionKeys, fromKeys, gatewaySection, routeKeys, storeSection, targetKeys } from '../src/config/schema.ts'
+import { diagnosticCodes, severityOf } from '../src/config/report/codes.ts'
+import { configJsonSchema } from '../src/config/schema/json-schema.ts'
+import {
+  connectionKeys,
+  fromKeys,
+  gatewaySection,
+  routeKeys,
+  storeSection,
+  targetKeys,
+} from '../src/config/schema/schema.ts'
 import { errorCodes } from '../src/errors.ts'
 import { type FunctionRow, functionGroups } from '../src/routing/functions.ts'
 import { errorMeanings } from './error-meanings.ts'

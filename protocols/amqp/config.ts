@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { passwordProblems } from '../../src/adapter/address.ts'
 import type { SettingsProblem } from '../../src/adapter/protocol.ts'
 import { address, clientTls, duration, secret, size } from '../../src/adapter/schema.ts'
-import { parameterProblems } from './parameters.ts'
+import { parameterProblems } from './client/parameters.ts'
 
 const name = () => z.string().min(1)
 const tableArguments = () => z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]))

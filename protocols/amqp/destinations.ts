@@ -1,8 +1,8 @@
 import { RetryableError } from '../../src/errors.ts'
+import type { AmqpConnection } from './client/connection.ts'
+import { ensureExchange, ensureQueue } from './client/topology.ts'
 import type { AmqpTarget } from './config.ts'
-import type { AmqpConnection } from './connection.ts'
 import { lost, toGatewayError } from './errors.ts'
-import { ensureExchange, ensureQueue } from './topology.ts'
 
 /** How long an answer "not there" or "not allowed" is believed, in milliseconds. */
 const trustedMs = 1_000

@@ -10,13 +10,13 @@ import {
 } from '../../src/adapter/contract.ts'
 import { Pace } from '../../src/adapter/pace.ts'
 import { type GatewayError, PermanentError, RetryableError } from '../../src/errors.ts'
+import { AmqpConnection } from './client/connection.ts'
+import { Flight } from './client/flight.ts'
+import { type Publication, Publisher } from './client/publisher.ts'
 import { encode } from './codec.ts'
 import type { AmqpConnectionConfig, AmqpTarget } from './config.ts'
-import { AmqpConnection } from './connection.ts'
 import { Destinations, nameOf } from './destinations.ts'
 import { isMissing, lost, refusalOf, sizeLimitOf, toGatewayError } from './errors.ts'
-import { Flight } from './flight.ts'
-import { type Publication, Publisher } from './publisher.ts'
 
 const mostInBatch = 500
 

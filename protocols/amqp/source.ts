@@ -1,12 +1,12 @@
 import { Budget } from '../../src/adapter/budget.ts'
 import type { Context, Delivery, Source } from '../../src/adapter/contract.ts'
 import { rememberBindings } from './bindings.ts'
+import { AmqpConnection } from './client/connection.ts'
+import { depthOf, prepareSource } from './client/topology.ts'
 import { type AmqpConnectionConfig, type AmqpFromConfig, isStream } from './config.ts'
-import { AmqpConnection } from './connection.ts'
 import { Consumption } from './consumption.ts'
 import { lost, noStream, refusedArgument } from './errors.ts'
 import { StreamPosition, StreamReading, streamArgument } from './stream.ts'
-import { depthOf, prepareSource } from './topology.ts'
 import { Window } from './window.ts'
 
 /** Consumes one queue over a connection of its own. */

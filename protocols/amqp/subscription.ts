@@ -1,6 +1,6 @@
 import type { Channel, ConsumeMessage } from 'amqplib'
 import { withDeadline } from '../../src/adapter/deadline.ts'
-import { callDeadlineMs } from './connection.ts'
+import { callDeadlineMs } from './client/connection.ts'
 
 /** What amqplib's types leave out: who gets the messages of a consumer. */
 interface ConsumerTable {

@@ -1,6 +1,6 @@
 import { messageOf } from '../../src/errors.ts'
-import { isShortOfMemory } from './compression.ts'
-import { type InBatch, type InRecord, readRecords, unfold } from './record-set.ts'
+import { isShortOfMemory } from './client/compression.ts'
+import { type InBatch, type InRecord, readRecords, unfold } from './client/record-set.ts'
 import type { Unreadable } from './unreadable.ts'
 
 /** A record, or what cannot be read in place of it. */

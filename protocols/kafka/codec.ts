@@ -16,7 +16,7 @@ import {
 } from '../../src/envelope/formats.ts'
 import { epochMs, isoText } from '../../src/envelope/time.ts'
 import { bytesOf, toText } from '../../src/envelope/typed.ts'
-import type { OutRecord } from './record-batch.ts'
+import type { OutRecord } from './client/record-batch.ts'
 
 type HeaderIn = Buffer | string | null | undefined
 type Entry = OutRecord['headers'][number]

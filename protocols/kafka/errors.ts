@@ -1,6 +1,6 @@
 import { withTlsHint } from '../../src/adapter/tls-hint.ts'
 import { type ErrorCode, type GatewayError, PermanentError, RetryableError } from '../../src/errors.ts'
-import { errorCodes } from './guard.ts'
+import { errorCodes } from './client/guard.ts'
 
 /** Where a broker's or kafkajs's word means more than "the peer failed". */
 const codes: Readonly<Record<string, ErrorCode>> = {

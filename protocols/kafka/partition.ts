@@ -2,10 +2,10 @@
 import { OrderedPrefix } from '../../src/adapter/ordered.ts'
 import { RetryableError } from '../../src/errors.ts'
 import { Backlog, type Item } from './backlog.ts'
-import type { Position } from './group.ts'
-import type { End } from './offsets.ts'
-import { committedBatches, decodeBatches, type InBatch } from './record-set.ts'
-import type { FetchedPartition } from './requests.ts'
+import type { Position } from './client/group.ts'
+import type { End } from './client/offsets.ts'
+import { committedBatches, decodeBatches, type InBatch } from './client/record-set.ts'
+import type { FetchedPartition } from './client/requests.ts'
 
 const stallMs = 30_000
 

@@ -10,14 +10,14 @@ import {
 import { withDeadline } from '../../src/adapter/deadline.ts'
 import { Pace } from '../../src/adapter/pace.ts'
 import { type GatewayError, messageOf, PermanentError, RetryableError } from '../../src/errors.ts'
+import { Cluster } from './client/connection.ts'
+import { partitionOfKey, Sticky } from './client/partitioner.ts'
+import { Producer } from './client/producer.ts'
+import type { TopicMetadata } from './client/requests.ts'
+import type { Routed } from './client/sending.ts'
 import { encode } from './codec.ts'
 import type { KafkaConnection, KafkaTarget } from './config.ts'
-import { Cluster } from './connection.ts'
 import { destinationError, errorType, toGatewayError } from './errors.ts'
-import { partitionOfKey, Sticky } from './partitioner.ts'
-import { Producer } from './producer.ts'
-import type { TopicMetadata } from './requests.ts'
-import type { Routed } from './sending.ts'
 
 type KafkaOutbound = Outbound<KafkaTarget>
 interface Generation {

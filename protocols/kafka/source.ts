@@ -2,12 +2,12 @@ import { Budget } from '../../src/adapter/budget.ts'
 import type { Context, Delivery, Source } from '../../src/adapter/contract.ts'
 import { withDeadline } from '../../src/adapter/deadline.ts'
 import { RetryableError } from '../../src/errors.ts'
+import { Cluster } from './client/connection.ts'
+import type { End } from './client/offsets.ts'
+import { findTopics, isExact, topicRegExp } from './client/topics.ts'
 import { type KafkaConnection, type KafkaFrom, topicsOf } from './config.ts'
-import { Cluster } from './connection.ts'
 import { Consumer, type ConsumerSettings, type Past } from './consumer.ts'
 import { toGatewayError } from './errors.ts'
-import type { End } from './offsets.ts'
-import { findTopics, isExact, topicRegExp } from './topics.ts'
 
 const closeMs = 3000
 const maxFetchBytes = 4 * 1024 * 1024

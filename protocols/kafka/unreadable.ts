@@ -2,8 +2,8 @@
 import { Envelope } from '../../src/envelope/envelope.ts'
 import { isoText } from '../../src/envelope/time.ts'
 import { PermanentError } from '../../src/errors.ts'
+import type { InBatch } from './client/record-set.ts'
 import type { KafkaPlace } from './codec.ts'
-import type { InBatch } from './record-set.ts'
 
 /** A batch, or the rest of one from a record on that cannot be read. */
 export interface Unreadable {

@@ -4,9 +4,9 @@ import { passwordProblems } from '../../src/adapter/address.ts'
 import { isLoopback } from '../../src/adapter/loopback.ts'
 import type { SettingsProblem } from '../../src/adapter/protocol.ts'
 import { address, clientTls, duration, refuse, secret } from '../../src/adapter/schema.ts'
+import { identities } from './broker/admission/identity.ts'
+import { userProblems } from './broker/admission/user-problems.ts'
 import { type EmbeddedConnection, embeddedShape, listenAddresses } from './broker/config.ts'
-import { identities } from './broker/identity.ts'
-import { userProblems } from './broker/user-problems.ts'
 import { patternProblem, topicProblem } from './topic.ts'
 
 const qos = () => z.literal([0, 1, 2])

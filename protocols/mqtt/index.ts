@@ -5,9 +5,9 @@ import { defineProtocol } from '../../src/adapter/protocol.ts'
 import { PermanentError } from '../../src/errors.ts'
 import { type EmbeddedUser, listenAddresses } from './broker/config.ts'
 import { createBrokerSink, createBrokerSource } from './broker/index.ts'
+import { MqttSink } from './client/sink.ts'
+import { MqttSource } from './client/source.ts'
 import { checkConnection, clientSettings, MqttConnection, MqttFrom, MqttTarget, storedInFlight } from './config.ts'
-import { MqttSink } from './sink.ts'
-import { MqttSource } from './source.ts'
 import { topicDestination, topicPattern } from './topic.ts'
 
 export const mqtt = defineProtocol<MqttConnection, MqttFrom, MqttTarget>({

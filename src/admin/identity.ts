@@ -1,6 +1,6 @@
 import { realpathSync } from 'node:fs'
 import { resolve } from 'node:path'
-import type { GatewaySettings } from '../config/types.ts'
+import type { GatewaySettings } from '../config/schema/types.ts'
 
 /** Which gateway it is. Many are called `trivium`, but a data directory has one gateway only. */
 export interface Identity {

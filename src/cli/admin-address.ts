@@ -1,6 +1,6 @@
 import { addressProblem, shownAddress, shownHostPort } from '../adapter/address.ts'
 import { type Identity, identityOf, isSameGateway } from '../admin/identity.ts'
-import type { GatewayConfig } from '../config/types.ts'
+import type { GatewayConfig } from '../config/schema/types.ts'
 
 /** Where the gateway of this configuration can be asked; undefined: its admin server is off. */
 export function adminAddressOf({ gateway: { admin } }: GatewayConfig): string | undefined {

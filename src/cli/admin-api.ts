@@ -1,8 +1,8 @@
 /** What the commands ask a running gateway for, and what they say when it does not answer as it should. */
 import type { Identity } from '../admin/identity.ts'
-import { tokenProblem } from '../config/admin-token.ts'
+import { tokenProblem } from '../config/schema/admin-token.ts'
 import { messageOf } from '../errors.ts'
-import { DeskError } from './dead-letters-desk.ts'
+import { DeskError } from './dead-letters/desk.ts'
 import { exitCodes } from './exit-codes.ts'
 
 /** A running gateway to ask. */

@@ -1,8 +1,8 @@
 import { protocols } from '../../protocols/index.ts'
-import type { Diagnostic } from '../config/diagnostic.ts'
 import { loadConfigFile } from '../config/load.ts'
-import { renderDiagnostics } from '../config/render.ts'
-import type { GatewayConfig } from '../config/types.ts'
+import type { Diagnostic } from '../config/report/diagnostic.ts'
+import { renderDiagnostics } from '../config/report/render.ts'
+import type { GatewayConfig } from '../config/schema/types.ts'
 import { GatewayError } from '../errors.ts'
 import { exitCodes } from './exit-codes.ts'
 

@@ -2,7 +2,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { logLevels } from '../telemetry/log.ts'
 import { version } from '../version.ts'
 import { configArgument, configOption, placedBy } from './config-argument.ts'
-import { deadLettersCommand } from './dead-letters-command.ts'
+import { deadLettersCommand } from './dead-letters/command.ts'
 import { exitCodes } from './exit-codes.ts'
 import type { HealthOptions } from './health.ts'
 import type { PublishOptions } from './publish.ts'

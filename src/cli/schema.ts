@@ -1,5 +1,5 @@
 import { protocols } from '../../protocols/index.ts'
-import { configJsonSchema } from '../config/json-schema.ts'
+import { configJsonSchema } from '../config/schema/json-schema.ts'
 
 /** Prints the JSON Schema of the configuration. */
 export function schema(): void {

@@ -1,4 +1,4 @@
-import { renderDiagnostics } from '../config/render.ts'
+import { renderDiagnostics } from '../config/report/render.ts'
 import { configFileOf, openConfig } from './config-file.ts'
 import { exitCodes } from './exit-codes.ts'
 import { counted } from './words.ts'

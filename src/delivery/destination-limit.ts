@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { AnyProtocol } from '../adapter/protocol.ts'
-import type { DestinationSettings, TargetConfig } from '../config/types.ts'
+import type { DestinationSettings, TargetConfig } from '../config/schema/types.ts'
 import { PermanentError, RetryableError } from '../errors.ts'
 import { isPattern } from '../routing/allow.ts'
 

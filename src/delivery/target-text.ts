@@ -1,4 +1,4 @@
-import type { RouteConfig, TargetConfig } from '../config/types.ts'
+import type { RouteConfig, TargetConfig } from '../config/schema/types.ts'
 import type { ProtocolOf } from '../routing/target.ts'
 
 /**

@@ -1,4 +1,4 @@
-import type { FilterClause, FilterOperator } from '../config/types.ts'
+import type { FilterClause, FilterOperator } from '../config/schema/types.ts'
 import type { Condition, Misses, Scope } from './expression.ts'
 import { elementOf, fieldTypes, isFieldName, type Read, readField, readHeader } from './fields.ts'
 import { fieldHint } from './hints.ts'

@@ -1,6 +1,6 @@
 import type { Outbound } from '../adapter/contract.ts'
 import type { AddressPattern } from '../adapter/protocol.ts'
-import type { RouteConfig } from '../config/types.ts'
+import type { RouteConfig } from '../config/schema/types.ts'
 import type { Envelope } from '../envelope/envelope.ts'
 import { PermanentError } from '../errors.ts'
 import { AddressIndex } from './address-index.ts'

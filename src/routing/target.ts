@@ -1,6 +1,6 @@
 import type { Outbound } from '../adapter/contract.ts'
 import type { AnyProtocol, DestinationKind } from '../adapter/protocol.ts'
-import type { TargetConfig } from '../config/types.ts'
+import type { TargetConfig } from '../config/schema/types.ts'
 import type { Envelope } from '../envelope/envelope.ts'
 import { type Allow, compileAllow } from './allow.ts'
 import { type Condition, compileCondition, type Misses, type Scope } from './expression.ts'

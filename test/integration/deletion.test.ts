@@ -9,7 +9,7 @@ import { amqpPlace, fresh, kafkaPlace, mqttPlace, type Place, queueDepth, wireTo
 
 /** Long enough for a busy machine to go on within it. */
 const expiresMs = 3_000
-/** `sessionMs` of protocols/kafka/group.ts. */
+/** `sessionMs` of protocols/kafka/client/group.ts. */
 const kafkaSessionMs = 15_000
 
 interface Queue {

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { afterEach, describe, expect, it, jest } from '@jest/globals'
-import { Cluster } from '../../protocols/kafka/connection.ts'
+import { Cluster } from '../../protocols/kafka/client/connection.ts'
+import type { ProduceResult } from '../../protocols/kafka/client/requests.ts'
 import { Consumer } from '../../protocols/kafka/consumer.ts'
-import type { ProduceResult } from '../../protocols/kafka/requests.ts'
 import { eventually } from '../support/poll.ts'
 import {
   acceptAll,

@@ -1,6 +1,6 @@
 /** What one device can ask of the embedded broker, and what it may not. */
 import { afterEach, describe, expect, test } from '@jest/globals'
-import { sessionBounds } from '../../protocols/mqtt/broker/sessions.ts'
+import { sessionBounds } from '../../protocols/mqtt/broker/sessions/sessions.ts'
 import type { Delivery } from '../../src/adapter/contract.ts'
 import { FakeKept } from '../support/kept.ts'
 import { eventually } from '../support/poll.ts'

@@ -1,7 +1,7 @@
 /** What waits for devices that are away: until when, and how much of it for each user. */
 import { afterEach, describe, expect, test } from '@jest/globals'
 import { connect } from 'mqtt'
-import { sessionBounds } from '../../protocols/mqtt/broker/sessions.ts'
+import { sessionBounds } from '../../protocols/mqtt/broker/sessions/sessions.ts'
 import type { Outbound } from '../../src/adapter/contract.ts'
 import { isoText } from '../../src/envelope/time.ts'
 import { FakeKept } from '../support/kept.ts'

@@ -3,7 +3,7 @@ import { parse } from 'yaml'
 import { protocols } from '../../protocols/index.ts'
 import type { AnyProtocol } from '../../src/adapter/protocol.ts'
 import { loadConfig } from '../../src/config/load.ts'
-import type { GatewayConfig } from '../../src/config/types.ts'
+import type { GatewayConfig } from '../../src/config/schema/types.ts'
 import { type CustomHeaders, Envelope } from '../../src/envelope/envelope.ts'
 import { compileRoute, type Decision, Router } from '../../src/routing/router.ts'
 

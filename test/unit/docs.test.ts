@@ -5,7 +5,7 @@ import { describe, expect, test } from '@jest/globals'
 import { errorMeanings } from '../../docs/error-meanings.ts'
 import { generatedPages } from '../../docs/generate.ts'
 import { protocols } from '../../protocols/index.ts'
-import { diagnosticCodes } from '../../src/config/codes.ts'
+import { diagnosticCodes } from '../../src/config/report/codes.ts'
 import { errorCodes } from '../../src/errors.ts'
 
 const root = join(import.meta.dirname, '../..')

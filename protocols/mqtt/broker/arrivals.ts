@@ -7,7 +7,7 @@ import { ownBytes } from '../../../src/envelope/own-bytes.ts'
 import type { Answer, Device } from './device.ts'
 import type { PublishPacket } from './driver.ts'
 import type { Arrival, Intake } from './intake.ts'
-import { Place, type WaitingRoom } from './waiting-room.ts'
+import { Place, type WaitingRoom } from './sessions/waiting-room.ts'
 
 /** Unsettled QoS 2 messages: client id, packet id. */
 type OpenHandshakes = Map<string, Map<number, DeviceArrival>>

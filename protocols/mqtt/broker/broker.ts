@@ -2,7 +2,7 @@
  * One running embedded broker: aedes between our listeners, gate and sessions. What a device publishes to the topics of a
  * source is settled by the gateway before it is acknowledged, then goes to the broker's own subscribers like any message.
  */
-import '../packet-ids.ts'
+import '../client/packet-ids.ts'
 import { randomUUID } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Aedes, type AedesOptions } from 'aedes'
@@ -11,9 +11,20 @@ import type { Context } from '../../../src/adapter/contract.ts'
 import { withDeadline } from '../../../src/adapter/deadline.ts'
 import { ownBytes } from '../../../src/envelope/own-bytes.ts'
 import { messageOf, RetryableError } from '../../../src/errors.ts'
-import { Admission } from './admission.ts'
+import { Admission } from './admission/admission.ts'
+import { type Incoming, Listeners } from './admission/listeners.ts'
+import {
+  connectProblem,
+  maxSubscribeBytes,
+  packetProblem,
+  publishProblem,
+  subscribeProblem,
+} from './admission/rules.ts'
+import { brief } from './admission/seldom.ts'
+import { Turnstile } from './admission/turnstile.ts'
+import { Unfinished } from './admission/unfinished.ts'
+import { createUsers, type Users } from './admission/users.ts'
 import { Arrivals } from './arrivals.ts'
-import { isTooSlow, slowest } from './backlog.ts'
 import { Canary } from './canary.ts'
 import { type EmbeddedConnection, identityOf, type Limits, limitsOf, listenAddresses } from './config.ts'
 import { type Answer, Device } from './device.ts'
@@ -22,18 +33,13 @@ import { filterCost } from './filter.ts'
 import { Hub } from './hub.ts'
 import { guardReads } from './inlet.ts'
 import type { Intake } from './intake.ts'
-import { type Incoming, Listeners } from './listeners.ts'
 import { Notices } from './notices.ts'
-import { connectProblem, maxSubscribeBytes, packetProblem, publishProblem, subscribeProblem } from './rules.ts'
-import { brief } from './seldom.ts'
-import { Sessions, sessionBounds } from './sessions.ts'
-import { Shares } from './shares.ts'
+import { isTooSlow, slowest } from './sessions/backlog.ts'
+import { Sessions, sessionBounds } from './sessions/sessions.ts'
+import { Shares } from './sessions/shares.ts'
+import { Place, WaitingRoom } from './sessions/waiting-room.ts'
+import type { LostWill } from './sessions/wills.ts'
 import { Turns } from './turns.ts'
-import { Turnstile } from './turnstile.ts'
-import { Unfinished } from './unfinished.ts'
-import { createUsers, type Users } from './users.ts'
-import { Place, WaitingRoom } from './waiting-room.ts'
-import type { LostWill } from './wills.ts'
 
 const drainTimeoutMs = 10_000
 const sweepMs = 1_000

@@ -3,10 +3,10 @@ import { z } from 'zod'
 import { type AddressRule, addressProblem, parseAddress } from '../../../src/adapter/address.ts'
 import { duration, refuse, secret, size } from '../../../src/adapter/schema.ts'
 import type { Format } from '../../../src/envelope/envelope.ts'
+import type { Identity } from './admission/identity.ts'
+import { originOf } from './admission/origins.ts'
+import { placeholderProblem } from './admission/placeholders.ts'
 import { filterProblem } from './filter.ts'
-import type { Identity } from './identity.ts'
-import { originOf } from './origins.ts'
-import { placeholderProblem } from './placeholders.ts'
 
 const listenUrl = () => z.string().superRefine(refuse(listenProblem)).meta({ address: true })
 

@@ -1,9 +1,9 @@
 /** One connected device: its rights, its unsettled messages, its keep-alive. */
 import type { Duplex } from 'node:stream'
 import { OrderedPrefix } from '../../../src/adapter/ordered.ts'
-import type { Incoming } from './listeners.ts'
-import type { Turnstile } from './turnstile.ts'
-import type { Rights } from './users.ts'
+import type { Incoming } from './admission/listeners.ts'
+import type { Turnstile } from './admission/turnstile.ts'
+import type { Rights } from './admission/users.ts'
 
 /** Unsettled messages of one device before its socket is read no further. */
 const maxUnsettled = 128

@@ -3,9 +3,9 @@
  * others can bear; the beginning of a packet waits here.
  */
 import type { Duplex } from 'node:stream'
-import { Gate } from './gate.ts'
+import { Gate } from './admission/gate.ts'
+import { Beginning, type Holding, type Unfinished } from './admission/unfinished.ts'
 import type { Turns } from './turns.ts'
-import { Beginning, type Holding, type Unfinished } from './unfinished.ts'
 
 const pingResponse = Buffer.from([0xd0, 0])
 

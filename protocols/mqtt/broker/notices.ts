@@ -1,10 +1,10 @@
 /** What devices can provoke: told now and then, as anybody on the network could fill the log, and most of it counted. */
 import type { Context } from '../../../src/adapter/contract.ts'
 import { messageOf } from '../../../src/errors.ts'
+import { type NoSeat, openFiles } from './admission/seats.ts'
+import { brief, seldom } from './admission/seldom.ts'
 import type { Device } from './device.ts'
 import type { Client } from './driver.ts'
-import { type NoSeat, openFiles } from './seats.ts'
-import { brief, seldom } from './seldom.ts'
 
 export class Notices {
   readonly #count: Context['count']

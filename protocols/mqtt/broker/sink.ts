@@ -16,7 +16,7 @@ import type { EmbeddedBroker } from './broker.ts'
 import { type EmbeddedConnection, limitsOf } from './config.ts'
 import type { PublishPacket, StoredPacket } from './driver.ts'
 import { type TopicLimits, topicProblem } from './filter.ts'
-import { type House, houseOf, type Lease } from './house.ts'
+import { type House, houseOf, type Lease } from './sessions/house.ts'
 
 const sendWithinMs = 10_000
 

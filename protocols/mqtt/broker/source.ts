@@ -3,10 +3,10 @@ import type { Context, Delivery, Source } from '../../../src/adapter/contract.ts
 import { messageOf, RetryableError } from '../../../src/errors.ts'
 import { decode } from '../codec.ts'
 import { filterOf } from '../topic.ts'
+import { seldom } from './admission/seldom.ts'
 import type { EmbeddedConnection } from './config.ts'
-import { type House, houseOf, type Lease } from './house.ts'
 import type { Consumer, Intake } from './intake.ts'
-import { seldom } from './seldom.ts'
+import { type House, houseOf, type Lease } from './sessions/house.ts'
 
 const defaultMaxInFlight = 1024
 

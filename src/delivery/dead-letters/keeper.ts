@@ -1,6 +1,6 @@
 import type { Log } from '../../adapter/contract.ts'
 import { Summary } from '../../adapter/summary.ts'
-import type { DeadLetterSettings } from '../../config/types.ts'
+import type { DeadLetterSettings } from '../../config/schema/types.ts'
 import { RetryableError } from '../../errors.ts'
 import type { DeadLetterFigures, DeadLetterStore } from '../../store/contract.ts'
 import { shown } from '../../store/room.ts'

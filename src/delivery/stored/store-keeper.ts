@@ -1,5 +1,5 @@
 import type { Log } from '../../adapter/contract.ts'
-import type { StoreSettings } from '../../config/types.ts'
+import type { StoreSettings } from '../../config/schema/types.ts'
 import { PermanentError } from '../../errors.ts'
 import { type Store, sequenceOf } from '../../store/contract.ts'
 import type { StoreStatus } from '../../telemetry/status.ts'

@@ -1,5 +1,5 @@
 import type { Delivery, Outbound } from '../../adapter/contract.ts'
-import type { RouteConfig } from '../../config/types.ts'
+import type { RouteConfig } from '../../config/schema/types.ts'
 import type { Envelope } from '../../envelope/envelope.ts'
 import { PermanentError, RetryableError } from '../../errors.ts'
 import { failpoint } from '../../failpoint.ts'

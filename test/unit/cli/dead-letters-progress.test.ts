@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals'
-import { Progress, type ProgressStream } from '../../../src/cli/dead-letters-progress.ts'
+import { Progress, type ProgressStream } from '../../../src/cli/dead-letters/progress.ts'
 
 const clear = '\r\u001b[K'
 

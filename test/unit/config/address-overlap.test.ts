@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
-import { levelsOfPattern, levelsOfTemplate, overlap } from '../../../src/config/address-overlap.ts'
+import { levelsOfPattern, levelsOfTemplate, overlap } from '../../../src/config/checks/address-overlap.ts'
 import { compilePattern } from '../../../src/routing/pattern.ts'
 
 const pattern = (text: string) => ({ text, separator: '/', one: '+', rest: '#' }) as const

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { afterAll, expect, test } from '@jest/globals'
 import { protocols } from '../../../protocols/index.ts'
 import { loadConfigFile } from '../../../src/config/load.ts'
-import { renderDiagnostics } from '../../../src/config/render.ts'
+import { renderDiagnostics } from '../../../src/config/report/render.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'trivium-files-'))
 afterAll(() => rmSync(folder, { recursive: true }))

@@ -2,9 +2,9 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from '@jest/globals'
 import { protocols } from '../../../protocols/index.ts'
-import { diagnosticCodes } from '../../../src/config/codes.ts'
 import { loadConfig } from '../../../src/config/load.ts'
-import { renderDiagnostics } from '../../../src/config/render.ts'
+import { diagnosticCodes } from '../../../src/config/report/codes.ts'
+import { renderDiagnostics } from '../../../src/config/report/render.ts'
 
 const directory = join(import.meta.dirname, 'golden')
 const isUpdate = process.env.UPDATE_GOLDEN === '1'

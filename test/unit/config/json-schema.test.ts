@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import { protocols } from '../../../protocols/index.ts'
-import { configJsonSchema } from '../../../src/config/json-schema.ts'
+import { configJsonSchema } from '../../../src/config/schema/json-schema.ts'
 
 /** Paths of all properties that lack a description. `if` only asks, it declares nothing. */
 function undescribed(schema: unknown, path = '$'): string[] {

@@ -4,7 +4,7 @@ import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { protocols } from '../../../protocols/index.ts'
 import { type LoadOptions, loadConfig, loadConfigFile } from '../../../src/config/load.ts'
-import { renderDiagnostics } from '../../../src/config/render.ts'
+import { renderDiagnostics } from '../../../src/config/report/render.ts'
 
 const minimal = `
 connections:

@@ -2,7 +2,7 @@
 import { expect, test } from '@jest/globals'
 import { protocols } from '../../../protocols/index.ts'
 import { loadConfig } from '../../../src/config/load.ts'
-import { renderDiagnostics } from '../../../src/config/render.ts'
+import { renderDiagnostics } from '../../../src/config/report/render.ts'
 
 const names = [...Object.getOwnPropertyNames(Object.prototype), 'prototype']
 

@@ -1,7 +1,7 @@
 import { stripVTControlCharacters } from 'node:util'
 import { describe, expect, test } from '@jest/globals'
-import type { Diagnostic } from '../../../src/config/diagnostic.ts'
-import { renderDiagnostics } from '../../../src/config/render.ts'
+import type { Diagnostic } from '../../../src/config/report/diagnostic.ts'
+import { renderDiagnostics } from '../../../src/config/report/render.ts'
 
 const unknownKey: Diagnostic = {
   severity: 'error',

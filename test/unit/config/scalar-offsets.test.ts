@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import { isScalar, parseDocument } from 'yaml'
-import { scalarOffsets } from '../../../src/config/scalar-offsets.ts'
+import { scalarOffsets } from '../../../src/config/read/scalar-offsets.ts'
 
 function offsetsOf(file: string): { value: string; offsets: readonly number[] } {
   const node = parseDocument(file).getIn(['k'], true)

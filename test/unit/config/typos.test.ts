@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals'
 import { protocols } from '../../../protocols/index.ts'
 import { loadConfig } from '../../../src/config/load.ts'
-import { connectionKeys, fromKeys, gatewaySection, routeKeys, targetKeys } from '../../../src/config/schema.ts'
-import { keysOf } from '../../../src/config/schema-walk.ts'
+import { connectionKeys, fromKeys, gatewaySection, routeKeys, targetKeys } from '../../../src/config/schema/schema.ts'
+import { keysOf } from '../../../src/config/schema/schema-walk.ts'
 
 type Config = Record<string, unknown>
 type Place = (config: Config) => Config

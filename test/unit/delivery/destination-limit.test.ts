@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import { protocols } from '../../../protocols/index.ts'
-import type { DestinationSettings, TargetConfig } from '../../../src/config/types.ts'
+import type { DestinationSettings, TargetConfig } from '../../../src/config/schema/types.ts'
 import { DestinationLimit, destinationLimitOf } from '../../../src/delivery/destination-limit.ts'
 
 const settings = (changes: Partial<DestinationSettings> = {}): DestinationSettings => ({

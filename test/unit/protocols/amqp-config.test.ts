@@ -1,10 +1,10 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
+import { parameterProblems, parametersOf } from '../../../protocols/amqp/client/parameters.ts'
 import { bindingKey, checkFrom, checkTarget } from '../../../protocols/amqp/config.ts'
 import { encodeWord, shortStringProblem } from '../../../protocols/amqp/destination.ts'
 import { refusalOf, sizeLimitOf, toGatewayError } from '../../../protocols/amqp/errors.ts'
 import { amqp } from '../../../protocols/amqp/index.ts'
-import { parameterProblems, parametersOf } from '../../../protocols/amqp/parameters.ts'
 
 const from = (value: Record<string, unknown>) => amqp.source!.schema.parse(value)
 const target = (value: Record<string, unknown>) => amqp.sink!.schema.parse(value)

@@ -1,9 +1,9 @@
 /** AMQP tables, written and read by the tests' own code, through each codec in each format, and the store. */
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
+import { readProperties } from '../../../protocols/amqp/client/reader.ts'
+import { propertiesBytes } from '../../../protocols/amqp/client/wire.ts'
 import { decode, encode } from '../../../protocols/amqp/codec.ts'
-import { readProperties } from '../../../protocols/amqp/reader.ts'
-import { propertiesBytes } from '../../../protocols/amqp/wire.ts'
 import type { Envelope } from '../../../src/envelope/envelope.ts'
 import { decodeEnvelope, encodeFields } from '../../../src/store/record.ts'
 import { readProperties as readRaw, type Table, writeTable } from '../../support/amqp-raw.ts'

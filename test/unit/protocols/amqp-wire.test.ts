@@ -1,8 +1,8 @@
 import { createRequire } from 'node:module'
 import { describe, expect, it } from '@jest/globals'
 import * as fc from 'fast-check'
+import { type Publish, PublishWriter } from '../../../protocols/amqp/client/wire.ts'
 import { encode } from '../../../protocols/amqp/codec.ts'
-import { type Publish, PublishWriter } from '../../../protocols/amqp/wire.ts'
 import { formats } from '../../../src/envelope/envelope.ts'
 import { envelopes } from './codec-envelopes.ts'
 

@@ -1,8 +1,13 @@
 import { createRequire } from 'node:module'
 import { describe, expect, test } from '@jest/globals'
 import type { Persistence, StoredPacket } from '../../../protocols/mqtt/broker/driver.ts'
-import { numberedKey, pairKey, parseNumberedKey, parsePairKey } from '../../../protocols/mqtt/broker/records.ts'
-import { type SessionRules, Sessions } from '../../../protocols/mqtt/broker/sessions.ts'
+import {
+  numberedKey,
+  pairKey,
+  parseNumberedKey,
+  parsePairKey,
+} from '../../../protocols/mqtt/broker/sessions/records.ts'
+import { type SessionRules, Sessions } from '../../../protocols/mqtt/broker/sessions/sessions.ts'
 import { FakeKept } from '../../support/kept.ts'
 
 const memory: () => Persistence = createRequire(import.meta.url)('aedes-persistence')

@@ -1,12 +1,12 @@
 import { describe, expect, test } from '@jest/globals'
 import { z } from 'zod'
+import { Gate } from '../../../protocols/mqtt/broker/admission/gate.ts'
+import { createUsers } from '../../../protocols/mqtt/broker/admission/users.ts'
 import { embeddedShape, parseListenUrl } from '../../../protocols/mqtt/broker/config.ts'
 import { compileFilter, filterProblem, topicProblem } from '../../../protocols/mqtt/broker/filter.ts'
-import { Gate } from '../../../protocols/mqtt/broker/gate.ts'
-import { OutgoingQueue } from '../../../protocols/mqtt/broker/outgoing.ts'
-import { Shelf } from '../../../protocols/mqtt/broker/shelf.ts'
-import { createUsers } from '../../../protocols/mqtt/broker/users.ts'
-import { covers } from '../../../protocols/mqtt/subscription.ts'
+import { OutgoingQueue } from '../../../protocols/mqtt/broker/sessions/outgoing.ts'
+import { Shelf } from '../../../protocols/mqtt/broker/sessions/shelf.ts'
+import { covers } from '../../../protocols/mqtt/client/subscription.ts'
 import { isLoopback } from '../../../src/adapter/loopback.ts'
 
 const schema = z.strictObject(embeddedShape)

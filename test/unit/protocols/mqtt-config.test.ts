@@ -1,8 +1,8 @@
 import { describe, expect, it, jest } from '@jest/globals'
+import { Liveness } from '../../../protocols/mqtt/client/liveness.ts'
 import { clientSettings, type MqttConnection } from '../../../protocols/mqtt/config.ts'
 import { outcomeOfReason } from '../../../protocols/mqtt/errors.ts'
 import { mqtt } from '../../../protocols/mqtt/index.ts'
-import { Liveness } from '../../../protocols/mqtt/liveness.ts'
 
 function issues(settings: unknown): string[] {
   const parsed = mqtt.connection.safeParse(settings)

@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals'
+import type { Link } from '../../../protocols/mqtt/client/connection.ts'
+import { HeldFilters, type Wanted } from '../../../protocols/mqtt/client/held-filters.ts'
+import { intersections } from '../../../protocols/mqtt/client/subscription.ts'
 import type { MqttFrom } from '../../../protocols/mqtt/config.ts'
-import type { Link } from '../../../protocols/mqtt/connection.ts'
-import { HeldFilters, type Wanted } from '../../../protocols/mqtt/held-filters.ts'
-import { intersections } from '../../../protocols/mqtt/subscription.ts'
 import { testContext } from '../../support/context.ts'
 import { FakeKept } from '../../support/kept.ts'
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import * as fc from 'fast-check'
-import { coveringFilters, covers } from '../../../protocols/mqtt/subscription.ts'
+import { coveringFilters, covers } from '../../../protocols/mqtt/client/subscription.ts'
 import { filterOf, patternProblem, topicDestination, topicProblem } from '../../../protocols/mqtt/topic.ts'
 
 const { encode, check } = topicDestination

@@ -8,7 +8,7 @@ import {
   type Publish,
   PublishWriter,
   pingPacket,
-} from '../../../protocols/mqtt/wire.ts'
+} from '../../../protocols/mqtt/client/wire.ts'
 
 /** What mqtt.js's own parser makes of the bytes. */
 function parsed(chunks: readonly Uint8Array[], version: 4 | 5): Packet[] {

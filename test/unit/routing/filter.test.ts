@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import type { FilterClause } from '../../../src/config/types.ts'
+import type { FilterClause } from '../../../src/config/schema/types.ts'
 import { ClauseError, compileFilter } from '../../../src/routing/filter.ts'
 import { scopeWith, subjectOf, thrownBy } from './subjects.ts'
 

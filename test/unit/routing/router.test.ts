@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import { z } from 'zod'
 import { type AnyProtocol, defineProtocol } from '../../../src/adapter/protocol.ts'
-import type { RouteConfig, TargetConfig } from '../../../src/config/types.ts'
+import type { RouteConfig, TargetConfig } from '../../../src/config/schema/types.ts'
 import { PermanentError } from '../../../src/errors.ts'
 import { compileRoute, compileTarget, Router, scopeOf } from '../../../src/routing/router.ts'
 import { scopeWith, subjectOf, thrownBy } from './subjects.ts'

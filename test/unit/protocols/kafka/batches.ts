@@ -1,4 +1,4 @@
-import { encodeBatch } from '../../../../protocols/kafka/record-batch.ts'
+import { encodeBatch } from '../../../../protocols/kafka/client/record-batch.ts'
 
 /** A batch as a broker keeps it: that many records, the first at this offset. */
 export async function batchOf(firstOffset: number, count: number): Promise<Buffer> {

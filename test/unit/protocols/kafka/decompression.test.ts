@@ -1,8 +1,8 @@
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { describe, expect, it } from '@jest/globals'
-import { decompress, isShortOfMemory } from '../../../../protocols/kafka/compression.ts'
-import { lz4Decompress } from '../../../../protocols/kafka/lz4.ts'
-import { snappyDecompress } from '../../../../protocols/kafka/snappy.ts'
+import { decompress, isShortOfMemory } from '../../../../protocols/kafka/client/compression.ts'
+import { lz4Decompress } from '../../../../protocols/kafka/client/lz4.ts'
+import { snappyDecompress } from '../../../../protocols/kafka/client/snappy.ts'
 
 const maxBytes = 1000
 

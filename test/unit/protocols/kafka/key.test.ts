@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
+import { encodeBatch } from '../../../../protocols/kafka/client/record-batch.ts'
+import { decodeBatches, readRecords } from '../../../../protocols/kafka/client/record-set.ts'
 import { decode, encode } from '../../../../protocols/kafka/codec.ts'
-import { encodeBatch } from '../../../../protocols/kafka/record-batch.ts'
-import { decodeBatches, readRecords } from '../../../../protocols/kafka/record-set.ts'
 import { Envelope, type EnvelopeFields, type Format } from '../../../../src/envelope/envelope.ts'
 
 const place = { connection: 'events', topic: 'telemetry', partition: 3 }

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it, jest } from '@jest/globals'
-import { Cluster } from '../../../../protocols/kafka/connection.ts'
+import { Cluster } from '../../../../protocols/kafka/client/connection.ts'
+import { Sticky } from '../../../../protocols/kafka/client/partitioner.ts'
 import { kafka } from '../../../../protocols/kafka/index.ts'
-import { Sticky } from '../../../../protocols/kafka/partitioner.ts'
 import { Envelope } from '../../../../src/envelope/envelope.ts'
 import { testContext } from '../../../support/context.ts'
 

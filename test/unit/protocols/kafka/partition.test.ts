@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals'
-import { crc32c } from '../../../../protocols/kafka/crc32c.ts'
+import { crc32c } from '../../../../protocols/kafka/client/crc32c.ts'
+import { encodeBatch, head } from '../../../../protocols/kafka/client/record-batch.ts'
+import type { FetchedPartition } from '../../../../protocols/kafka/client/requests.ts'
 import { OwnedPartition } from '../../../../protocols/kafka/partition.ts'
-import { encodeBatch, head } from '../../../../protocols/kafka/record-batch.ts'
-import type { FetchedPartition } from '../../../../protocols/kafka/requests.ts'
 import { batchOf } from './batches.ts'
 
 /** What a broker answers: one batch of `count` records from `firstOffset` on. */

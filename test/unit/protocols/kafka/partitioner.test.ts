@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { murmur2, partitionOfKey, Sticky } from '../../../../protocols/kafka/partitioner.ts'
+import { murmur2, partitionOfKey, Sticky } from '../../../../protocols/kafka/client/partitioner.ts'
 
 /** Computed by org.apache.kafka.common.utils.Utils of kafka-clients 4.1.0: hash, and partition among twelve. */
 const vectors: readonly (readonly [key: string, hash: number, partition: number])[] = [

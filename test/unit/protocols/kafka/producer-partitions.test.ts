@@ -1,10 +1,10 @@
 import { describe, expect, it } from '@jest/globals'
-import type { Cluster } from '../../../../protocols/kafka/connection.ts'
-import type { WireProtocol } from '../../../../protocols/kafka/guard.ts'
-import { Producer } from '../../../../protocols/kafka/producer.ts'
-import type { OutRecord } from '../../../../protocols/kafka/record-batch.ts'
-import type { ProduceResult } from '../../../../protocols/kafka/requests.ts'
-import { Reader } from '../../../../protocols/kafka/wire.ts'
+import type { Cluster } from '../../../../protocols/kafka/client/connection.ts'
+import type { WireProtocol } from '../../../../protocols/kafka/client/guard.ts'
+import { Producer } from '../../../../protocols/kafka/client/producer.ts'
+import type { OutRecord } from '../../../../protocols/kafka/client/record-batch.ts'
+import type { ProduceResult } from '../../../../protocols/kafka/client/requests.ts'
+import { Reader } from '../../../../protocols/kafka/client/wire.ts'
 
 const codes = { none: 0, tooFew: 19, tooFewAfterwards: 20 } as const
 type Answer = keyof typeof codes

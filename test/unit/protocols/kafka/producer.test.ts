@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals'
-import type { Cluster } from '../../../../protocols/kafka/connection.ts'
-import type { WireProtocol } from '../../../../protocols/kafka/guard.ts'
-import { Producer } from '../../../../protocols/kafka/producer.ts'
-import type { ProduceResult } from '../../../../protocols/kafka/requests.ts'
+import type { Cluster } from '../../../../protocols/kafka/client/connection.ts'
+import type { WireProtocol } from '../../../../protocols/kafka/client/guard.ts'
+import { Producer } from '../../../../protocols/kafka/client/producer.ts'
+import type { ProduceResult } from '../../../../protocols/kafka/client/requests.ts'
 import { RetryableError } from '../../../../src/errors.ts'
 
 const codes = { none: 0, corrupt: 2, notLeader: 6, tooLarge: 10, denied: 29, outOfOrder: 45, unknown: -1 } as const

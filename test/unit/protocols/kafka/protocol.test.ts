@@ -1,9 +1,9 @@
 import { describe, expect, it } from '@jest/globals'
-import { deal } from '../../../../protocols/kafka/assignment.ts'
+import { deal } from '../../../../protocols/kafka/client/assignment.ts'
+import { topicRegExp } from '../../../../protocols/kafka/client/topics.ts'
 import { topicDestination } from '../../../../protocols/kafka/destination.ts'
 import { brokerError, toGatewayError } from '../../../../protocols/kafka/errors.ts'
 import { kafka } from '../../../../protocols/kafka/index.ts'
-import { topicRegExp } from '../../../../protocols/kafka/topics.ts'
 
 describe('topic destination', () => {
   it.each([

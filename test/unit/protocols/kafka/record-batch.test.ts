@@ -1,14 +1,14 @@
 import { createRequire } from 'node:module'
 import { describe, expect, it } from '@jest/globals'
-import { crc32c } from '../../../../protocols/kafka/crc32c.ts'
-import { encodeBatch, type OutRecord } from '../../../../protocols/kafka/record-batch.ts'
+import { crc32c } from '../../../../protocols/kafka/client/crc32c.ts'
+import { encodeBatch, type OutRecord } from '../../../../protocols/kafka/client/record-batch.ts'
 import {
   committedBatches,
   decodeBatches,
   type InBatch,
   readRecords,
   unfold,
-} from '../../../../protocols/kafka/record-set.ts'
+} from '../../../../protocols/kafka/client/record-set.ts'
 
 const load = createRequire(import.meta.url)
 const sequence = { producerId: 4711n, epoch: 3, first: 12 }

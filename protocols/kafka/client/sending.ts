@@ -1,0 +1,144 @@
+/** The state of one `send` of the producer: a queue for each partition, and an outcome for each record. */
+import { type Outcome, rejected, retryable } from '../../../src/adapter/contract.ts'
+import { type GatewayError, messageOf, PermanentError, RetryableError } from '../../../src/errors.ts'
+import type { OutRecord } from './record-batch.ts'
+import type { ProduceResult } from './requests.ts'
+import type { TopicPartition } from './topic-partition.ts'
+
+export interface Routed extends TopicPartition {
+  readonly record: OutRecord
+}
+
+export interface Batch {
+  readonly count: number
+  readonly bytes: Buffer
+}
+
+/** What waits for one partition. */
+export interface Queue extends TopicPartition {
+  /** Indexes of the records, in order. */
+  waiting: number[]
+  /** Most records in the next batch: halved to find the one at fault. */
+  take: number
+  /** The batch under way or to be sent again as it is. */
+  batch: Batch | undefined
+  /** True while the batch may have been written although no answer came. */
+  isUncertain: boolean
+  /** Why it must pause before it is tried again; undefined: it goes on at once. */
+  failure: GatewayError | undefined
+  /** When it first had to pause since it last got on; milliseconds. */
+  stuckSince: number | undefined
+}
+
+export class Sending {
+  readonly records: readonly Routed[]
+  readonly outcomes: Outcome[]
+  readonly startedAt = Date.now()
+  readonly #deadline: number
+  queues: Queue[]
+  /** True when a batch was given up of which nobody knows whether it was written. */
+  isSequenceBroken = false
+  /** True when the broker has lost track of our sequence numbers: what is unanswered is made again under a new id. */
+  needsNewProducer = false
+
+  constructor(records: readonly Routed[], deadline: number) {
+    this.records = records
+    this.#deadline = deadline
+    this.outcomes = new Array<Outcome>(records.length)
+    this.queues = queuesOf(records)
+  }
+
+  get msLeft(): number {
+    return Math.max(0, this.#deadline - Date.now())
+  }
+
+  get isUncertain(): boolean {
+    return this.queues.some((queue) => queue.isUncertain)
+  }
+
+  /** Forgets the queues that are done; gives those that need no pause. */
+  goingOn(): Queue[] {
+    this.queues = this.queues.filter(({ waiting }) => waiting.length > 0)
+    return this.queues.filter(({ failure }) => failure === undefined)
+  }
+
+  /** Settles the first `count` of a queue. */
+  finish(queue: Queue, count: number, outcome: Outcome): void {
+    for (let i = 0; i < count; i++) this.outcomes[queue.waiting[i] as number] = outcome
+    queue.waiting = queue.waiting.slice(count)
+    queue.batch = undefined
+    queue.isUncertain = false
+    queue.stuckSince = undefined
+  }
+
+  /** Gives up a queue: what waits in it gets the error. */
+  give(queue: Queue, error: unknown): void {
+    if (queue.isUncertain) this.isSequenceBroken = true
+    this.finish(queue, queue.waiting.length, outcomeOf(error))
+  }
+
+  /** Gives up every queue, each with its own reason where `error` is not given. */
+  giveAll(error?: unknown): void {
+    for (const queue of this.queues) this.give(queue, error ?? overdue(queue))
+    this.queues = []
+  }
+
+  /** A batch of `count` is refused: rejects the records at fault where they are known; else halves it until one is left. */
+  narrow(queue: Queue, count: number, error: GatewayError, recordErrors: ProduceResult['recordErrors'] = []): void {
+    queue.batch = undefined
+    if (recordErrors.length > 0) {
+      const at = new Map(recordErrors.map(({ index, message }) => [index, message]))
+      for (const [index, message] of at) this.#reject(queue, index, message ?? messageOf(error))
+      queue.waiting = queue.waiting.filter((_, index) => !at.has(index))
+    } else if (count > 1) {
+      queue.take = Math.ceil(count / 2)
+    } else {
+      const refusal = error instanceof PermanentError ? error : new PermanentError('MESSAGE_REFUSED', error.message)
+      this.finish(queue, 1, rejected(refusal))
+      queue.take = Number.MAX_SAFE_INTEGER
+    }
+  }
+
+  #reject({ topic, waiting }: Queue, index: number, text: string): void {
+    const record = waiting[index]
+    if (record === undefined) return
+    this.outcomes[record] = rejected(new PermanentError('MESSAGE_REFUSED', `topic ${topic}: ${text}`))
+  }
+}
+
+/** The time is over: what a partition or the whole peer answered last, or else that it was not confirmed in time. */
+function overdue({ failure }: Queue): RetryableError {
+  if (failure instanceof RetryableError && !failure.countsAsAttempt) return failure
+  return new RetryableError('PEER_TIMEOUT', `not confirmed in time: ${messageOf(failure)}`)
+}
+
+function outcomeOf(error: unknown): Outcome {
+  if (error instanceof PermanentError && error.code !== 'CONFIG_INVALID') return rejected(error)
+  if (error instanceof RetryableError) return retryable(error)
+  return retryable(new RetryableError('PEER_FAILED', messageOf(error), { cause: error }))
+}
+
+function queuesOf(records: readonly Routed[]): Queue[] {
+  const queues = new Map<string, Map<number, Queue>>()
+  records.forEach(({ topic, partition }, index) => {
+    const ofTopic = queues.get(topic) ?? new Map<number, Queue>()
+    queues.set(topic, ofTopic)
+    const queue = ofTopic.get(partition)
+    if (queue) queue.waiting.push(index)
+    else ofTopic.set(partition, newQueue(topic, partition, index))
+  })
+  return [...queues.values()].flatMap((ofTopic) => [...ofTopic.values()])
+}
+
+function newQueue(topic: string, partition: number, index: number): Queue {
+  return {
+    topic,
+    partition,
+    waiting: [index],
+    take: Number.MAX_SAFE_INTEGER,
+    batch: undefined,
+    isUncertain: false,
+    failure: undefined,
+    stuckSince: undefined,
+  }
+}

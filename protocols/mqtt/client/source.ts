@@ -1,0 +1,108 @@
+/** Reads topics from an external broker: one client per connection and share group. */
+import type { Context, Delivery, Source } from '../../../src/adapter/contract.ts'
+import { RetryableError } from '../../../src/errors.ts'
+import type { ClientSettings, MqttFrom } from '../config.ts'
+import { filterOf } from '../topic.ts'
+import { type Link, openLink } from './connection.ts'
+import { HeldFilters, type Wanted } from './held-filters.ts'
+import { createSession, Intake, type Session } from './intake.ts'
+import { coveringFilters, covers } from './subscription.ts'
+
+export class MqttSource implements Source {
+  readonly #settings: ClientSettings
+  readonly #context: Context
+  readonly #wanted: readonly Wanted[]
+  readonly #held: HeldFilters
+  readonly #clientId: string
+  readonly #session: Session
+  #link: Link | undefined
+  #intake: Intake | undefined
+  /** True once this process's filters stand in the broker's session. */
+  #isSubscribed = false
+
+  /** `froms` are of one group: they have the same `share`. */
+  constructor(settings: ClientSettings, froms: readonly MqttFrom[], context: Context) {
+    const share = froms[0]?.share
+    this.#settings = settings
+    this.#context = context
+    this.#wanted = wantedOf(froms, share)
+    this.#clientId = `${settings.clientId ?? `${context.gatewayId}-${context.connection}`}-in${share === undefined ? '' : `-${share}`}`
+    this.#session = createSession(context, settings.maxInFlight)
+    this.#held = new HeldFilters(this.#wanted, this.#clientId, context)
+  }
+
+  async open(signal: AbortSignal): Promise<void> {
+    await this.close()
+    const intake = new Intake(this.#session, this.#context, this.#held)
+    const link = await openLink(
+      {
+        settings: this.#settings,
+        clientId: this.#clientId,
+        clean: this.#settings.clean,
+        receiveMaximum: this.#settings.maxInFlight,
+        take: (packet) => intake.take(packet),
+        log: this.#context.log,
+      },
+      signal,
+    )
+    this.#link = link
+    this.#intake = intake
+    intake.start(link)
+    void link.lost().then((error) => intake.stop(error))
+    await this.#subscribe(link)
+    void this.#held.letGo(link)
+  }
+
+  async consume(deliver: (batch: readonly Delivery[]) => void, signal: AbortSignal): Promise<void> {
+    if (this.#intake === undefined) throw new RetryableError('PEER_LOST', 'the source is not open')
+    await this.#intake.consume(deliver, signal)
+  }
+
+  async close(): Promise<void> {
+    const [link, intake] = [this.#link, this.#intake]
+    this.#link = undefined
+    this.#intake = undefined
+    intake?.stop(new RetryableError('PEER_LOST', 'the source was closed'))
+    await link?.close()
+  }
+
+  /** A session the broker has kept holds our filters already: to subscribe again would repeat MQTT 3.1.1's retained messages. */
+  async #subscribe(link: Link): Promise<void> {
+    if (this.#isSubscribed && link.sessionPresent) return
+    this.#isSubscribed = false
+    try {
+      const granted = await this.#held.bring(link, !this.#settings.clean)
+      this.#isSubscribed = true
+      this.#warnIfShorter(link.grantedExpiryMs)
+      for (const { filter, qos } of this.#wanted) this.#warnIfWeaker(filter, qos, granted.get(filter) ?? 0)
+    } catch (error) {
+      await this.close()
+      throw error
+    }
+  }
+
+  #warnIfShorter(grantedMs: number | undefined): void {
+    const { clean, sessionExpiryMs } = this.#settings
+    if (clean || grantedMs === undefined || grantedMs >= sessionExpiryMs) return
+    const text = `the broker keeps the session for ${grantedMs / 1000} s only: a gateway that is away for longer loses messages`
+    this.#context.log.warn(text, { connection: this.#context.connection, askedSecs: sessionExpiryMs / 1000 })
+  }
+
+  #warnIfWeaker(filter: string, asked: number, granted: number): void {
+    if (granted >= asked) return
+    this.#context.log.warn('the broker grants less than was asked for', { filter, asked, granted })
+  }
+}
+
+function wantedOf(froms: readonly MqttFrom[], share: string | undefined): Wanted[] {
+  const wishes = froms.map((from) => ({ from, filter: filterOf(from.topic), qos: from.qos }))
+  const covering = coveringFilters(wishes)
+  const coverOf = (filter: string) =>
+    covering.has(filter) ? filter : [...covering.keys()].find((cover) => covers(cover, filter))
+  const served = Map.groupBy(wishes, ({ filter }) => coverOf(filter))
+  return [...covering].map(([filter, qos]) => ({
+    filter: share === undefined ? filter : `$share/${share}/${filter}`,
+    qos,
+    readers: new Set(served.get(filter)?.map(({ from }) => from)),
+  }))
+}

@@ -1,0 +1,58 @@
+import type { GatewayConfig } from '../../config/schema/types.ts'
+import { adminAddressOf, adminUrlProblem, strangerText, tokenSource } from '../admin-address.ts'
+import { configFileOf, readConfig } from '../config-file.ts'
+import { exitCodes } from '../exit-codes.ts'
+import { quoted } from '../words.ts'
+import { type Desk, DeskError } from './desk.ts'
+import { RemoteDesk } from './remote.ts'
+
+export interface PlaceOptions {
+  readonly config?: string
+  readonly url?: string
+}
+
+/**
+ * The running gateway of the configuration where there is one, else the store in the data directory. Resolves with an exit
+ * code where the configuration cannot be read, which is printed; rejects where another gateway has its address.
+ */
+export async function openDesk({ url, config: named }: PlaceOptions): Promise<Desk | number> {
+  if (url !== undefined) return remoteDesk(url)
+  const config = readConfig(named)
+  if (typeof config === 'number') return config
+  const address = adminAddressOf(config)
+  const file = configFileOf(named)
+  const token = { token: config.gateway.admin?.token, tokenFrom: tokenSource(file) }
+  const remote = address === undefined ? undefined : await RemoteDesk.open({ url: address, ...token })
+  if (address === undefined || remote === undefined) return localDesk(config, address)
+  const problem = strangerText(remote.identity, address, config, file)
+  if (problem !== undefined) throw new DeskError(exitCodes.unavailable, problem)
+  return remote
+}
+
+/** The same place, as the user would have to write it once more. */
+export function placeText({ url, config }: PlaceOptions): string {
+  if (url !== undefined) return ` --url ${quoted(url)}`
+  return config === undefined ? '' : ` -c ${quoted(config)}`
+}
+
+async function remoteDesk(url: string): Promise<Desk> {
+  const problem = adminUrlProblem(url)
+  if (problem !== undefined) throw new DeskError(exitCodes.usage, problem)
+  const token = process.env.TRIVIUM_ADMIN_TOKEN || undefined
+  const desk = await RemoteDesk.open({ url, token, tokenFrom: 'TRIVIUM_ADMIN_TOKEN' })
+  if (desk !== undefined) return desk
+  throw new DeskError(exitCodes.unavailable, `nothing listens at ${url}`)
+}
+
+/** Loaded only now: with a running gateway there is no need of SQLite. */
+async function localDesk(config: GatewayConfig, address: string | undefined): Promise<Desk> {
+  const { LocalDesk } = await import('./local.ts')
+  try {
+    return await LocalDesk.open(config)
+  } catch (error) {
+    if (!(error instanceof DeskError) || error.exitCode !== exitCodes.inUse) throw error
+    const away = address === undefined ? 'its admin server is off' : `nothing listens at ${address}`
+    const help = `${away}, so it cannot be asked; turn gateway.admin on, name it with --url, or stop it first`
+    throw new DeskError(error.exitCode, `${error.message}; ${help}`)
+  }
+}

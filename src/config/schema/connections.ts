@@ -1,0 +1,58 @@
+import { z } from 'zod'
+import type { AnyProtocol } from '../../adapter/protocol.ts'
+import { nearestName } from '../../routing/nearest.ts'
+import type { Connections, Scene } from '../checks/scene.ts'
+import type { Path } from '../report/diagnostic.ts'
+import { asMapping, parsePart, reportSettings } from './parts.ts'
+import { connectionKeys, isName } from './schema.ts'
+import type { ConnectionConfig } from './types.ts'
+
+const connectionOwn = z.strictObject(connectionKeys)
+
+/** Reads `connections`, each by the schema of the protocol it names. */
+export function readConnections(scene: Scene): Connections {
+  const raw =
+    scene.root.connections === undefined ? {} : (asMapping(scene, ['connections'], scene.root.connections) ?? {})
+  const protocols = new Map<string, AnyProtocol>()
+  const valid = new Map<string, ConnectionConfig>()
+  for (const [name, value] of Object.entries(raw)) {
+    const { protocol, config } = readConnection(scene, name, value)
+    if (protocol !== undefined) protocols.set(name, protocol)
+    if (config !== undefined) valid.set(name, config)
+  }
+  return { names: Object.keys(raw), protocolOf: (name) => protocols.get(name), valid }
+}
+
+function readConnection(scene: Scene, name: string, value: unknown) {
+  const path: Path = ['connections', name]
+  checkName(scene, name)
+  const raw = asMapping(scene, path, value)
+  if (raw === undefined) return { protocol: undefined, config: undefined }
+  const protocol = protocolOf(scene, path, raw.protocol)
+  const { common, own } = parsePart(scene, path, raw, {
+    common: connectionOwn,
+    own: protocol?.connection,
+    possible: [...scene.protocols.values()].map((one) => one.connection),
+  })
+  if (protocol === undefined || own === undefined) return { protocol, config: undefined }
+  if (!reportSettings(scene, path, protocol.checkConnection?.(own) ?? [])) return { protocol, config: undefined }
+  if (common === undefined) return { protocol, config: undefined }
+  return { protocol, config: { name, protocol: protocol.name, format: common.format, settings: own } }
+}
+
+function protocolOf({ report, protocols }: Scene, path: Path, written: unknown): AnyProtocol | undefined {
+  if (typeof written !== 'string') return undefined // the schema says so
+  const protocol = protocols.get(written)
+  if (protocol !== undefined) return protocol
+  const allowed = [...protocols.keys()]
+  const details = { suggestion: nearestName(written, allowed), allowed }
+  report.add('TRV2006', `unknown protocol \`${written}\``, { path: [...path, 'protocol'], on: 'value' }, details)
+  return undefined
+}
+
+function checkName({ report }: Scene, name: string): void {
+  if (isName(name)) return
+  const message = `\`${name}\` cannot be the name of a connection`
+  const help = 'use letters, digits, `.`, `_` and `-`, beginning with a letter or digit'
+  report.add('TRV2005', message, { path: ['connections', name], on: 'key' }, { help })
+}
