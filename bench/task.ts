@@ -28,7 +28,7 @@ export interface Road {
   readonly to: ProtocolName
 }
 
-/** The roads whose figures the README quotes. */
+/** The roads whose figures docs/benchmarks.md quotes. */
 export const roads: readonly Road[] = [
   { from: 'mqtt', to: 'kafka' },
   { from: 'amqp', to: 'kafka' },

@@ -1,4 +1,4 @@
-/** Every command and every configuration of README.md: what stands there has been run. */
+/** Every command and every configuration of README.md and the pages it sends its reader to: what they show has been run. */
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
@@ -13,7 +13,14 @@ import { folderWith } from '../unit/cli/files.ts'
 
 const readme = readFileSync(join(root, 'README.md'), 'utf8')
 const packageJson = readFileSync(join(root, 'package.json'), 'utf8')
-const blocks = [...readme.matchAll(/^```(\w+)\n(.*?)^```/gms)].map(([, language, text = '']) => ({ language, text }))
+const pages = [
+  readme,
+  ...['operate', 'rules', 'sidecar'].map((name) => readFileSync(join(root, `docs/${name}.md`), 'utf8')),
+]
+const blocks = [...pages.join('\n').matchAll(/^```(\w+)\n(.*?)^```/gms)].map(([, language, text = '']) => ({
+  language,
+  text,
+}))
 const yamlBlocks = blocks.filter(({ language }) => language === 'yaml').map(({ text }) => text)
 const commands = blocks.filter(({ language }) => language === 'sh').flatMap(({ text }) => text.trim().split('\n'))
 
@@ -115,10 +122,15 @@ describe('the commands, one after the other', () => {
 })
 
 describe('the configurations', () => {
-  const shared = yamlBlocks.find((text) => text.startsWith('connections:') && !text.includes('routes:')) ?? ''
-  const configurations = yamlBlocks
+  const routes = yamlBlocks.filter((text) => !text.startsWith('initContainers:')) // containers.test.ts checks that one
+  const shared = routes.find((text) => text.startsWith('connections:') && !text.includes('routes:')) ?? ''
+  const configurations = routes
     .filter((text) => text.includes('routes:'))
     .map((text) => (text.startsWith('routes:') ? `${shared}\n${text}` : text))
+
+  test('README has at most 130 lines', () => {
+    expect(readme.trimEnd().split('\n').length).toBeLessThanOrEqual(130)
+  })
 
   test('there are the bridge of the first screen and five examples', () => {
     expect(configurations).toHaveLength(6)
@@ -138,7 +150,10 @@ test('the table of metrics names all there are, and no others', async () => {
   const registry = createMetrics(() => status as never)
   const names = registry.getMetricsAsArray().map(({ name }) => name)
   const own = names.filter((name) => name.startsWith('trivium_')).sort()
-  const table = readme.split('\n').filter((line) => line.startsWith('|')) // the text names counters of adapters too
+  const table = pages
+    .join('\n')
+    .split('\n')
+    .filter((line) => line.startsWith('|')) // the text names counters of adapters too
   const told = [...new Set(Array.from(table.join('\n').matchAll(/`(trivium_\w+)`/g), ([, name]) => name))].sort()
   expect(told).toEqual(own)
 })

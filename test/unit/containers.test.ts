@@ -171,8 +171,8 @@ describe('deploy/kubernetes/sidecar.yaml', () => {
     expect(configMap.metadata.labels['app.kubernetes.io/version']).toBe(version)
   })
 
-  test('README shows a part of it, unchanged', () => {
-    const [, snippet = ''] = /```yaml\n(initContainers:\n.*?)```/s.exec(read('README.md')) ?? []
+  test('docs/sidecar.md shows a part of it, unchanged', () => {
+    const [, snippet = ''] = /```yaml\n(initContainers:\n.*?)```/s.exec(read('docs/sidecar.md')) ?? []
     const shown = parse(snippet).initContainers[0]
     const { env, ports: _ports, volumeMounts: _mounts, ...container } = pod.spec.initContainers[0]
     expect({ ...shown, env: undefined }).toEqual({ ...container, env: undefined })
