@@ -14,4 +14,6 @@ export const exitCodes = {
   inUse: 75,
   /** The configuration is invalid: starting again will not help. */
   config: 78,
+  /** Ended by Ctrl-C, as shells say it. */
+  interrupted: 130,
 } as const

@@ -1,9 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { deadLetterReasons } from '../../store/dead-letters.ts'
 import { configArgument, configOption, placedBy } from '../config-argument.ts'
-
-const collect = (value: string, all: string[]) => [...all, value]
-const load = () => import('./dead-letters.ts')
+import { collect, examples as examplesOf } from '../help.ts'
 
 /** `trivium dead-letters`; what it does is loaded when it is called. */
 export function deadLettersCommand(): Command {
@@ -36,7 +34,8 @@ function listCommand(): Command {
     .addHelpText('after', examples(['list', 'list --reason rejected --where "payload.total > 1000"']))
     .argument(...configArgument)
     .action(async (config, options) => {
-      process.exitCode = await (await load()).list(placedBy(config, options))
+      const { list } = await import('./list.ts')
+      process.exitCode = await list(placedBy(config, options))
     })
 }
 
@@ -48,7 +47,8 @@ function showCommand(): Command {
     .addHelpText('after', examples(['show 17', 'show 17 --payload > payload.bin']))
     .argument(...configArgument)
     .action(async (id, config, options) => {
-      process.exitCode = await (await load()).show(id, placedBy(config, options))
+      const { show } = await import('./show.ts')
+      process.exitCode = await show(id, placedBy(config, options))
     })
 }
 
@@ -61,7 +61,8 @@ function requeueCommand(): Command {
     .addHelpText('after', examples(['requeue 17 18', 'requeue --route orders --rate 50', 'requeue --all --dry-run']))
     .action(async (given, options) => {
       const { ids, config } = sorted(given)
-      process.exitCode = await (await load()).requeue(ids, placedBy(config, options))
+      const { requeue } = await import('./requeue.ts')
+      process.exitCode = await requeue(ids, placedBy(config, options))
     })
 }
 
@@ -84,7 +85,8 @@ function editCommand(): Command {
     )
     .argument(...configArgument)
     .action(async (id, config, options) => {
-      process.exitCode = await (await load()).edit(id, placedBy(config, options))
+      const { edit } = await import('./edit.ts')
+      process.exitCode = await edit(id, placedBy(config, options))
     })
 }
 
@@ -96,7 +98,8 @@ function discardCommand(): Command {
     )
     .action(async (given, options) => {
       const { ids, config } = sorted(given)
-      process.exitCode = await (await load()).discard(ids, placedBy(config, options))
+      const { discard } = await import('./discard.ts')
+      process.exitCode = await discard(ids, placedBy(config, options))
     })
 }
 
@@ -110,7 +113,8 @@ function exportCommand(): Command {
     )
     .action(async (given, options) => {
       const { ids, config } = sorted(given)
-      process.exitCode = await (await load()).exportAll(ids, placedBy(config, options))
+      const { exportAll } = await import('./export.ts')
+      process.exitCode = await exportAll(ids, placedBy(config, options))
     })
 }
 
@@ -152,5 +156,4 @@ function worked(command: Command): Command {
     .option('--json', 'print the outcome as JSON')
 }
 
-const examples = (lines: readonly string[]): string =>
-  `\nExamples:\n${lines.map((line) => `  $ trivium dead-letters ${line}`).join('\n')}`
+const examples = (lines: readonly string[]) => examplesOf(lines.map((line) => `dead-letters ${line}`))

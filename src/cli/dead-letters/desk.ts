@@ -3,6 +3,12 @@ import type { DiscardRequest, Filter, ListRequest, RequeueRequest } from '../../
 import type { LetterRecord, LetterSummary } from '../../admin/dead-letters-view.ts'
 import type { PieceDone } from '../../delivery/dead-letters/workbench.ts'
 
+/** Which gateway is meant: `-c` or an argument, and `--url`. */
+export interface PlaceOptions {
+  readonly config?: string
+  readonly url?: string
+}
+
 /** Where the commands do their work: a running gateway, or the store while no gateway runs. All reject with DeskError. */
 export interface Desk {
   /** False where no gateway runs: what is requeued waits for the next start. */

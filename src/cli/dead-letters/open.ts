@@ -3,19 +3,37 @@ import { adminAddressOf, adminUrlProblem, strangerText, tokenSource } from '../a
 import { configFileOf, readConfig } from '../config-file.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { quoted } from '../words.ts'
-import { type Desk, DeskError } from './desk.ts'
+import { type Desk, DeskError, type PlaceOptions } from './desk.ts'
+import { aboutOption } from './options.ts'
 import { RemoteDesk } from './remote.ts'
+import { plain } from './text.ts'
 
-export interface PlaceOptions {
-  readonly config?: string
-  readonly url?: string
+/** Does the job where the options say. Resolves with its exit code, or that of the DeskError that ended it, which is printed. */
+export async function atDesk(options: PlaceOptions, job: (desk: Desk) => Promise<number>): Promise<number> {
+  let desk: Desk | undefined
+  try {
+    const opened = await openDesk(options)
+    if (typeof opened === 'number') return opened
+    desk = opened
+    return await job(desk)
+  } catch (error) {
+    if (!(error instanceof DeskError)) throw error
+    const isUsage = error.exitCode === exitCodes.usage
+    console.error(`trivium: ${plain(isUsage ? aboutOption(error.message, { ...options }) : error.message)}`)
+    return error.exitCode
+  } finally {
+    await desk?.close()
+  }
 }
+
+export const absent = (id: number) =>
+  new DeskError(exitCodes.found, `no dead letter ${id}: it was requeued or discarded, or never was`)
 
 /**
  * The running gateway of the configuration where there is one, else the store in the data directory. Resolves with an exit
  * code where the configuration cannot be read, which is printed; rejects where another gateway has its address.
  */
-export async function openDesk({ url, config: named }: PlaceOptions): Promise<Desk | number> {
+async function openDesk({ url, config: named }: PlaceOptions): Promise<Desk | number> {
   if (url !== undefined) return remoteDesk(url)
   const config = readConfig(named)
   if (typeof config === 'number') return config

@@ -6,8 +6,7 @@ import type { Filter } from '../../admin/dead-letters-request.ts'
 import { unreadableText } from '../../config/report/unreadable.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { quoted } from '../words.ts'
-import { DeskError } from './desk.ts'
-import type { PlaceOptions } from './open.ts'
+import { DeskError, type PlaceOptions } from './desk.ts'
 
 export interface FilterOptions extends PlaceOptions {
   readonly route?: string

@@ -17,8 +17,14 @@ describe('a configuration file is named', () => {
     expect(await ask('list', file)).toMatchObject({ code: 0, stdout: expect.stringContaining('orders') })
     expect(await ask('show', '1', file)).toMatchObject({ code: 0, stdout: expect.stringContaining('dead letter 1') })
     expect(await ask('edit', '1', file, '--key', 'x')).toMatchObject({ code: 0 })
-    expect(await ask('requeue', file, '1')).toMatchObject({ code: 0, stdout: 'requeued 1 of gateway shop\n' })
-    expect(await ask('discard', '2', file)).toMatchObject({ code: 0, stdout: 'discarded 1 of gateway shop\n' })
+    expect(await ask('requeue', file, '1')).toMatchObject({
+      code: 0,
+      stdout: 'requeued 1 dead letter (gateway shop)\n',
+    })
+    expect(await ask('discard', '2', file)).toMatchObject({
+      code: 0,
+      stdout: 'discarded 1 dead letter (gateway shop)\n',
+    })
     expect(await ask('export', file)).toMatchObject({ code: 0, stdout: expect.stringContaining('"id":3') })
   })
 

@@ -70,11 +70,14 @@ test('looked at, mended and sent again while the gateway runs; every action has 
   expect((await command(['show', '2'])).stdout).toContain('two')
   expect(await command(['edit', '2', '--payload', 'mended'])).toMatchObject({ code: 0 })
   const { code, stdout, stderr } = await command(['requeue', '--reason', 'max-attempts'])
-  expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: 'requeued 2 of gateway plant\n', stderr: '' })
+  expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: 'requeued 2 dead letters (gateway plant)\n', stderr: '' })
   await eventually(() => got.length === 2, { withinMs: 30_000, what: 'both messages' })
   expect(got).toEqual(['accepted/berlin one', 'accepted/berlin mended'])
   expect((await command(['export'])).stdout).toContain('"payloadText":"three"')
-  expect(await command(['discard', '--all'])).toMatchObject({ code: 0, stdout: 'discarded 1 of gateway plant\n' })
+  expect(await command(['discard', '--all'])).toMatchObject({
+    code: 0,
+    stdout: 'discarded 1 dead letter (gateway plant)\n',
+  })
   expect(await command(['list'])).toMatchObject({ code: 1 })
   const audits = gateway.stderr.split('\n').filter((line) => line.includes('"audit"'))
   expect(audits.map((line) => JSON.parse(line)).map(({ audit, origin, ids }) => [audit, origin, ids])).toEqual([
@@ -88,7 +91,7 @@ test('looked at, mended and sent again while the gateway runs; every action has 
 test('what is wrong is told as without a gateway, and without the token nothing is', async () => {
   const { command, url } = await gatewayWith([withPayload('one', { requeues: 3 })])
   const skipped = await command(['requeue', '--all'])
-  expect(skipped).toMatchObject({ code: 1, stdout: 'requeued 0 of gateway plant, left 1\n' })
+  expect(skipped).toMatchObject({ code: 1, stdout: 'requeued 0 dead letters (gateway plant), skipped 1\n' })
   expect(await command(['show', '7'])).toMatchObject({ code: 1 })
   const badWhere = await command(['list', '--where', 'payload.x ='])
   expect(badWhere).toMatchObject({ code: 64, stderr: expect.stringContaining("--where 'payload.x =': ") })
@@ -123,10 +126,10 @@ test('a gateway of another configuration at the same address is left alone, unle
     code: 0,
     stdout: 'ready\n',
   })
-  expect(await command(['list'])).toMatchObject({ code: 0, stderr: '2 of 2 dead letters of gateway plant\n' })
+  expect(await command(['list'])).toMatchObject({ code: 0, stderr: '2 of 2 dead letters (gateway plant)\n' })
   const named = ['discard', '--all', '-c', 'moved.yaml', '--url', url]
   const env = { TRIVIUM_ADMIN_TOKEN: token }
-  expect(await command(named, { env })).toMatchObject({ code: 0, stdout: 'discarded 2 of gateway plant\n' })
+  expect(await command(named, { env })).toMatchObject({ code: 0, stdout: 'discarded 2 dead letters (gateway plant)\n' })
 })
 
 test('a misspelt route is told as without a gateway', async () => {
@@ -167,5 +170,5 @@ test('a gateway that dies before it can tell what it did: the rest is sent by th
   expect(broken.stderr).toContain('requeued 500 before that; the same command goes on from there')
   expect((await gateway.ended).signal).toBe('SIGKILL')
   const rest = await command(['requeue', '--all', '--delay', '1h'])
-  expect(rest).toMatchObject({ code: 0, stdout: 'requeued 200 of gateway plant\n' })
+  expect(rest).toMatchObject({ code: 0, stdout: 'requeued 200 dead letters (gateway plant)\n' })
 })

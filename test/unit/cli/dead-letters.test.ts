@@ -25,7 +25,7 @@ describe('list and show', () => {
     expect(titles).toMatch(/^ID +ROUTE +REASON +AGE +TRIES +BACK +ERROR$/)
     expect(rows).toHaveLength(2)
     expect(rows[1]).toMatch(/^2 +orders +rejected +\d+s +4 +0 +MESSAGE_REFUSED: out of stock$/)
-    expect(stderr).toBe('2 of 3 dead letters of gateway shop; more with --after 2\n')
+    expect(stderr).toBe('2 of 3 dead letters (gateway shop); more with --after 2\n')
     const rest = await command(['list', '--after', '2', '--json'])
     expect(JSON.parse(rest.stdout)).toMatchObject({ deadLetters: [{ id: 3, messageId: 'c' }], total: 3 })
   })
@@ -71,11 +71,17 @@ describe('requeue', () => {
   test('one, some and all; each waits for its route once, in order', async () => {
     const { command, look } = await siteWith(['a', 'b', 'c', 'd', 'e'].map((id) => named(id)))
     const first = await command(['requeue', '3'])
-    expect(first).toMatchObject({ code: 0, stdout: 'requeued 1 of gateway shop\n' })
+    expect(first).toMatchObject({ code: 0, stdout: 'requeued 1 dead letter (gateway shop)\n' })
     expect(first.stderr).toContain('they wait for the next start of the gateway')
     expect(first.stderr).toMatch(/"audit":"dead-letters.requeue","origin":"cli [^"]+","count":1,"ids":"3"/)
-    expect(await command(['requeue', '1', '2'])).toMatchObject({ code: 0, stdout: 'requeued 2 of gateway shop\n' })
-    expect(await command(['requeue', '--all'])).toMatchObject({ code: 0, stdout: 'requeued 2 of gateway shop\n' })
+    expect(await command(['requeue', '1', '2'])).toMatchObject({
+      code: 0,
+      stdout: 'requeued 2 dead letters (gateway shop)\n',
+    })
+    expect(await command(['requeue', '--all'])).toMatchObject({
+      code: 0,
+      stdout: 'requeued 2 dead letters (gateway shop)\n',
+    })
     expect(look()).toMatchObject({ ids: [], waiting: ['c', 'a', 'b', 'd', 'e'] })
     expect(await command(['requeue', '--all'])).toMatchObject({ code: 1, stdout: '' })
   })
@@ -85,7 +91,7 @@ describe('requeue', () => {
     const dry = await command(['requeue', '--route', 'orders', '--dry-run'])
     expect(dry).toMatchObject({
       code: 0,
-      stdout: 'would have requeued 3 of gateway shop; nothing was changed\n',
+      stdout: 'dry run: would requeue 3 dead letters (gateway shop)\n',
       stderr: '',
     })
     expect(look()).toMatchObject({ ids: [1, 2, 3], waiting: [] })
@@ -98,9 +104,9 @@ describe('requeue', () => {
   test('1, and why, for what came back too often; --force sends it', async () => {
     const { command, look } = await siteWith([named('a'), named('b', { requeues: 3 }), named('c', { route: 'gone' })])
     const { code, stdout, stderr } = await command(['requeue', '--all'])
-    expect({ code, stdout }).toEqual({ code: 1, stdout: 'requeued 1 of gateway shop, left 2\n' })
-    expect(stderr).toContain('2 is left: it came back 3 times already')
-    expect(stderr).toContain('3 is left: route gone is not configured any more')
+    expect({ code, stdout }).toEqual({ code: 1, stdout: 'requeued 1 dead letter (gateway shop), skipped 2\n' })
+    expect(stderr).toContain('skipped 2: it came back 3 times already')
+    expect(stderr).toContain('skipped 3: route gone is not configured any more')
     expect(await command(['requeue', '2', '--force'])).toMatchObject({ code: 0 })
     expect(look().waiting).toEqual(['a', 'b'])
   })
@@ -133,7 +139,7 @@ describe('requeue', () => {
     expect([between.waiting.length, between.ids.length]).toEqual([moved, names.length - moved])
     expect(await command(['requeue', '--all'])).toMatchObject({
       code: 0,
-      stdout: `requeued ${names.length - moved} of gateway shop\n`,
+      stdout: `requeued ${names.length - moved} dead letters (gateway shop)\n`,
     })
     expect(look()).toMatchObject({ ids: [], waiting: names })
   })
@@ -144,7 +150,7 @@ test('discard deletes what was meant and nothing else', async () => {
   expect(await command(['discard', '--reason', 'expired', '--dry-run'])).toMatchObject({ code: 0 })
   expect(look().ids).toEqual([1, 2, 3])
   const { code, stdout, stderr } = await command(['discard', '--reason', 'expired'])
-  expect({ code, stdout }).toEqual({ code: 0, stdout: 'discarded 1 of gateway shop\n' })
+  expect({ code, stdout }).toEqual({ code: 0, stdout: 'discarded 1 dead letter (gateway shop)\n' })
   expect(stderr).toContain('"audit":"dead-letters.discard"')
   expect(look()).toMatchObject({ ids: [1, 3], waiting: [] })
 })
@@ -158,7 +164,7 @@ describe('edit', () => {
     const set = ['--set-header', 'site=b=c', '--remove-header', 'old', '--ttl', 'none', '--key', '', '--type', 'Order']
     const { code, stderr } = await command(['edit', '1', '--payload-file', 'fixed.bin', ...set])
     expect(code).toBe(0)
-    expect(stderr).toMatch(/^dead letter 1 of gateway shop is changed; to send it: trivium dead-letters requeue 1$/m)
+    expect(stderr).toMatch(/^changed dead letter 1 \(gateway shop\); to send it: trivium dead-letters requeue 1$/m)
     const elsewhere = await command([
       'edit',
       '1',
@@ -203,7 +209,7 @@ test('export writes a line for each, into a file only its owner may read', async
   const { command, path } = await siteWith([named('a'), letterOf({ envelope: envelopeOf({ payload: binary }) })])
   const { code, stdout, stderr } = await command(['export', '--out', 'out.ndjson'])
   expect({ code, stdout }).toEqual({ code: 0, stdout: '' })
-  expect(stderr).toContain('exported 2 of gateway shop to out.ndjson')
+  expect(stderr).toContain('exported 2 dead letters (gateway shop) to out.ndjson')
   const file = join(path, 'out.ndjson')
   expect(statSync(file).mode & 0o777).toBe(0o600)
   expect(existsSync(`${file}.part`)).toBe(false)

@@ -1,0 +1,121 @@
+/** The commands, as `trivium help` shows them. A command's own module is loaded only when it is called. */
+import { Command, Option } from 'commander'
+import { logLevels } from '../telemetry/log.ts'
+import { version } from '../version.ts'
+import { configArgument, configOption, placedBy } from './config-argument.ts'
+import { deadLettersCommand } from './dead-letters/command.ts'
+import type { HealthOptions } from './health.ts'
+import { collect, examples } from './help.ts'
+import type { PublishOptions } from './publish.ts'
+import type { RunOptions } from './run.ts'
+
+/** In the order of `trivium help`. */
+export function commands(): readonly Command[] {
+  return [
+    ...[runCommand(), validateCommand(), publishCommand(), deadLettersCommand()],
+    ...[healthCommand(), schemaCommand(), versionCommand()],
+  ]
+}
+
+function runCommand(): Command {
+  return new Command('run')
+    .description('Run the gateway in the foreground, until SIGINT, SIGTERM or SIGHUP (the default command).')
+    .argument(...configArgument)
+    .option(...configOption)
+    .addOption(
+      new Option('--log-level <level>', 'how much to log').choices(logLevels).env('TRIVIUM_LOG_LEVEL').default('info'),
+    )
+    .addOption(
+      new Option('--log-format <format>', 'auto: text on a terminal, JSON otherwise')
+        .choices(['auto', 'text', 'json'])
+        .env('TRIVIUM_LOG_FORMAT')
+        .default('auto'),
+    )
+    .addHelpText('after', examples(['run', 'run bridge.yaml', 'run bridge.yaml --log-level debug --log-format json']))
+    .action(async (named: string | undefined, options: RunOptions & { config?: string }) => {
+      const { run } = await import('./run.ts')
+      const { config } = placedBy(named, options)
+      process.exit(await run(config, options)) // all is settled and closed: no handle that is left may keep it alive
+    })
+}
+
+function validateCommand(): Command {
+  return new Command('validate')
+    .description('Check configuration files without connecting to anything; reports what is wrong with each at once.')
+    .argument('[config...]', 'configuration files; default $TRIVIUM_CONFIG, else trivium.yaml')
+    .option('-c, --config <file>', 'a configuration file; the same as an argument')
+    .option('--json', 'print the findings as JSON')
+    .option('--deny-warnings', 'end with 1 when there are warnings')
+    .addHelpText(
+      'after',
+      examples(['validate', 'validate bridge.yaml other.yaml', 'validate --deny-warnings bridge.yaml']),
+    )
+    .action(async (files: string[], options: { json?: boolean; denyWarnings?: boolean; config?: string }) => {
+      const { validate } = await import('./validate.ts')
+      const { config } = options
+      process.exitCode = await validate(config === undefined ? files : [...files, config], options)
+    })
+}
+
+function publishCommand(): Command {
+  return new Command('publish')
+    .description('Send a message through a connection of the configuration, and wait until it is confirmed.')
+    .argument('<connection>', 'name of the connection')
+    .argument('<destination>', 'MQTT topic, Kafka topic, or AMQP exchange/routing-key or queue')
+    .argument('[body]', 'the payload; @file: the content of a file; - or absent: standard input')
+    .option(...configOption)
+    .option('-H, --header <name=value>', 'a header; may be repeated', collect, [])
+    .option('-k, --key <key>', 'ordering and partition key')
+    .option('--type <eventType>', 'event type')
+    .option('--content-type <type>', 'content type of the payload')
+    .option('--format <format>', 'binary, envelope, cloudevents or raw')
+    .option('--count <n>', 'send it so many times', '1')
+    .addHelpText(
+      'after',
+      examples([
+        'publish devices sensors/berlin/7/telemetry \'{"temperature":31.5}\'',
+        'publish events telemetry.berlin -k 7 --type Reading @reading.json',
+      ]),
+    )
+    .action(async (connection: string, destination: string, body: string | undefined, options: PublishOptions) => {
+      const { publish } = await import('./publish.ts')
+      process.exitCode = await publish({ connection, destination, body }, options)
+    })
+}
+
+function healthCommand(): Command {
+  return new Command('health')
+    .description('Ask a running gateway whether it is ready; ends with 0 or 1. For the health checks of containers.')
+    .option('--url <url>', 'its admin server; default $TRIVIUM_ADMIN_LISTEN, else what the configuration says')
+    .option('--live', 'ask whether it is alive, not whether everything is connected')
+    .option(...configOption)
+    .argument(...configArgument)
+    .addHelpText(
+      'after',
+      examples(['health', 'health bridge.yaml', 'health --live', 'health --url http://127.0.0.1:7070']),
+    )
+    .action(async (config: string | undefined, options: HealthOptions) => {
+      const { health } = await import('./health.ts')
+      process.exitCode = await health(placedBy(config, options))
+    })
+}
+
+function schemaCommand(): Command {
+  return new Command('schema')
+    .description('Print the JSON Schema (draft-07) of the configuration, for editors.')
+    .addHelpText('after', examples(['schema > trivium.schema.json']))
+    .action(async () => {
+      const { schema } = await import('./schema.ts')
+      schema()
+    })
+}
+
+function versionCommand(): Command {
+  return new Command('version')
+    .description('Print the version.')
+    .option('--json', 'as JSON, with the version of Node')
+    .addHelpText('after', examples(['version', 'version --json']))
+    .action(({ json }: { json?: boolean }) => {
+      console.log(json ? JSON.stringify({ version, node: process.versions.node }) : version)
+    })
+}
