@@ -1,7 +1,7 @@
 /** What the API and the command line are asked for, checked: the same rules and the same words in both. */
 import { z } from 'zod'
 import { duration } from '../adapter/schema.ts'
-import { expectationOf } from '../config/report/schema-problems.ts'
+import { expectationOf } from '../config/schema/schema-problems.ts'
 import type { LetterQuery } from '../delivery/dead-letters/walk.ts'
 import type { Page, Piece, Requeue } from '../delivery/dead-letters/workbench.ts'
 import { PermanentError } from '../errors.ts'

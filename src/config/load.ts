@@ -5,7 +5,6 @@ import { PermanentError } from '../errors.ts'
 import { checkCycles } from './checks/cycles.ts'
 import { checkExposure, checkFiles } from './checks/files.ts'
 import { checkRules } from './checks/rules.ts'
-import { type Connections, isMapping, type RouteDraft, type Scene } from './checks/scene.ts'
 import { checkSecrets } from './checks/secrets.ts'
 import { checkSharedSources } from './checks/shared-sources.ts'
 import { ConfigDocument } from './read/document.ts'
@@ -16,6 +15,7 @@ import { readConnections } from './schema/connections.ts'
 import { readGateway } from './schema/gateway-settings.ts'
 import { reportUnknownKeys } from './schema/parts.ts'
 import { readRoutes } from './schema/routes.ts'
+import { isMapping, type LinkedScene, type RouteDraft, type Scene } from './schema/scene.ts'
 import { readStore } from './schema/store-settings.ts'
 import type { GatewayConfig } from './schema/types.ts'
 
@@ -37,35 +37,42 @@ export interface Loaded {
 
 /** Reads a configuration and says everything that is wrong with it at once. Never throws for what the text holds. */
 export function loadConfig(text: string, options: LoadOptions): Loaded {
-  const readFile = options.readFile ?? ((path: string) => readSmallFile(besideOf(options.file, path)).toString('utf8'))
-  const document = new ConfigDocument(text, { env: options.env, readFile })
-  const report = new Report(document, options.file)
+  const read = readScene(text, options)
+  if ('diagnostics' in read) return read
+  const { report } = read
+  checkSections(read)
+  const gateway = readGateway(read, options.env)
+  const store = readStore(read)
+  const scene: LinkedScene = { ...read, connections: readConnections(read) }
+  checkNamedFiles(scene, options)
+  const drafts = readRoutes(scene)
+  checkSharedSources(scene, drafts)
+  const readable = drafts.filter((draft) => checkRules(scene, draft))
+  checkCycles(scene, readable)
+  if (!report.hasErrors) warnOfUnused(scene, drafts) // a misspelt name is one mistake, not two
+  report.hide(checkSecrets(scene))
+
+  const { diagnostics } = report
+  if (gateway === undefined || store === undefined || report.hasErrors) return { config: undefined, diagnostics }
+  const routes = drafts.flatMap(({ config }) => config ?? [])
+  return { config: { gateway, store, connections: scene.connections.valid, routes }, diagnostics }
+}
+
+/** The text as values with their places; what is wrong with it where there is nothing to go on with. */
+function readScene(text: string, { file, env, readFile, protocols }: LoadOptions): Scene | Loaded {
+  const readBeside = (path: string) => readSmallFile(besideOf(file, path)).toString('utf8')
+  const document = new ConfigDocument(text, { env, readFile: readFile ?? readBeside })
+  const report = new Report(document, file)
   for (const { code, message, help, ...span } of document.problems) report.addAt(code, message, span, { help })
   const root = readRoot(document, report)
   if (root === undefined) return { config: undefined, diagnostics: report.diagnostics }
+  return { root, document, report, protocols: new Map(protocols.map((protocol) => [protocol.name, protocol])) }
+}
 
-  const protocols = new Map(options.protocols.map((protocol) => [protocol.name, protocol]))
-  const scene: Scene = { root, document, report, protocols }
-  checkSections(scene)
-  const gateway = readGateway(scene, options.env)
-  const store = readStore(scene)
-  const connections = readConnections(scene)
-  checkFiles(scene, connections, options.readFile ?? readSmallFile)
-  if (options.readFile === undefined) checkExposure(scene, connections, (path) => besideOf(options.file, path))
-  const drafts = readRoutes(scene, connections)
-  checkSharedSources(scene, connections, drafts)
-  const readable = drafts.filter((draft) => checkRules(scene, draft))
-  checkCycles(scene, connections, readable)
-  // a misspelt name is one mistake, not two
-  if (!report.hasErrors) warnOfUnused(scene, connections, drafts)
-  report.hide(checkSecrets(scene, connections))
-
-  const routes = drafts.flatMap(({ config }) => config ?? [])
-  const isUsable = gateway !== undefined && store !== undefined && !report.hasErrors
-  return {
-    config: isUsable ? { gateway, store, connections: connections.valid, routes } : undefined,
-    diagnostics: report.diagnostics,
-  }
+/** Their rights can be looked at on the file system alone. */
+function checkNamedFiles(scene: LinkedScene, { file, readFile }: LoadOptions): void {
+  checkFiles(scene, readFile ?? readSmallFile)
+  if (readFile === undefined) checkExposure(scene, (path) => besideOf(file, path))
 }
 
 /** Where a `${file:…}` is looked for. */
@@ -103,14 +110,14 @@ const sections = ['gateway', 'store', 'connections', 'routes']
 
 function checkSections(scene: Scene): void {
   const { root, report } = scene
-  const meant = reportUnknownKeys(scene, [], root, sections)
+  const meant = reportUnknownKeys(scene, [], root, { allowed: sections })
   for (const section of ['connections', 'routes']) {
     if (Object.hasOwn(root, section) || meant.has(section)) continue
     report.add('TRV2002', `missing key \`${section}\` in the configuration`, { path: [], on: 'key' })
   }
 }
 
-function warnOfUnused({ report }: Scene, connections: Connections, drafts: readonly RouteDraft[]): void {
+function warnOfUnused({ report, connections }: LinkedScene, drafts: readonly RouteDraft[]): void {
   const used = new Set(
     drafts.flatMap(({ raw, targets }) => [raw.from, ...targets.map((target) => target.raw)].map(nameIn)),
   )

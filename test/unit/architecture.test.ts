@@ -56,6 +56,9 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   ],
 }
 
+/** The rooms of the configuration, from the ground up: each may import those below it. */
+const rooms = ['report', 'read', 'schema', 'checks'] as const
+
 const drivers: Readonly<Record<string, readonly string[]>> = {
   amqp: ['amqplib'],
   kafka: ['kafkajs'],
@@ -71,6 +74,19 @@ test.each(Object.entries(arrows))('%s imports only %j', (folder, allowed) => {
   const isAllowed = ({ to, isTypeOnly }: Import) =>
     allowed.some((arrow) => isBelow(to, arrow.replace('type:', '')) && (isTypeOnly || !arrow.startsWith('type:')))
   expect(shown(inside.filter((edge) => !isAllowed(edge)))).toEqual([])
+})
+
+test.each([...rooms.entries()])('floor %i of src/config, %s, imports no room above it', (floor, room) => {
+  const above = [...rooms.slice(floor + 1).map((name) => `src/config/${name}`), 'src/config/load.ts']
+  const upwards = ofFolder(`src/config/${room}`).filter(({ to }) => above.some((place) => isBelow(to, place)))
+  expect(shown(upwards)).toEqual([])
+})
+
+test('src/config is load.ts and its rooms, and nothing else', () => {
+  const others = sources.filter(
+    (file) => isBelow(file, 'src/config') && !rooms.some((room) => file.includes(`/${room}/`)),
+  )
+  expect(others).toEqual(['src/config/load.ts'])
 })
 
 test.each(protocolFolders)('protocols/%s imports its own driver, the contract, the envelope and the errors', (name) => {

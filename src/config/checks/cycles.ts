@@ -9,9 +9,9 @@ import { type Rests, restsOf } from '../../routing/pattern.ts'
 import { separatorOf } from '../../routing/template.ts'
 import type { Path } from '../report/diagnostic.ts'
 import { valueAt } from '../report/where.ts'
+import type { LinkedScene, RouteDraft, Scene } from '../schema/scene.ts'
 import type { RouteConfig, TargetConfig } from '../schema/types.ts'
 import { type Level, levelsOfPattern, levelsOfTemplate, overlap } from './address-overlap.ts'
-import type { Connections, RouteDraft, Scene } from './scene.ts'
 
 type Separator = '/' | '.' | undefined
 
@@ -29,9 +29,9 @@ interface Edge {
 }
 
 /** Reports each circle once, at the target that closes the view: the first of its first route. */
-export function checkCycles(scene: Scene, connections: Connections, drafts: readonly RouteDraft[]): void {
+export function checkCycles(scene: LinkedScene, drafts: readonly RouteDraft[]): void {
   const routes = drafts.flatMap(({ config, path }) => (config ? [{ config, path }] : []))
-  const edges = edgesOf(scene, connections, routes)
+  const edges = edgesOf(scene, routes)
   const reported = new Set<number>()
   for (const isConditional of [false, true]) {
     for (const [start] of routes.entries()) {
@@ -66,19 +66,18 @@ function shownPath({ root }: Scene, path: Path): Path {
 }
 
 function edgesOf(
-  scene: Scene,
-  connections: Connections,
+  scene: LinkedScene,
   routes: readonly { config: RouteConfig; path: Path }[],
 ): readonly (readonly Edge[])[] {
-  const readers = readersByBroker(scene, connections, routes)
+  const readers = readersByBroker(scene, routes)
   return routes.map(({ config, path }) => {
     const isConditional = config.when !== undefined || config.filter.length > 0
     const rests = restsOf(scene.protocols.get(config.from.protocol)?.source?.patterns(config.from.settings) ?? [])
     return config.to.flatMap((target, index) => {
-      const found = (readers.get(brokerOf(connections, target.connection)) ?? []).flatMap(({ separator, patterns }) => {
+      const found = (readers.get(brokerOf(scene, target.connection)) ?? []).flatMap(({ separator, patterns }) => {
         const ends = targetLevels(scene.protocols.get(target.protocol), target, { separator, rests })
         return patterns
-          .filter(({ connection }) => connection !== target.connection || !isDeaf(scene, connections, target))
+          .filter(({ connection }) => connection !== target.connection || !isDeaf(scene, target))
           .filter((pattern) => ends.some((levels) => overlap(levels, pattern.levels)))
       })
       const isEdgeConditional = isConditional || target.when !== undefined || (config.match === 'first' && index > 0)
@@ -91,14 +90,10 @@ function edgesOf(
   })
 }
 
-function readersByBroker(
-  scene: Scene,
-  connections: Connections,
-  routes: readonly { config: RouteConfig }[],
-): Map<string, Readers[]> {
+function readersByBroker(scene: LinkedScene, routes: readonly { config: RouteConfig }[]): Map<string, Readers[]> {
   const brokers = new Map<string, Readers[]>()
   for (const [route, { config }] of routes.entries()) {
-    const broker = brokerOf(connections, config.from.connection)
+    const broker = brokerOf(scene, config.from.connection)
     const readers = brokers.get(broker) ?? []
     brokers.set(broker, readers)
     for (const pattern of scene.protocols.get(config.from.protocol)?.source?.patterns(config.from.settings) ?? []) {
@@ -112,8 +107,8 @@ function readersByBroker(
 }
 
 /** True where what is sent through a connection never comes back through it. */
-function isDeaf(scene: Scene, connections: Connections, { protocol, connection }: TargetConfig): boolean {
-  const settings = connections.valid.get(connection)?.settings
+function isDeaf(scene: LinkedScene, { protocol, connection }: TargetConfig): boolean {
+  const settings = scene.connections.valid.get(connection)?.settings
   return settings !== undefined && scene.protocols.get(protocol)?.sink?.isHeardBySources?.(settings) === false
 }
 
@@ -142,7 +137,7 @@ function settingsOf({ destinations }: NonNullable<AnyProtocol['sink']>, { settin
 }
 
 /** Two connections to one broker are one place: known by protocol, host and port, else by the connection's name. */
-function brokerOf(connections: Connections, name: string): string {
+function brokerOf({ connections }: LinkedScene, name: string): string {
   const connection = connections.valid.get(name)
   const settings = connection?.settings as { url?: unknown; listen?: unknown } | undefined
   const address = settings?.url ?? [settings?.listen].flat()[0]

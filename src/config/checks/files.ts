@@ -2,16 +2,16 @@ import { statSync } from 'node:fs'
 import type { Path } from '../report/diagnostic.ts'
 import { whyUnreadable } from '../report/unreadable.ts'
 import { describeValue, valueAt } from '../report/where.ts'
+import type { LinkedScene, Scene } from '../schema/scene.ts'
 import { gatewaySection } from '../schema/schema.ts'
 import { isAddress, isFile, isPrivateFile, isSecret, schemasAt } from '../schema/schema-walk.ts'
-import type { Connections, Scene } from './scene.ts'
 
 /**
  * Files that settings name, such as certificates: one that cannot be read is told here, with its place, and not by a
  * connection that never opens. `readFile` finds relative names where the gateway will: in the directory it is started in.
  */
-export function checkFiles(scene: Scene, connections: Connections, readFile: (path: string) => unknown): void {
-  const { document, report, root } = scene
+export function checkFiles(scene: LinkedScene, readFile: (path: string) => unknown): void {
+  const { connections, document, report, root } = scene
   for (const name of connections.names) {
     const schema = connections.protocolOf(name)?.connection
     if (schema === undefined) continue
@@ -26,11 +26,11 @@ export function checkFiles(scene: Scene, connections: Connections, readFile: (pa
 }
 
 /** Warns of files with secrets that every user of the machine can read; `${file:…}` is looked for where `placeOf` says. */
-export function checkExposure(scene: Scene, connections: Connections, placeOf: (path: string) => string): void {
+export function checkExposure(scene: LinkedScene, placeOf: (path: string) => string): void {
   if (process.platform === 'win32') return
   for (const { path, written } of scene.document.texts()) {
     const base = path[0] === 'connections' ? 2 : 1
-    const known = base === 2 ? connections.protocolOf(String(path[1]))?.connection : undefined
+    const known = base === 2 ? scene.connections.protocolOf(String(path[1]))?.connection : undefined
     const schema = path[0] === 'gateway' ? gatewaySection : known
     const schemas = schema === undefined ? [] : schemasAt(schema, path.slice(base))
     const value = String(valueAt(scene.root, path))

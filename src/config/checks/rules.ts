@@ -12,9 +12,9 @@ import { compileTransform, SetError } from '../../routing/transform.ts'
 import type { DiagnosticCode } from '../report/codes.ts'
 import type { Path } from '../report/diagnostic.ts'
 import { describePlace, describeValue, valueAt } from '../report/where.ts'
+import { isMapping, type RouteDraft, type Scene, type TargetDraft } from '../schema/scene.ts'
 import { destinationsIn } from '../schema/schema.ts'
 import { type FilterClause, filterOperators } from '../schema/types.ts'
-import { isMapping, type RouteDraft, type Scene, type TargetDraft } from './scene.ts'
 
 /** Checks the rules of a route, also of one whose shape is wrong elsewhere. False when its address patterns are wrong. */
 export function checkRules(scene: Scene, draft: RouteDraft): boolean {

@@ -1,26 +1,22 @@
 /** Which parts of a file are secret: for the warning that they stand there in plain text, and to keep them from excerpts. */
 import type { z } from 'zod'
 import { secretPart } from '../../adapter/address.ts'
-import type { SecretText, WrittenValue } from '../read/document.ts'
+import type { WrittenValue } from '../read/document.ts'
 import { secretName } from '../read/secret-name.ts'
-import type { Span } from '../read/value-reader.ts'
-import type { Path } from '../report/diagnostic.ts'
+import type { Path, SecretText, Span } from '../report/diagnostic.ts'
 import { describeValue } from '../report/where.ts'
+import type { LinkedScene, Scene } from '../schema/scene.ts'
 import { gatewaySection } from '../schema/schema.ts'
 import { isAddress, isSecret, schemasAt } from '../schema/schema-walk.ts'
-import type { Scene } from './scene.ts'
 
 /** Warns of every secret the file itself holds; returns all secret texts. */
-export function checkSecrets(
-  scene: Scene,
-  connections: { protocolOf(name: string): { connection: z.ZodType } | undefined },
-): SecretText[] {
+export function checkSecrets(scene: LinkedScene): SecretText[] {
   const found: SecretText[] = []
   for (const value of scene.document.values()) {
     const [section, name] = value.path
     const isConnection = section === 'connections'
     const base = isConnection ? 2 : 1
-    const known = isConnection ? connections.protocolOf(String(name))?.connection : undefined
+    const known = isConnection ? scene.connections.protocolOf(String(name))?.connection : undefined
     const schema = section === 'gateway' ? gatewaySection : known
     const isOpen = section !== 'gateway' && !isConnection // rules: only what looks like an address is secret in them
     const secret = isOpen ? addressIn(value, []) : secretOf(value, schema, value.path.slice(base))

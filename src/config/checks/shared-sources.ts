@@ -1,12 +1,12 @@
 import type { Format } from '../../envelope/envelope.ts'
 import { describePlace, describeValue } from '../report/where.ts'
-import type { Connections, RouteDraft, Scene } from './scene.ts'
+import type { LinkedScene, RouteDraft, Scene } from '../schema/scene.ts'
 
 /** Routes may read from one source; it decodes a message once for all of them, and so has one format. */
-export function checkSharedSources(scene: Scene, connections: Connections, drafts: readonly RouteDraft[]): void {
+export function checkSharedSources(scene: LinkedScene, drafts: readonly RouteDraft[]): void {
   const firsts = new Map<string, RouteDraft>()
   for (const draft of drafts) {
-    const source = sourceOf(connections, draft)
+    const source = sourceOf(scene, draft)
     if (source === undefined) continue
     const first = firsts.get(source)
     if (first === undefined) firsts.set(source, draft)
@@ -15,7 +15,7 @@ export function checkSharedSources(scene: Scene, connections: Connections, draft
 }
 
 /** What tells sources apart, as the gateway groups its routes; undefined where that is not known. */
-function sourceOf(connections: Connections, { from, fromProtocol }: RouteDraft): string | undefined {
+function sourceOf({ connections }: LinkedScene, { from, fromProtocol }: RouteDraft): string | undefined {
   const connection = from && connections.valid.get(from.connection)
   const group = connection && fromProtocol?.source?.group(from.settings, connection.settings)
   return group === undefined ? undefined : `${connection?.name}\0${group}`

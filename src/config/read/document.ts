@@ -1,16 +1,9 @@
 import { isMap, isSeq, LineCounter, type Node, parseDocument, type Scalar } from 'yaml'
 import { secretPart } from '../../adapter/address.ts'
-import type { Path } from '../report/diagnostic.ts'
-import { commentHelp, type SyntaxProblem, syntaxProblems } from '../report/syntax.ts'
+import type { Path, Problem, SecretText, Span } from '../report/diagnostic.ts'
 import type { ReferenceSources } from './references.ts'
-import { type DocumentProblem, insideScalar, nowhere, type Place, type Span, ValueReader } from './value-reader.ts'
-
-/** A secret text of the file, or the part of a text that is secret. */
-export interface SecretText {
-  readonly path: Path
-  /** Set where only a part is secret, in characters of the text. */
-  readonly part?: Span
-}
+import { commentHelp, syntaxProblems } from './syntax.ts'
+import { insideScalar, nowhere, type Place, ValueReader } from './value-reader.ts'
 
 export interface WrittenValue {
   readonly path: Path
@@ -23,7 +16,7 @@ export type WrittenText = WrittenValue & { readonly written: string }
 export class ConfigDocument {
   /** undefined when the text is no YAML. */
   readonly value: unknown
-  readonly problems: readonly DocumentProblem[]
+  readonly problems: readonly Problem[]
   readonly #text: string
   readonly #lines = new LineCounter()
   readonly #root: Place
@@ -31,7 +24,7 @@ export class ConfigDocument {
   constructor(text: string, sources: ReferenceSources) {
     this.#text = text
     const parsed = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false })
-    const syntax: SyntaxProblem[] = syntaxProblems(parsed, text)
+    const syntax = syntaxProblems(parsed, text)
     const reader = new ValueReader(text, sources)
     // after a syntax error the rest of the tree is a guess; a double key leaves it intact
     const isReadable = syntax.every((problem) => problem.code === 'TRV1003')

@@ -1,4 +1,4 @@
-import type { DiagnosticCode } from '../report/codes.ts'
+import type { Problem } from '../report/diagnostic.ts'
 import { whyUnreadable } from '../report/unreadable.ts'
 
 /** Where `${env:NAME}` and `${file:/path}` get their values. */
@@ -8,19 +8,11 @@ export interface ReferenceSources {
   readonly readFile: (path: string) => string
 }
 
-export interface ReferenceProblem {
-  readonly code: DiagnosticCode
-  readonly message: string
-  readonly help?: string
-  readonly offset: number
-  readonly length: number
-}
-
 export interface Filled {
   readonly text: string
   /** Whether anything was filled in. */
   readonly hasReference: boolean
-  readonly problems: readonly ReferenceProblem[]
+  readonly problems: readonly Problem[]
 }
 
 // `${HOME}` and `${vault:x}` are caught too: as plain text they would be a surprise in a password
@@ -29,7 +21,7 @@ const reference = /\$\{(?:([A-Za-z]+):([^}]*)|([A-Z_][A-Z0-9_]*))\}/g
 /** Fills the references of one scalar in. */
 export function fillReferences(text: string, sources: ReferenceSources): Filled {
   if (!text.includes('${')) return { text, hasReference: false, problems: [] }
-  const problems: ReferenceProblem[] = []
+  const problems: Problem[] = []
   let hasReference = false
   const filled = text.replaceAll(
     reference,
@@ -44,7 +36,7 @@ export function fillReferences(text: string, sources: ReferenceSources): Filled 
   return { text: filled, hasReference, problems }
 }
 
-type Found = string | Omit<ReferenceProblem, 'offset' | 'length'>
+type Found = string | Omit<Problem, 'offset' | 'length'>
 
 function resolve(
   { kind, argument, bare }: { kind: string | undefined; argument: string; bare: string | undefined },

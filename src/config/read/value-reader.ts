@@ -1,21 +1,8 @@
 import { type Alias, isAlias, isMap, isScalar, isSeq, type Node, type Scalar, type YAMLMap, type YAMLSeq } from 'yaml'
-import type { DiagnosticCode } from '../report/codes.ts'
+import type { Problem, Span } from '../report/diagnostic.ts'
 import { fillReferences, type ReferenceSources } from './references.ts'
 import { scalarOffsets } from './scalar-offsets.ts'
 import { secretName } from './secret-name.ts'
-
-/** A stretch of the file, in UTF-16 units. */
-export interface Span {
-  readonly offset: number
-  readonly length: number
-}
-
-/** A mistake found while the text became values: its place is known by offset. */
-export interface DocumentProblem extends Span {
-  readonly code: DiagnosticCode
-  readonly message: string
-  readonly help?: string
-}
 
 /** One value of the file and where it stands. */
 export interface Place {
@@ -37,7 +24,7 @@ const mostValues = 200_000
 
 /** Turns nodes into values, filling references in. */
 export class ValueReader {
-  readonly problems: DocumentProblem[] = []
+  readonly problems: Problem[] = []
   readonly #text: string
   readonly #sources: ReferenceSources
   readonly #anchors = new Map<string, Node>()

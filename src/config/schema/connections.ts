@@ -1,9 +1,9 @@
 import { z } from 'zod'
 import type { AnyProtocol } from '../../adapter/protocol.ts'
 import { nearestName } from '../../routing/nearest.ts'
-import type { Connections, Scene } from '../checks/scene.ts'
 import type { Path } from '../report/diagnostic.ts'
 import { asMapping, parsePart, reportSettings } from './parts.ts'
+import type { Connections, Scene } from './scene.ts'
 import { connectionKeys, isName } from './schema.ts'
 import type { ConnectionConfig } from './types.ts'
 

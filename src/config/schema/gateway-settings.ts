@@ -1,10 +1,11 @@
 import type { z } from 'zod'
 import { parseHostPort } from '../../adapter/address.ts'
 import { isLoopback } from '../../adapter/loopback.ts'
-import type { Scene } from '../checks/scene.ts'
 import type { Path } from '../report/diagnostic.ts'
 import { describeValue } from '../report/where.ts'
 import { tokenProblem } from './admin-token.ts'
+import { parse } from './parse.ts'
+import type { Scene } from './scene.ts'
 import { gatewaySection, listenAddress } from './schema.ts'
 import type { GatewaySettings } from './types.ts'
 
@@ -12,7 +13,7 @@ type Env = Readonly<Record<string, string | undefined>>
 
 /** Reads `gateway`; TRIVIUM_DATA_DIR, TRIVIUM_ADMIN_LISTEN and TRIVIUM_ADMIN_TOKEN win over the file. */
 export function readGateway(scene: Scene, env: Env): GatewaySettings | undefined {
-  const section = scene.report.parse(gatewaySection, scene.root.gateway ?? {}, { path: ['gateway'], root: scene.root })
+  const section = parse(scene, gatewaySection, scene.root.gateway ?? {}, { path: ['gateway'] })
   const listen = listenOf(scene, section, env)
   const declared = section?.admin || undefined
   const token = env.TRIVIUM_ADMIN_TOKEN || declared?.token || undefined

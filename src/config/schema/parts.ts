@@ -2,10 +2,11 @@
 import type { z } from 'zod'
 import type { SettingsProblem } from '../../adapter/protocol.ts'
 import { nearestName } from '../../routing/nearest.ts'
-import { isMapping, type Scene } from '../checks/scene.ts'
 import type { Path } from '../report/diagnostic.ts'
-import { suggestKey } from '../report/schema-problems.ts'
 import { describePlace, describeValue } from '../report/where.ts'
+import { parse } from './parse.ts'
+import { isMapping, type Scene } from './scene.ts'
+import { suggestKey } from './schema-problems.ts'
 import { keysOf } from './schema-walk.ts'
 
 export interface Part<Common> {
@@ -18,18 +19,18 @@ export interface Part<Common> {
 
 /** Each half of the mapping, as far as it is right. Reports what is wrong. */
 export function parsePart<Common>(scene: Scene, path: Path, raw: Record<string, unknown>, part: Part<Common>) {
-  const { root, report } = scene
   const commonKeys = keysOf(part.common)
   const [shared, rest] = split(raw, commonKeys)
+  const parseCommon = () => parse(scene, part.common, shared, { path })
   if (part.own !== undefined) {
-    const own = report.parse(part.own, rest, { path, root, siblings: commonKeys })
-    return { common: report.parse(part.common, shared, { path, root }), own }
+    const own = parse(scene, part.own, rest, { path, siblings: commonKeys })
+    return { common: parseCommon(), own }
   }
-  if (part.possible.length === 0) return { common: report.parse(part.common, shared, { path, root }), own: undefined }
+  if (part.possible.length === 0) return { common: parseCommon(), own: undefined }
   const allowed = [...new Set([...commonKeys, ...part.possible.flatMap(keysOf)])]
-  const misspelt = reportUnknownKeys(scene, path, raw, allowed, commonKeys)
+  const misspelt = reportUnknownKeys(scene, path, raw, { allowed, told: commonKeys })
   const isExcused = commonKeys.some((key) => !Object.hasOwn(raw, key) && misspelt.has(key))
-  return { common: isExcused ? undefined : report.parse(part.common, shared, { path, root }), own: undefined }
+  return { common: isExcused ? undefined : parseCommon(), own: undefined }
 }
 
 /** Reports keys that are not allowed, naming `told`; returns the names that were probably meant. */
@@ -37,8 +38,7 @@ export function reportUnknownKeys(
   { report, root }: Scene,
   path: Path,
   raw: Record<string, unknown>,
-  allowed: readonly string[],
-  told = allowed,
+  { allowed, told = allowed }: { allowed: readonly string[]; told?: readonly string[] },
 ): Set<string> {
   const meant = new Set<string>()
   for (const key of Object.keys(raw).filter((name) => !allowed.includes(name))) {

@@ -1,20 +1,19 @@
-import { z } from 'zod'
+import type { z } from 'zod'
 import type { AnyProtocol } from '../../adapter/protocol.ts'
-import { nearestName } from '../../routing/nearest.ts'
-import type { Connections, RouteDraft, Scene, TargetDraft } from '../checks/scene.ts'
 import type { Path } from '../report/diagnostic.ts'
-import { suggestKey } from '../report/schema-problems.ts'
 import { describePlace, describeValue } from '../report/where.ts'
-import { asMapping, parsePart, reportSettings } from './parts.ts'
-import { fromKeys, routeOwn, targetKeys } from './schema.ts'
+import { readFrom, readTarget } from './ends.ts'
+import { parse } from './parse.ts'
+import { asMapping } from './parts.ts'
+import type { LinkedScene, RouteDraft, Scene } from './scene.ts'
+import { routeOwn } from './schema.ts'
+import { suggestKey } from './schema-problems.ts'
 import type { FilterClause, RouteConfig } from './types.ts'
 
-const fromOwn = z.strictObject(fromKeys)
-const targetOwn = z.strictObject(targetKeys)
 const partsOfProtocols = ['from', 'to', 'deadLetter']
 
 /** Reads `routes`; each part by the schema of the protocol it concerns. */
-export function readRoutes(scene: Scene, connections: Connections): RouteDraft[] {
+export function readRoutes(scene: LinkedScene): RouteDraft[] {
   const { routes } = scene.root
   if (routes === undefined) return []
   if (!Array.isArray(routes)) {
@@ -22,24 +21,20 @@ export function readRoutes(scene: Scene, connections: Connections): RouteDraft[]
     scene.report.add('TRV2003', '`routes`: expected a list', { path: ['routes'], on: 'value' }, { help })
     return []
   }
-  const drafts = routes.flatMap((value, index) => readRoute(scene, connections, ['routes', index], value) ?? [])
+  const drafts = routes.flatMap((value, index) => readRoute(scene, ['routes', index], value) ?? [])
   checkNames(scene, drafts)
   return drafts
 }
 
-function readRoute(scene: Scene, connections: Connections, path: Path, value: unknown): RouteDraft | undefined {
+function readRoute(scene: LinkedScene, path: Path, value: unknown): RouteDraft | undefined {
   const raw = asMapping(scene, path, value)
   if (raw === undefined) return undefined
   const { from, to, deadLetter, ...rest } = raw
-  const place = { path, root: scene.root, siblings: partsOfProtocols }
-  const own = scene.report.parse(routeOwn, rest, place)
+  const own = parse(scene, routeOwn, rest, { path, siblings: partsOfProtocols })
   checkPresence(scene, path, raw)
-  const source = from === undefined ? undefined : readFrom(scene, connections, [...path, 'from'], from)
-  const targets = asTargets(scene, path, to).map((target, index) =>
-    readTarget(scene, connections, [...path, 'to', index], target),
-  )
-  const dead =
-    deadLetter === undefined ? undefined : readTarget(scene, connections, [...path, 'deadLetter'], deadLetter)
+  const source = from === undefined ? undefined : readFrom(scene, [...path, 'from'], from)
+  const targets = asTargets(scene, path, to).map((target, index) => readTarget(scene, [...path, 'to', index], target))
+  const dead = deadLetter === undefined ? undefined : readTarget(scene, [...path, 'deadLetter'], deadLetter)
   if (raw.deduplicate !== undefined && raw.acknowledge === 'delivered') reportContradiction(scene, path)
 
   const configs = targets.map((target) => target.config)
@@ -82,64 +77,6 @@ function buildRoute(
 
 function deduplicateOf({ window: windowMs, by, scope }: NonNullable<z.infer<typeof routeOwn>['deduplicate']>) {
   return { windowMs, by, scope }
-}
-
-function readFrom(scene: Scene, connections: Connections, path: Path, value: unknown) {
-  const raw = asMapping(scene, path, value)
-  if (raw === undefined) return undefined
-  const protocol = namedProtocol(scene, connections, path, raw.connection)
-  const { common, own } = parsePart(scene, path, raw, {
-    common: fromOwn,
-    own: protocol?.source?.schema,
-    possible: protocol ? [] : [...scene.protocols.values()].flatMap((one) => one.source?.schema ?? []),
-  })
-  if (protocol !== undefined && protocol.source === undefined) {
-    const message = `${describePlace(path, scene.root)}: ${protocol.name} cannot be read from`
-    scene.report.add('TRV2010', message, { path: [...path, 'connection'], on: 'value' })
-  }
-  if (own === undefined || common === undefined) return { protocol, config: undefined }
-  const settings = connections.valid.get(common.connection)?.settings
-  const problems = settings === undefined ? [] : protocol?.source?.check?.(own, settings)
-  if (!reportSettings(scene, path, problems ?? [])) return { protocol, config: undefined }
-  const { connection } = common
-  const format = common.format ?? connections.valid.get(connection)?.format
-  return { protocol, config: { connection, protocol: protocol?.name ?? '', format, settings: own } }
-}
-
-function readTarget(scene: Scene, connections: Connections, path: Path, value: unknown) {
-  const raw = asMapping(scene, path, value) ?? {}
-  const protocol = namedProtocol(scene, connections, path, raw.connection)
-  const draft: TargetDraft = { path, raw, protocol, isDeadLetter: path.at(-1) === 'deadLetter' }
-  if (raw !== value) return { draft, config: undefined }
-  const { common, own } = parsePart(scene, path, raw, {
-    common: targetOwn,
-    own: protocol?.sink?.schema,
-    possible: protocol ? [] : [...scene.protocols.values()].flatMap((one) => one.sink?.schema ?? []),
-  })
-  if (protocol !== undefined && protocol.sink === undefined) {
-    const message = `${describePlace(path, scene.root)}: ${protocol.name} cannot be sent to`
-    scene.report.add('TRV2011', message, { path: [...path, 'connection'], on: 'value' })
-  }
-  if (own === undefined || common === undefined) return { draft, config: undefined }
-  const settings = connections.valid.get(common.connection)?.settings
-  const problems = settings === undefined ? [] : protocol?.sink?.check?.(own, settings)
-  if (!reportSettings(scene, path, problems ?? [])) return { draft, config: undefined }
-  const { connection, when, allow, maxDestinations: most } = common
-  const maxDestinations = most && { count: most.count, withinMs: most.within, onLimit: most.onLimit }
-  const format = common.format ?? connections.valid.get(connection)?.format
-  return {
-    draft,
-    config: { connection, protocol: protocol?.name ?? '', when, format, allow, maxDestinations, settings: own },
-  }
-}
-
-/** The protocol of the connection a part names; reports a name that does not exist. */
-function namedProtocol(scene: Scene, connections: Connections, path: Path, name: unknown): AnyProtocol | undefined {
-  if (typeof name !== 'string') return undefined // the schema says so
-  if (connections.names.includes(name)) return connections.protocolOf(name)
-  const details = { suggestion: nearestName(name, connections.names), allowed: connections.names }
-  scene.report.add('TRV2007', `unknown connection \`${name}\``, { path: [...path, 'connection'], on: 'value' }, details)
-  return undefined
 }
 
 /** `from` and `to` must be there, unless a key that is there looks like them. */

@@ -1,10 +1,11 @@
-import type { Scene } from '../checks/scene.ts'
+import { parse } from './parse.ts'
+import type { Scene } from './scene.ts'
 import { storeSection } from './schema.ts'
 import type { StoreSettings } from './types.ts'
 
 /** Reads `store`. */
-export function readStore({ report, root }: Scene): StoreSettings | undefined {
-  const section = report.parse(storeSection, root.store ?? {}, { path: ['store'], root })
+export function readStore(scene: Scene): StoreSettings | undefined {
+  const section = parse(scene, storeSection, scene.root.store ?? {}, { path: ['store'] })
   if (section === undefined) return undefined
   const { maxBytes, maxAge: maxAgeMs, onFull, deadLetters } = section
   const { maxAge, ...limit } = deadLetters

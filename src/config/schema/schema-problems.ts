@@ -1,9 +1,9 @@
 /** What zod found, said so that the author of a configuration knows what to do. */
 import type { z } from 'zod'
 import { nearestName } from '../../routing/nearest.ts'
-import { keysOf, schemasAt, unionOptions } from '../schema/schema-walk.ts'
-import type { DiagnosticCode } from './codes.ts'
-import type { Path } from './diagnostic.ts'
+import type { DiagnosticCode } from '../report/codes.ts'
+import type { Path } from '../report/diagnostic.ts'
+import { keysOf, schemasAt, unionOptions } from './schema-walk.ts'
 
 type Issue = z.core.$ZodIssue
 

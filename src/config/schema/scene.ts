@@ -2,15 +2,20 @@ import type { AnyProtocol } from '../../adapter/protocol.ts'
 import type { ConfigDocument } from '../read/document.ts'
 import type { Path } from '../report/diagnostic.ts'
 import type { Report } from '../report/report.ts'
-import type { ConnectionConfig, RouteConfig } from '../schema/types.ts'
+import type { ConnectionConfig, RouteConfig } from './types.ts'
 
-/** What every check looks at. */
+/** What every reader and check looks at. */
 export interface Scene {
   /** The whole configuration as plain values, references filled in. */
   readonly root: Readonly<Record<string, unknown>>
   readonly document: ConfigDocument
   readonly report: Report
   readonly protocols: ReadonlyMap<string, AnyProtocol>
+}
+
+/** The same once the connections are known. */
+export interface LinkedScene extends Scene {
+  readonly connections: Connections
 }
 
 /** What is known of `connections`; one of them may be wrong and yet known by name. */

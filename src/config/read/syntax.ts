@@ -1,33 +1,24 @@
 import { type Document, isCollection, isNode, isScalar, visit, type YAMLParseError } from 'yaml'
-import type { DiagnosticCode } from './codes.ts'
-
-/** A mistake in the YAML itself. */
-export interface SyntaxProblem {
-  readonly code: DiagnosticCode
-  readonly message: string
-  readonly help?: string
-  readonly offset: number
-  readonly length: number
-}
+import type { Problem } from '../report/diagnostic.ts'
 
 /**
  * What the YAML parser found, in the words of someone who writes configurations. Every double key is told; of the other
  * mistakes only the first, for those after it are mostly its echo.
  */
-export function syntaxProblems(document: Document.Parsed, text: string): SyntaxProblem[] {
+export function syntaxProblems(document: Document.Parsed, text: string): Problem[] {
   const doubleKeys = document.errors.filter((error) => error.code === 'DUPLICATE_KEY')
   const first = document.errors.find((error) => error.code !== 'DUPLICATE_KEY')
   if (first !== undefined) return [describe(first, document, text)]
   return doubleKeys.map((error) => describeDoubleKey(error, text))
 }
 
-function describeDoubleKey(error: YAMLParseError, text: string): SyntaxProblem {
+function describeDoubleKey(error: YAMLParseError, text: string): Problem {
   const offset = error.pos[0]
   const key = /^[^\s:]+/.exec(text.slice(offset))?.[0] ?? ''
   return { code: 'TRV1003', message: `key \`${key}\` appears twice`, offset, length: Math.max(1, key.length) }
 }
 
-function describe(error: YAMLParseError, document: Document.Parsed, text: string): SyntaxProblem {
+function describe(error: YAMLParseError, document: Document.Parsed, text: string): Problem {
   const [reported, end] = error.pos
   const start = reported + (/^ *(?=\S)/.exec(text.slice(reported, lineEndAfter(text, reported)))?.[0].length ?? 0)
   const place = { offset: start, length: Math.max(1, Math.min(end, lineEndAfter(text, start)) - start) }
