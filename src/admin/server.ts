@@ -89,6 +89,12 @@ const listenCodes: Readonly<Record<string, ErrorCode>> = {
   ENOTFOUND: 'CONFIG_INVALID',
 }
 
+/** What `GET /` tells: there is no page for people yet. */
+const pages = [
+  ...['/livez', '/readyz', '/metrics'],
+  ...['/api/v1/gateway', '/api/v1/routes', '/api/v1/connections', '/api/v1/dead-letters'],
+]
+
 interface Parts {
   readonly status: () => GatewayStatus
   readonly metrics: Metrics
@@ -118,6 +124,10 @@ function adminApp(options: AdminOptions, { status, metrics, workbench }: Parts):
   app.get('/api/v1/connections', (_request, response) => void response.json(connectionsView(status())))
   if (workbench !== undefined)
     app.use('/api/v1/dead-letters', deadLetterPages(workbench, options.patienceMs ?? usualPatienceMs))
+  app.get(
+    '/',
+    (_request, response) => void response.json({ id: options.identity.id, version: status().version, pages }),
+  )
   app.use(
     (request, response) => void response.status(404).json({ error: `no such page: ${request.path}`, code: 'USAGE' }),
   )

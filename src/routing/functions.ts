@@ -343,6 +343,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   time: 'timestamp',
   guid: 'uuid',
   concat: 'join',
+  'base64.encode': 'base64',
 }
 
 export const nameElsewhere = (name: string): string | undefined =>

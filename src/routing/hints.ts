@@ -27,6 +27,12 @@ export function functionHint(name: string, names: ReadonlySet<string>): string {
   return meant === undefined ? 'docs/reference/expressions.md lists the functions' : `did you mean '${meant}'?`
 }
 
+/** For `namespace.called(…)`, as functions are written in other dialects of CEL: `base64.encode(x)`. */
+export function namespaceHint(namespace: string, called: string, names: ReadonlySet<string>): string | undefined {
+  const meant = nameElsewhere(`${namespace}.${called}`) ?? [called, namespace].find((name) => names.has(name))
+  return meant && `did you mean '${meant}(…)'?`
+}
+
 const isBeginning = (part: string, name: string) => part.length > 2 && name.toLowerCase().startsWith(part.toLowerCase())
 
 const words: ReadonlySet<string> = new Set(['AND', 'OR', 'NOT'])

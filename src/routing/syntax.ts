@@ -1,7 +1,7 @@
 import { Environment } from '@marcbachmann/cel-js'
 import { fieldNames, fieldTypes } from './fields.ts'
 import { functionRows } from './functions.ts'
-import { functionHint, nameHint, tokenHint } from './hints.ts'
+import { functionHint, nameHint, namespaceHint, tokenHint } from './hints.ts'
 import { RuleError } from './rule-error.ts'
 import { presenceMacro, rewriteWords } from './words.ts'
 
@@ -111,7 +111,9 @@ function ruleErrorOf(error: unknown, { text, captures, place }: Written): RuleEr
   const at = { offset: Math.min(offset, text.length), length: Math.min(length, text.length - offset) }
   const shown = text.slice(at.offset, at.offset + at.length)
   if (code === 'unknown_variable') {
-    return new RuleError(`unknown name '${shown}'`, { ...at, hint: nameHint(shown, captures) })
+    const called = /^\.(\w+)\(/.exec(text.slice(at.offset + at.length))?.[1]
+    const hint = (called && namespaceHint(shown, called, functionNames)) ?? nameHint(shown, captures)
+    return new RuleError(`unknown name '${shown}'`, { ...at, hint })
   }
   const call = /^found no matching overload for '((?:.*\.)?(\w+)\(.*\))'$/.exec(summary)
   if (call !== null) return callError(call[1] ?? '', call[2] ?? '', at)

@@ -195,3 +195,21 @@ test('which gateway it is, by its name and its data directory, is told to those 
   const answer = await fetch(`${url}/api/v1/gateway`, { headers: { authorization: 'Bearer s3cret' } })
   expect(await answer.json()).toEqual({ id: 'test', dataDir: '/srv/data', version: '0.0.0' })
 })
+
+test('the root tells what is there, to those who may know', async () => {
+  const url = await listening('sesame')
+  expect((await fetch(url)).status).toBe(401)
+  const answer = await fetch(url, { headers: { authorization: 'Bearer sesame' } })
+  expect(answer.status).toBe(200)
+  const { pages, ...about } = (await answer.json()) as { pages: string[] }
+  expect(about).toEqual({ id: 'test', version: '0.0.0' })
+  expect(pages).toContain('/readyz')
+})
+
+test('each page that the root names is there', async () => {
+  const url = await listening()
+  const { pages } = (await (await fetch(url)).json()) as { pages: string[] }
+  const shared = pages.filter((page) => page !== '/api/v1/dead-letters') // this server has no workbench
+  const answers = await Promise.all(shared.map(async (page) => (await fetch(url + page)).status))
+  expect(answers).not.toContain(404)
+})

@@ -105,3 +105,12 @@ test.each([
 test('a function that resembles none is told where they stand', () => {
   expect((thrownBy(() => compileValue('frobnicate(1)', scope)) as RuleError).hint).toContain('expressions.md')
 })
+
+test.each([
+  ["base64.encode(payload.x) == 'a'", "did you mean 'base64(…)'?"],
+  ["strings.upperAscii(payload.x) == 'A'", "did you mean 'upperAscii(…)'?"],
+  ['payload.x == math.abs(payload.y)', "did you mean 'abs(…)'?"],
+  ['device.name(payload.y)', "did you mean 'payload.device'? A text needs quotes within the expression"],
+])('a function of another dialect of CEL is told by its name here: %s', (text, hint) => {
+  expect((thrownBy(() => compileValue(text, scope)) as RuleError).hint).toBe(hint)
+})
