@@ -3,7 +3,7 @@
 import amqplib from 'amqplib'
 import { Kafka, logLevel } from 'kafkajs'
 import mqtt from 'mqtt'
-import { createTopics } from '../test/support/topics.ts'
+import { createTopics } from '../test/support/places/topics.ts'
 import { messageOf } from './message.ts'
 import type { Addresses, ProtocolName } from './task.ts'
 

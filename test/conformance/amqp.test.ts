@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll } from '@jest/globals'
 import { amqp } from '../../protocols/amqp/index.ts'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
+import { startProxy, type TcpProxy } from '../support/brokers/proxy.ts'
 import { freePort } from '../support/ports.ts'
-import { startProxy, type TcpProxy } from '../support/proxy.ts'
 import { conforms } from './suite.ts'
 
 const url = brokerAddresses().amqp

@@ -3,8 +3,8 @@ import { afterAll, beforeAll } from '@jest/globals'
 import { type Admin, Kafka, logLevel } from 'kafkajs'
 import { kafka } from '../../protocols/kafka/index.ts'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
+import { createTopics } from '../support/places/topics.ts'
 import { freePort } from '../support/ports.ts'
-import { createTopics } from '../support/topics.ts'
 import { conforms } from './suite.ts'
 
 const brokers = brokerAddresses().kafka

@@ -3,7 +3,7 @@ import type { Delivery, Outbound, Outcome, Sink, Source } from '../../src/adapte
 import { withDeadline } from '../../src/adapter/deadline.ts'
 import { Envelope, type EnvelopeFields } from '../../src/envelope/envelope.ts'
 import { messageOf } from '../../src/errors.ts'
-import { testContext } from '../support/context.ts'
+import { testContext } from '../support/contexts/context.ts'
 import { eventually } from '../support/poll.ts'
 import type { Subject, Way } from './subject.ts'
 

@@ -4,13 +4,13 @@ import mqtt from 'mqtt'
 import { withDeadline } from '../../src/adapter/deadline.ts'
 import { type FailpointName, failpoints } from '../../src/failpoint.ts'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
+import { startProxy, type TcpProxy } from '../support/brokers/proxy.ts'
 import { portOf } from '../support/fault/feeds.ts'
 import { randomOf } from '../support/fault/random.ts'
 import { Rig } from '../support/fault/rig.ts'
 import { type Row, tableOf } from '../support/fault/table.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
-import { startProxy, type TcpProxy } from '../support/proxy.ts'
 
 const diesWithinMs = 60_000
 const random = randomOf()

@@ -3,13 +3,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, expect, test } from '@jest/globals'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { startKafka } from '../support/brokers/kafka.ts'
+import { startProxy, type TcpProxy } from '../support/brokers/proxy.ts'
 import { portOf } from '../support/fault/feeds.ts'
 import type { OutletName } from '../support/fault/outlets.ts'
 import type { Rig, RoadVerdict } from '../support/fault/rig.ts'
 import { shakyRig, verdictText } from '../support/fault/shaky.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
-import { startProxy, type TcpProxy } from '../support/proxy.ts'
 
 const faultMs = 10_000
 const healsWithinMs = 150_000 // the gateway may wait 30 s between two attempts, more than once

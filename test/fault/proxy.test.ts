@@ -2,8 +2,8 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
+import { startProxy, type TcpProxy } from '../support/brokers/proxy.ts'
 import { eventually } from '../support/poll.ts'
-import { startProxy, type TcpProxy } from '../support/proxy.ts'
 
 /** A server that sends back what it gets. */
 let echo: Server

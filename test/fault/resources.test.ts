@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, expect, test } from '@jest/globals'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
+import { startProxy, type TcpProxy } from '../support/brokers/proxy.ts'
 import { memoryLimit } from '../support/fault/cgroup.ts'
 import { portOf } from '../support/fault/feeds.ts'
 import { Rig, type RoadPlan, type RoadVerdict } from '../support/fault/rig.ts'
@@ -10,7 +11,6 @@ import { verdictText } from '../support/fault/shaky.ts'
 import { smallDisk } from '../support/fault/small-disk.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
-import { startProxy, type TcpProxy } from '../support/proxy.ts'
 
 const mebibyte = 1024 * 1024
 const limitBytes = 256 * mebibyte

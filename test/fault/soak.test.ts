@@ -7,14 +7,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, expect, test } from '@jest/globals'
 import mqtt, { type MqttClient } from 'mqtt'
-import { packets, raw } from '../integration/mqtt-broker-fixture.ts'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
+import { startProxy } from '../support/brokers/proxy.ts'
+import { packets, raw } from '../support/contexts/mqtt-broker.ts'
 import { fresh, portOf } from '../support/fault/feeds.ts'
 import { GatewayProcess } from '../support/fault/gateway-process.ts'
 import { randomOf } from '../support/fault/random.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
-import { startProxy } from '../support/proxy.ts'
 
 const seconds = Number(process.env.TRIVIUM_SOAK_SECONDS ?? 300)
 const devices = 100

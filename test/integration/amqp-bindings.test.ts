@@ -1,9 +1,9 @@
 /** What bindings leave behind when the configuration asks for others. */
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
-import { TestGateway } from '../support/gateway.ts'
-import { FakeKept } from '../support/kept.ts'
-import { Bench, recorder, unique } from './amqp-fixture.ts'
+import { Bench, recorder, unique } from '../support/contexts/amqp.ts'
+import { FakeKept } from '../support/contexts/kept.ts'
+import { TestGateway } from '../support/gateway/gateway.ts'
 
 let bench: Bench
 beforeEach(() => {

@@ -7,9 +7,9 @@ import { join } from 'node:path'
 import { createServer as createTlsServer } from 'node:tls'
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
+import { Bench, codes, never, outbound, recorder, settingsOf, targetOf } from '../support/contexts/amqp.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
-import { Bench, codes, never, outbound, recorder, settingsOf, targetOf } from './amqp-fixture.ts'
 
 let bench: Bench
 beforeEach(() => {

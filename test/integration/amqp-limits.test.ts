@@ -1,6 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { startRabbitmq } from '../support/brokers/rabbitmq.ts'
-import { eventually } from '../support/poll.ts'
 import {
   Bench,
   codes,
@@ -12,7 +11,8 @@ import {
   targetOf,
   textOf,
   unique,
-} from './amqp-fixture.ts'
+} from '../support/contexts/amqp.ts'
+import { eventually } from '../support/poll.ts'
 
 let bench: Bench
 beforeEach(() => {

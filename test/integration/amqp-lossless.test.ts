@@ -1,13 +1,13 @@
 /** AMQP tables of every type that RabbitMQ knows, through every protocol and back to AMQP: the same types, the same bytes. */
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import fc from 'fast-check'
-import { type Field, RawAmqp, type RawMessage, type Table } from '../support/amqp-raw.ts'
-import { cases, tables, text, withoutOurs } from '../support/amqp-tables.ts'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
-import { TestGateway } from '../support/gateway.ts'
-import { createTopics } from '../support/topics.ts'
-import { unique } from './amqp-fixture.ts'
-import { withAdmin } from './kafka-support.ts'
+import { type Field, RawAmqp, type RawMessage, type Table } from '../support/brokers/amqp-raw.ts'
+import { cases, tables, text, withoutOurs } from '../support/brokers/amqp-tables.ts'
+import { unique } from '../support/contexts/amqp.ts'
+import { withAdmin } from '../support/contexts/kafka.ts'
+import { TestGateway } from '../support/gateway/gateway.ts'
+import { createTopics } from '../support/places/topics.ts'
 
 const { amqp, kafka, mqtt } = brokerAddresses()
 const names = ['into', 'direct', 'kafka', 'mqtt'] as const

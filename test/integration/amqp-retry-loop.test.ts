@@ -2,9 +2,9 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import type { GetMessage } from 'amqplib'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
-import { TestGateway } from '../support/gateway.ts'
+import { Bench, unique } from '../support/contexts/amqp.ts'
+import { TestGateway } from '../support/gateway/gateway.ts'
 import { eventually } from '../support/poll.ts'
-import { Bench, unique } from './amqp-fixture.ts'
 
 let bench: Bench
 let gateway: TestGateway | undefined

@@ -1,6 +1,16 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import {
+  Bench,
+  codes,
+  kinds,
+  never,
+  outbound,
+  recorder,
+  settingsOf,
+  targetOf,
+  unique,
+} from '../support/contexts/amqp.ts'
 import { eventually } from '../support/poll.ts'
-import { Bench, codes, kinds, never, outbound, recorder, settingsOf, targetOf, unique } from './amqp-fixture.ts'
 
 let bench: Bench
 beforeEach(() => {

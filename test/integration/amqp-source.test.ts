@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import type { Delivery } from '../../src/adapter/contract.ts'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
-import { TestGateway } from '../support/gateway.ts'
+import { Bench, never, outbound, Running, recorder, targetOf, textOf, unique } from '../support/contexts/amqp.ts'
+import { TestGateway } from '../support/gateway/gateway.ts'
 import { eventually } from '../support/poll.ts'
-import { Bench, never, outbound, Running, recorder, targetOf, textOf, unique } from './amqp-fixture.ts'
 
 let bench: Bench
 beforeEach(() => {

@@ -3,10 +3,10 @@ import { expect } from '@jest/globals'
 import amqplib, { type ConfirmChannel } from 'amqplib'
 import { Subscription } from '../../protocols/amqp/subscription.ts'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
-import { TestGateway } from '../support/gateway.ts'
+import { TestGateway } from '../support/gateway/gateway.ts'
+import { arrived, checkNothingLost, complaints, type Scope, scenario, texts } from '../support/gateway/scenario.ts'
+import { amqpPlace, fresh, type Place, type Reader } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
-import { arrived, checkNothingLost, complaints, type Scope, scenario, texts } from './delivery-fixture.ts'
-import { amqpPlace, fresh, type Place, type Reader } from './delivery-places.ts'
 
 class Stream {
   readonly name = fresh()

@@ -4,11 +4,11 @@ import { connect, type Socket } from 'node:net'
 import { expect } from '@jest/globals'
 import mqtt from 'mqtt'
 import { withDeadline } from '../../src/adapter/deadline.ts'
-import type { TestGateway } from '../support/gateway.ts'
+import type { TestGateway } from '../support/gateway/gateway.ts'
+import { arrived, checkNothingLost, type Scope, scenario, setKey, texts } from '../support/gateway/scenario.ts'
+import { amqpPlace, fresh } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
-import { arrived, checkNothingLost, type Scope, scenario, setKey, texts } from './delivery-fixture.ts'
-import { amqpPlace, fresh } from './delivery-places.ts'
 
 /** MQTT 3.1.1 CONNECT, clean session, keep-alive 60 s, no client id. */
 const connectPacket = Uint8Array.of(0x10, 12, 0, 4, ...Buffer.from('MQTT'), 4, 2, 0, 60, 0, 0)

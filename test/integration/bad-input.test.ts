@@ -4,10 +4,10 @@ import amqplib from 'amqplib'
 import { Kafka, logLevel } from 'kafkajs'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { startMosquitto } from '../support/brokers/mosquitto.ts'
-import type { TestGateway } from '../support/gateway.ts'
+import type { TestGateway } from '../support/gateway/gateway.ts'
+import { arrived, type Scope, scenario, texts } from '../support/gateway/scenario.ts'
+import { amqpPlace, fresh, type Got, kafkaPlace, mqttPlace, type Place } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
-import { arrived, type Scope, scenario, texts } from './delivery-fixture.ts'
-import { amqpPlace, fresh, type Got, kafkaPlace, mqttPlace, type Place } from './delivery-places.ts'
 
 function letters(gateway: TestGateway): { reason: string; error: { code: string }; body: Buffer }[] {
   return gateway.letters().map(({ reason, error, envelope }) => ({

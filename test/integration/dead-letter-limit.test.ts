@@ -4,12 +4,12 @@ import { join } from 'node:path'
 import { expect } from '@jest/globals'
 import mqtt from 'mqtt'
 import { readinessView } from '../../src/admin/views.ts'
-import type { TestGateway } from '../support/gateway.ts'
+import type { TestGateway } from '../support/gateway/gateway.ts'
+import { complaints, type Scope, scenario, texts } from '../support/gateway/scenario.ts'
+import { inletOf, inProcess, patientMs, program, road, sourceIsUp } from '../support/gateway/stored.ts'
+import { amqpPlace, placeAt, queueDepth, wireTo } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
-import { complaints, type Scope, scenario, texts } from './delivery-fixture.ts'
-import { amqpPlace, placeAt, queueDepth, wireTo } from './delivery-places.ts'
-import { inletOf, inProcess, patientMs, program, road, sourceIsUp } from './stored-support.ts'
 
 /** Messages of about 4 KiB. */
 const bulky = (count: number): string[] =>

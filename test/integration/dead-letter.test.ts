@@ -1,9 +1,7 @@
 /** Dead letters at any target and on disk: the original bytes, why and where, and the lane goes on. */
 import { expect } from '@jest/globals'
-import { type EndName, endNames } from '../support/peers.ts'
-import { eventually } from '../support/poll.ts'
-import { freePort } from '../support/ports.ts'
-import { type Scope, scenario, setKey, texts } from './delivery-fixture.ts'
+import { type Scope, scenario, setKey, texts } from '../support/gateway/scenario.ts'
+import { type EndName, endNames } from '../support/places/peers.ts'
 import {
   amqpPlace,
   committed,
@@ -15,7 +13,9 @@ import {
   placeAt,
   queueDepth,
   wireTo,
-} from './delivery-places.ts'
+} from '../support/places/places.ts'
+import { eventually } from '../support/poll.ts'
+import { freePort } from '../support/ports.ts'
 
 /** Messages for which `n` is uneven go where no queue is bound: the broker refuses them. */
 const route = (source: Place, target: Place, deadLetter = '', connections = '') => `

@@ -3,9 +3,9 @@
 import { expect } from '@jest/globals'
 import amqplib, { type Channel } from 'amqplib'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
+import { arrived, type Scope, scenario, texts } from '../support/gateway/scenario.ts'
+import { amqpPlace, fresh, kafkaPlace, mqttPlace, type Place, queueDepth, wireTo } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
-import { arrived, type Scope, scenario, texts } from './delivery-fixture.ts'
-import { amqpPlace, fresh, kafkaPlace, mqttPlace, type Place, queueDepth, wireTo } from './delivery-places.ts'
 
 /** Long enough for a busy machine to go on within it. */
 const expiresMs = 3_000

@@ -2,12 +2,12 @@
 import { expect } from '@jest/globals'
 import mqtt from 'mqtt'
 import { startKafka } from '../support/brokers/kafka.ts'
-import { type EndName, endNames } from '../support/peers.ts'
+import { startProxy, type TcpProxy } from '../support/brokers/proxy.ts'
+import { arrived, checkNothingLost, type Scope, scenario, setKey, texts } from '../support/gateway/scenario.ts'
+import { type EndName, endNames } from '../support/places/peers.ts'
+import { committed, fresh, type Place, placeAt, queueDepth, wireTo } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
-import { startProxy, type TcpProxy } from '../support/proxy.ts'
-import { arrived, checkNothingLost, type Scope, scenario, setKey, texts } from './delivery-fixture.ts'
-import { committed, fresh, type Place, placeAt, queueDepth, wireTo } from './delivery-places.ts'
 
 const road = (source: { connection: string; from: string }, target: Place) => `
 gateway: { id: ${fresh()}, drain: 300ms, admin: false }

@@ -2,12 +2,21 @@
 import { expect, test } from '@jest/globals'
 import { Kafka, logLevel } from 'kafkajs'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
-import type { EndName } from '../support/peers.ts'
+import { counts, Installation, type Program } from '../support/gateway/delivery-program.ts'
+import { arrived, checkNothingLost, inScope, setKey, texts } from '../support/gateway/scenario.ts'
+import type { EndName } from '../support/places/peers.ts'
+import {
+  amqpPlace,
+  committed,
+  fresh,
+  kafkaPlace,
+  mqttPlace,
+  type Place,
+  placeAt,
+  wireTo,
+} from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
-import { arrived, checkNothingLost, inScope, setKey, texts } from './delivery-fixture.ts'
-import { amqpPlace, committed, fresh, kafkaPlace, mqttPlace, type Place, placeAt, wireTo } from './delivery-places.ts'
-import { counts, Installation, type Program } from './delivery-program.ts'
 
 interface Limits {
   readonly source: EndName

@@ -2,10 +2,10 @@
 import { expect } from '@jest/globals'
 import amqplib from 'amqplib'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
+import { arrived, checkNothingLost, scenario, setKey, texts } from '../support/gateway/scenario.ts'
+import { amqpPlace, fresh, kafkaPlace, mqttPlace, type Place, wireTo } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
-import { arrived, checkNothingLost, scenario, setKey, texts } from './delivery-fixture.ts'
-import { amqpPlace, fresh, kafkaPlace, mqttPlace, type Place, wireTo } from './delivery-places.ts'
 
 scenario('of three targets only the one that fails is tried again; the others get one copy each', async (scope) => {
   const port = await freePort()

@@ -2,10 +2,10 @@
 import { expect } from '@jest/globals'
 import amqplib from 'amqplib'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
+import { arrived, checkNothingLost, type Scope, scenario, setKey, texts } from '../support/gateway/scenario.ts'
+import { fresh, kafkaPlace, placeAt, wireTo } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
-import { arrived, checkNothingLost, type Scope, scenario, setKey, texts } from './delivery-fixture.ts'
-import { fresh, kafkaPlace, placeAt, wireTo } from './delivery-places.ts'
 
 /** A queue of one place that refuses what is more. */
 async function fullQueue(scope: Scope): Promise<{ name: string; makeRoom(): Promise<unknown> }> {

@@ -2,10 +2,10 @@
 import { expect } from '@jest/globals'
 import amqplib from 'amqplib'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
+import { type Scope, scenario } from '../support/gateway/scenario.ts'
+import { inProcess, patientMs, sourceIsUp } from '../support/gateway/stored.ts'
+import { amqpPlace, fresh, kafkaPlace, mqttPlace, type Place } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
-import { type Scope, scenario } from './delivery-fixture.ts'
-import { amqpPlace, fresh, kafkaPlace, mqttPlace, type Place } from './delivery-places.ts'
-import { inProcess, patientMs, sourceIsUp } from './stored-support.ts'
 
 const values = (count: number) => Array.from({ length: count }, (_, n) => JSON.stringify({ key: 'k', v: `v${n}` }))
 

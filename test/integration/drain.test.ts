@@ -1,11 +1,11 @@
 /** SIGTERM to the real program under load: it ends well and in time, and nothing is lost between one run and the next. */
 import { expect } from '@jest/globals'
-import { type EndName, endNames } from '../support/peers.ts'
+import { counts, Installation, type Program, ready } from '../support/gateway/delivery-program.ts'
+import { arrived, checkNothingLost, otherOf, scenario, setKey, steadyLoad, texts } from '../support/gateway/scenario.ts'
+import { type EndName, endNames } from '../support/places/peers.ts'
+import { committed, fresh, type Place, placeAt, queueDepth } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
-import { arrived, checkNothingLost, otherOf, scenario, setKey, steadyLoad, texts } from './delivery-fixture.ts'
-import { committed, fresh, type Place, placeAt, queueDepth } from './delivery-places.ts'
-import { counts, Installation, type Program, ready } from './delivery-program.ts'
 
 const yamlOf = (port: number, source: Place, target: Place) => `
 gateway: { id: ${fresh()}, admin: { listen: "127.0.0.1:${port}" } }

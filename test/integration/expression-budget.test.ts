@@ -1,8 +1,8 @@
 /** Hostile data: a message for which the rules would cost too much is a dead letter, and what follows it is delivered. */
 import { expect } from '@jest/globals'
+import { scenario } from '../support/gateway/scenario.ts'
+import { amqpPlace, fresh, kafkaPlace, mqttPlace } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
-import { scenario } from './delivery-fixture.ts'
-import { amqpPlace, fresh, kafkaPlace, mqttPlace } from './delivery-places.ts'
 
 const small = JSON.stringify({ items: [1, 2], allowed: [1, 2, 3] })
 

@@ -5,9 +5,9 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { Transform } from 'node:stream'
 import { expect } from '@jest/globals'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
+import { type Scope, scenario } from '../support/gateway/scenario.ts'
+import { amqpPlace, fresh, kafkaPlace, portOf } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
-import { type Scope, scenario } from './delivery-fixture.ts'
-import { amqpPlace, fresh, kafkaPlace, portOf } from './delivery-places.ts'
 
 /** A name that no resolver knows, as long as that of the shared broker: lengths stand before texts on the wire. */
 const [host, nameless] = ['127.0.0.1', 'k.invalid']

@@ -2,8 +2,8 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, it } from '@jest/globals'
-import type { IdleReport } from './kafka-idle-program.ts'
-import { freshName, makeTopic } from './kafka-support.ts'
+import { freshName, makeTopic } from '../support/contexts/kafka.ts'
+import type { IdleReport } from '../support/gateway/kafka-idle-program.ts'
 
 const program = join(import.meta.dirname, 'kafka-idle-program.ts')
 const watchedMs = 6000

@@ -3,7 +3,6 @@ import { afterEach, describe, expect, it, jest } from '@jest/globals'
 import { Cluster } from '../../protocols/kafka/client/connection.ts'
 import type { ProduceResult } from '../../protocols/kafka/client/requests.ts'
 import { Consumer } from '../../protocols/kafka/consumer.ts'
-import { eventually } from '../support/poll.ts'
 import {
   acceptAll,
   connection,
@@ -15,7 +14,8 @@ import {
   produce,
   read,
   withAdmin,
-} from './kafka-support.ts'
+} from '../support/contexts/kafka.ts'
+import { eventually } from '../support/poll.ts'
 
 const never = new AbortController().signal
 afterEach(() => {

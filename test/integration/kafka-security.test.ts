@@ -8,9 +8,9 @@ import { answers } from '../support/brokers/answers.ts'
 import { commandPath, kafkaLibrary } from '../support/brokers/install.ts'
 import { newClusterId } from '../support/brokers/kafka.ts'
 import { dataFolder, launch, type Running } from '../support/brokers/process.ts'
+import { makeContext, outbound } from '../support/contexts/kafka.ts'
 import { eventually } from '../support/poll.ts'
 import { freePorts } from '../support/ports.ts'
-import { makeContext, outbound } from './kafka-support.ts'
 
 const never = new AbortController().signal
 const folder = dataFolder('kafka-sasl')

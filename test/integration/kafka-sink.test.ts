@@ -2,7 +2,6 @@ import { describe, expect, it } from '@jest/globals'
 import { Kafka, logLevel } from 'kafkajs'
 import { kafka } from '../../protocols/kafka/index.ts'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
-import { freePorts } from '../support/ports.ts'
 import {
   connection,
   freshName,
@@ -13,7 +12,8 @@ import {
   produce,
   read,
   withAdmin,
-} from './kafka-support.ts'
+} from '../support/contexts/kafka.ts'
+import { freePorts } from '../support/ports.ts'
 
 const never = new AbortController().signal
 

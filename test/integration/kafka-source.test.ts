@@ -3,7 +3,6 @@ import { Kafka, logLevel } from 'kafkajs'
 import type { Delivery } from '../../src/adapter/contract.ts'
 import { RetryableError } from '../../src/errors.ts'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
-import { eventually } from '../support/poll.ts'
 import {
   acceptAll,
   committedOffsets,
@@ -15,7 +14,8 @@ import {
   produce,
   read,
   withAdmin,
-} from './kafka-support.ts'
+} from '../support/contexts/kafka.ts'
+import { eventually } from '../support/poll.ts'
 
 async function filled(count: number, options: Parameters<typeof makeTopic>[0] = {}): Promise<string> {
   const topic = await makeTopic(options)

@@ -2,9 +2,9 @@
 import { expect } from '@jest/globals'
 import { CompressionTypes, Kafka, logLevel } from 'kafkajs'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
+import { arrived, scenario } from '../support/gateway/scenario.ts'
+import { amqpPlace, committed, fresh, kafkaPlace } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
-import { arrived, scenario } from './delivery-fixture.ts'
-import { amqpPlace, committed, fresh, kafkaPlace } from './delivery-places.ts'
 
 scenario(
   'a compressed batch above 128 MiB is one dead letter with its offsets, and those beside it arrive',

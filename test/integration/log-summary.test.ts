@@ -1,9 +1,9 @@
 /** What is amiss with each message is told once, then counted. */
 import { expect } from '@jest/globals'
+import { complaints, scenario, texts } from '../support/gateway/scenario.ts'
+import { inProcess, patientMs, sourceIsUp } from '../support/gateway/stored.ts'
+import { amqpPlace, kafkaPlace } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
-import { complaints, scenario, texts } from './delivery-fixture.ts'
-import { amqpPlace, kafkaPlace } from './delivery-places.ts'
-import { inProcess, patientMs, sourceIsUp } from './stored-support.ts'
 
 scenario('500 messages for an exchange without a bound queue are one line in the log', async (scope) => {
   const [source, target, grave] = [await kafkaPlace(), await amqpPlace(), await amqpPlace()]

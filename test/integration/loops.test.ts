@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { expect, test } from '@jest/globals'
 import { connectAsync } from 'mqtt'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
-import { TestGateway } from '../support/gateway.ts'
+import { TestGateway } from '../support/gateway/gateway.ts'
 import { eventually } from '../support/poll.ts'
 
 test('a message that goes round between two gateways is a dead letter after some rounds', async () => {

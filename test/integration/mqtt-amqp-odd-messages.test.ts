@@ -2,9 +2,9 @@
 import { afterEach, describe, expect, test } from '@jest/globals'
 import type { Outbound, Outcome, Sink } from '../../src/adapter/contract.ts'
 import { Envelope, type EnvelopeFields, formats } from '../../src/envelope/envelope.ts'
-import * as amqp from './amqp-fixture.ts'
-import { cleanUp, place } from './mqtt-broker-fixture.ts'
-import * as mqtt from './mqtt-client-fixture.ts'
+import * as amqp from '../support/contexts/amqp.ts'
+import { cleanUp, place } from '../support/contexts/mqtt-broker.ts'
+import * as mqtt from '../support/contexts/mqtt-client.ts'
 
 const benches = [new amqp.Bench(), new mqtt.Bench()]
 afterEach(async () => {

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from '@jest/globals'
+import { cleanUp, inbox, packets, place, raw } from '../support/contexts/mqtt-broker.ts'
 import { eventually } from '../support/poll.ts'
-import { cleanUp, inbox, packets, place, raw } from './mqtt-broker-fixture.ts'
 
 afterEach(cleanUp)
 

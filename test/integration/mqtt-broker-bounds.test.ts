@@ -2,9 +2,9 @@
 import { afterEach, describe, expect, test } from '@jest/globals'
 import { sessionBounds } from '../../protocols/mqtt/broker/sessions/sessions.ts'
 import type { Delivery } from '../../src/adapter/contract.ts'
-import { FakeKept } from '../support/kept.ts'
+import { FakeKept } from '../support/contexts/kept.ts'
+import { cleanUp, inbox, packets, place, raw, testContext } from '../support/contexts/mqtt-broker.ts'
 import { eventually } from '../support/poll.ts'
-import { cleanUp, inbox, packets, place, raw, testContext } from './mqtt-broker-fixture.ts'
 
 afterEach(cleanUp)
 

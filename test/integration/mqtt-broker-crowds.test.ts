@@ -8,12 +8,12 @@ import { connect as connectTls } from 'node:tls'
 import { afterEach, describe, expect, test } from '@jest/globals'
 import type { MqttClient } from 'mqtt'
 import { WebSocket } from 'ws'
-import { Authority, type Pair } from '../support/certificates.ts'
+import { Authority, type Pair } from '../support/brokers/certificates.ts'
+import { cleanUp, device, later, packets, place, raw } from '../support/contexts/mqtt-broker.ts'
+import { Installation } from '../support/gateway/delivery-program.ts'
+import { Scope } from '../support/gateway/scenario.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort, freePorts } from '../support/ports.ts'
-import { Scope } from './delivery-fixture.ts'
-import { Installation } from './delivery-program.ts'
-import { cleanUp, device, later, packets, place, raw } from './mqtt-broker-fixture.ts'
 
 const scope = new Scope()
 afterEach(async () => {

@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto'
 import { afterEach, describe, expect, test } from '@jest/globals'
 import { connectAsync } from 'mqtt'
 import { WebSocket } from 'ws'
+import { certificate, cleanUp, device, inbox, packets, place, raw } from '../support/contexts/mqtt-broker.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort, freePorts } from '../support/ports.ts'
-import { certificate, cleanUp, device, inbox, packets, place, raw } from './mqtt-broker-fixture.ts'
 
 afterEach(cleanUp)
 

@@ -2,11 +2,11 @@
 import { readFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
 import type { IClientOptions } from 'mqtt'
-import { Authority, type Pair, type Subject } from '../support/certificates.ts'
-import { FakeKept } from '../support/kept.ts'
+import { Authority, type Pair, type Subject } from '../support/brokers/certificates.ts'
+import { FakeKept } from '../support/contexts/kept.ts'
+import { cleanUp, device, place, testContext } from '../support/contexts/mqtt-broker.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
-import { cleanUp, device, place, testContext } from './mqtt-broker-fixture.ts'
 
 afterEach(cleanUp)
 

@@ -2,9 +2,18 @@
 import { afterEach, describe, expect, test } from '@jest/globals'
 import type { EmbeddedConnection } from '../../protocols/mqtt/broker/config.ts'
 import type { Outbound } from '../../src/adapter/contract.ts'
-import { FakeKept } from '../support/kept.ts'
+import { FakeKept } from '../support/contexts/kept.ts'
+import {
+  cleanUp,
+  inbox,
+  message,
+  packets,
+  place,
+  type RawDevice,
+  raw,
+  testContext,
+} from '../support/contexts/mqtt-broker.ts'
 import { eventually } from '../support/poll.ts'
-import { cleanUp, inbox, message, packets, place, type RawDevice, raw, testContext } from './mqtt-broker-fixture.ts'
 
 afterEach(cleanUp)
 

@@ -2,8 +2,8 @@ import { once } from 'node:events'
 import { afterEach, describe, expect, test } from '@jest/globals'
 import { connect } from 'mqtt'
 import type { Outbound } from '../../src/adapter/contract.ts'
+import { cleanUp, inbox, message, packets, place, raw } from '../support/contexts/mqtt-broker.ts'
 import { eventually } from '../support/poll.ts'
-import { cleanUp, inbox, message, packets, place, raw } from './mqtt-broker-fixture.ts'
 
 afterEach(cleanUp)
 

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from '@jest/globals'
 import type { Delivery } from '../../src/adapter/contract.ts'
+import { cleanUp, inbox, packets, place, raw, testContext } from '../support/contexts/mqtt-broker.ts'
 import { eventually } from '../support/poll.ts'
-import { cleanUp, inbox, packets, place, raw, testContext } from './mqtt-broker-fixture.ts'
 
 afterEach(cleanUp)
 

@@ -4,9 +4,9 @@ import { connect } from 'mqtt'
 import { sessionBounds } from '../../protocols/mqtt/broker/sessions/sessions.ts'
 import type { Outbound } from '../../src/adapter/contract.ts'
 import { isoText } from '../../src/envelope/time.ts'
-import { FakeKept } from '../support/kept.ts'
+import { FakeKept } from '../support/contexts/kept.ts'
+import { cleanUp, inbox, message, type Place, place, testContext } from '../support/contexts/mqtt-broker.ts'
 import { eventually } from '../support/poll.ts'
-import { cleanUp, inbox, message, type Place, place, testContext } from './mqtt-broker-fixture.ts'
 
 afterEach(cleanUp)
 

@@ -6,10 +6,8 @@ import { afterEach, describe, expect, it } from '@jest/globals'
 import mqttJs from 'mqtt'
 import { openLink } from '../../protocols/mqtt/client/connection.ts'
 import { clientSettings } from '../../protocols/mqtt/config.ts'
+import { FakeBroker, types } from '../support/brokers/fake-mqtt-broker.ts'
 import { startMosquitto } from '../support/brokers/mosquitto.ts'
-import { eventually } from '../support/poll.ts'
-import { freePort } from '../support/ports.ts'
-import { FakeBroker, types } from './mqtt-client-fake-broker.ts'
 import {
   Bench,
   codes,
@@ -20,7 +18,9 @@ import {
   outbound,
   Reading,
   unique,
-} from './mqtt-client-fixture.ts'
+} from '../support/contexts/mqtt-client.ts'
+import { eventually } from '../support/poll.ts'
+import { freePort } from '../support/ports.ts'
 
 const bench = new Bench()
 afterEach(() => bench.end())

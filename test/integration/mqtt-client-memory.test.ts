@@ -4,10 +4,10 @@ import { runInNewContext } from 'node:vm'
 import { afterEach, expect, it } from '@jest/globals'
 import { Budget } from '../../src/adapter/budget.ts'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
-import { TestGateway } from '../support/gateway.ts'
+import { Bench, connectionOf, contextOf, unique } from '../support/contexts/mqtt-client.ts'
+import { TestGateway } from '../support/gateway/gateway.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
-import { Bench, connectionOf, contextOf, unique } from './mqtt-client-fixture.ts'
 
 const bench = new Bench()
 afterEach(() => bench.end())

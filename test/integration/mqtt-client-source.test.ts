@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { mqtt } from '../../protocols/mqtt/index.ts'
+import { FakeBroker, types } from '../support/brokers/fake-mqtt-broker.ts'
+import { Bench, connectionOf, contextOf, fromOf, never, Reading, unique } from '../support/contexts/mqtt-client.ts'
 import { eventually } from '../support/poll.ts'
-import { FakeBroker, types } from './mqtt-client-fake-broker.ts'
-import { Bench, connectionOf, contextOf, fromOf, never, Reading, unique } from './mqtt-client-fixture.ts'
 
 const bench = new Bench()
 afterEach(() => bench.end())

@@ -2,10 +2,10 @@
 import { afterEach, describe, expect, it } from '@jest/globals'
 import mqttJs, { type IPublishPacket } from 'mqtt'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
-import { TestGateway } from '../support/gateway.ts'
+import { Bench, listen, unique } from '../support/contexts/mqtt-client.ts'
+import { TestGateway } from '../support/gateway/gateway.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
-import { Bench, listen, unique } from './mqtt-client-fixture.ts'
 
 const bench = new Bench()
 afterEach(() => bench.end())

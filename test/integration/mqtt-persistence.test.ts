@@ -7,10 +7,10 @@ import { promisify } from 'node:util'
 import { afterEach, describe, expect, test } from '@jest/globals'
 import { connect, type IClientOptions, type MqttClient } from 'mqtt'
 import { withDeadline } from '../../src/adapter/deadline.ts'
+import { cleanUp, device, packets, raw } from '../support/contexts/mqtt-broker.ts'
 import { GatewayProcess } from '../support/fault/gateway-process.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
-import { cleanUp, device, packets, raw } from './mqtt-broker-fixture.ts'
 
 const withinMs = 30_000
 const pubrec = (id: number) => Buffer.from([0x50, 2, 0, id])
@@ -72,7 +72,7 @@ async function publishAll(client: MqttClient, topic: string, count: number, qos:
 test("aedes-persistence's own suite passes on a store file", async () => {
   const folder = mkdtempSync(join(tmpdir(), 'trivium-persistence-'))
   const env = { ...process.env, TRIVIUM_TEST_STORE: folder }
-  const suite = join(import.meta.dirname, '../support/mqtt-persistence-suite.ts')
+  const suite = join(import.meta.dirname, '../support/contexts/mqtt-persistence-suite.ts')
   try {
     const args = ['--no-warnings', '--test-reporter=tap', suite]
     const { stdout } = await promisify(execFile)(process.execPath, args, { env, maxBuffer: 16 * 1024 ** 2 })

@@ -1,9 +1,9 @@
 import { afterEach, expect, it } from '@jest/globals'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
+import { Bench, listen, unique } from '../support/contexts/mqtt-client.ts'
 import { eventually } from '../support/poll.ts'
 import { trivium } from '../unit/cli/command.ts'
 import { folderWith } from '../unit/cli/files.ts'
-import { Bench, listen, unique } from './mqtt-client-fixture.ts'
 
 const bench = new Bench()
 afterEach(() => bench.end())

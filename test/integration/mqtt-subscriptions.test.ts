@@ -1,11 +1,11 @@
 /** What a kept session of an external broker holds when the routes change, and when their filters intersect. */
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
-import { TestGateway } from '../support/gateway.ts'
-import { FakeKept } from '../support/kept.ts'
+import { FakeBroker, types } from '../support/brokers/fake-mqtt-broker.ts'
+import { FakeKept } from '../support/contexts/kept.ts'
+import { Bench, connectionOf, contextOf, listen, never, Reading, unique } from '../support/contexts/mqtt-client.ts'
+import { TestGateway } from '../support/gateway/gateway.ts'
 import { eventually } from '../support/poll.ts'
-import { FakeBroker, types } from './mqtt-client-fake-broker.ts'
-import { Bench, connectionOf, contextOf, listen, never, Reading, unique } from './mqtt-client-fixture.ts'
 
 const bench = new Bench()
 afterEach(() => bench.end())

@@ -4,7 +4,7 @@ import net from 'node:net'
 import { afterEach, expect, test } from '@jest/globals'
 import { connectAsync } from 'mqtt'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
-import { TestGateway } from '../support/gateway.ts'
+import { TestGateway } from '../support/gateway/gateway.ts'
 import { eventually } from '../support/poll.ts'
 
 const cleanups: (() => unknown)[] = []

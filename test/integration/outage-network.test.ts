@@ -2,13 +2,21 @@
 import { expect } from '@jest/globals'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { startKafka } from '../support/brokers/kafka.ts'
-import type { TestGateway } from '../support/gateway.ts'
-import { type EndName, endNames } from '../support/peers.ts'
+import { startProxy, type TcpProxy } from '../support/brokers/proxy.ts'
+import type { TestGateway } from '../support/gateway/gateway.ts'
+import {
+  arrived,
+  bothWays,
+  checkNothingLost,
+  otherOf,
+  type Scope,
+  scenario,
+  steadyLoad,
+} from '../support/gateway/scenario.ts'
+import { type EndName, endNames } from '../support/places/peers.ts'
+import { placeAt, wireTo } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
-import { startProxy, type TcpProxy } from '../support/proxy.ts'
-import { arrived, bothWays, checkNothingLost, otherOf, type Scope, scenario, steadyLoad } from './delivery-fixture.ts'
-import { placeAt, wireTo } from './delivery-places.ts'
 
 /** How the gateway is told to look for a silent peer, and the longest time that may take; amqplib wants two whole intervals empty. */
 const patience: Record<EndName, { settings: string; noticedMs: number }> = {

@@ -4,11 +4,8 @@ import { linksDown } from '../../src/telemetry/status.ts'
 import { startKafka } from '../support/brokers/kafka.ts'
 import { startMosquitto } from '../support/brokers/mosquitto.ts'
 import type { Running } from '../support/brokers/process.ts'
+import { startProxy } from '../support/brokers/proxy.ts'
 import { startRabbitmq } from '../support/brokers/rabbitmq.ts'
-import { type EndName, endNames } from '../support/peers.ts'
-import { eventually } from '../support/poll.ts'
-import { freePort } from '../support/ports.ts'
-import { startProxy } from '../support/proxy.ts'
 import {
   arrived,
   bothWays,
@@ -19,8 +16,11 @@ import {
   scenario,
   steadyLoad,
   texts,
-} from './delivery-fixture.ts'
-import { type Place, placeAt, wireTo } from './delivery-places.ts'
+} from '../support/gateway/scenario.ts'
+import { type EndName, endNames } from '../support/places/peers.ts'
+import { type Place, placeAt, wireTo } from '../support/places/places.ts'
+import { eventually } from '../support/poll.ts'
+import { freePort } from '../support/ports.ts'
 
 for (const protocol of endNames) {
   scenario(

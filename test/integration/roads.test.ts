@@ -1,7 +1,7 @@
 /** Every road between the three brokers, from and into the embedded broker too: all arrives, unchanged, in order. */
 import { afterEach, describe, expect, test } from '@jest/globals'
-import { TestGateway } from '../support/gateway.ts'
-import { type End, endNames, makeEnd, mqttEnd, type Sent } from '../support/peers.ts'
+import { TestGateway } from '../support/gateway/gateway.ts'
+import { type End, endNames, makeEnd, mqttEnd, type Sent } from '../support/places/peers.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
 

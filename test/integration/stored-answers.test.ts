@@ -2,10 +2,7 @@
 import { expect } from '@jest/globals'
 import amqplib from 'amqplib'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
-import { eventually } from '../support/poll.ts'
-import { freePort } from '../support/ports.ts'
-import { arrived, type Scope, scenario, texts } from './delivery-fixture.ts'
-import { amqpPlace, fresh, mqttPlace, placeAt, queueDepth, wireTo } from './delivery-places.ts'
+import { arrived, type Scope, scenario, texts } from '../support/gateway/scenario.ts'
 import {
   expectBuffering,
   inletOf,
@@ -16,7 +13,10 @@ import {
   road,
   sendLetters,
   sourceIsUp,
-} from './stored-support.ts'
+} from '../support/gateway/stored.ts'
+import { amqpPlace, fresh, mqttPlace, placeAt, queueDepth, wireTo } from '../support/places/places.ts'
+import { eventually } from '../support/poll.ts'
+import { freePort } from '../support/ports.ts'
 
 /** A queue of one place that refuses what is more. */
 async function fullQueue(scope: Scope): Promise<{ to: string; makeRoom(): Promise<unknown> }> {

@@ -1,11 +1,11 @@
 /** A target that keeps up: the store is written and never read back. Alone in its file, for it watches all reads. */
 import { expect, jest, test } from '@jest/globals'
 import { OutboxReader } from '../../src/store/outbox-reader.ts'
-import type { EndName } from '../support/peers.ts'
+import { arrived, checkNothingLost, inScope, texts } from '../support/gateway/scenario.ts'
+import { inletOf, inProcess, patientMs, road, type SourceName } from '../support/gateway/stored.ts'
+import type { EndName } from '../support/places/peers.ts'
+import { placeAt } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
-import { arrived, checkNothingLost, inScope, texts } from './delivery-fixture.ts'
-import { placeAt } from './delivery-places.ts'
-import { inletOf, inProcess, patientMs, road, type SourceName } from './stored-support.ts'
 
 test.each([
   ['embedded', 'kafka'],

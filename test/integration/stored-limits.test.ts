@@ -4,11 +4,11 @@ import { join } from 'node:path'
 import { expect } from '@jest/globals'
 import mqtt from 'mqtt'
 import { readinessView } from '../../src/admin/views.ts'
+import { arrived, checkNothingLost, scenario, texts } from '../support/gateway/scenario.ts'
+import { inletOf, inProcess, patientMs, program, road, sourceIsUp } from '../support/gateway/stored.ts'
+import { amqpPlace, placeAt, queueDepth, wireTo } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
-import { arrived, checkNothingLost, scenario, texts } from './delivery-fixture.ts'
-import { amqpPlace, placeAt, queueDepth, wireTo } from './delivery-places.ts'
-import { inletOf, inProcess, patientMs, program, road, sourceIsUp } from './stored-support.ts'
 
 /** Messages of about 1 KiB. */
 const bulky = (count: number): string[] =>

@@ -1,10 +1,6 @@
 /** `acknowledge: stored` while a target is away: the source is answered, the messages wait, and arrive in order later. */
 import { expect } from '@jest/globals'
-import type { EndName } from '../support/peers.ts'
-import { eventually } from '../support/poll.ts'
-import { freePort } from '../support/ports.ts'
-import { arrived, checkNothingLost, scenario, texts } from './delivery-fixture.ts'
-import { fresh, placeAt, wireTo } from './delivery-places.ts'
+import { arrived, checkNothingLost, scenario, texts } from '../support/gateway/scenario.ts'
 import {
   expectBuffering,
   inletOf,
@@ -14,7 +10,11 @@ import {
   road,
   type SourceName,
   sourceIsUp,
-} from './stored-support.ts'
+} from '../support/gateway/stored.ts'
+import type { EndName } from '../support/places/peers.ts'
+import { fresh, placeAt, wireTo } from '../support/places/places.ts'
+import { eventually } from '../support/poll.ts'
+import { freePort } from '../support/ports.ts'
 
 const pairs: readonly (readonly [SourceName, EndName])[] = [
   ['embedded', 'kafka'],

@@ -2,11 +2,11 @@
 import { expect } from '@jest/globals'
 import amqplib from 'amqplib'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
-import type { TestGateway } from '../support/gateway.ts'
+import type { TestGateway } from '../support/gateway/gateway.ts'
+import { type Scope, scenario, texts } from '../support/gateway/scenario.ts'
+import { type Inlet, inletOf, inProcess, patientMs, road } from '../support/gateway/stored.ts'
+import { fresh } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
-import { type Scope, scenario, texts } from './delivery-fixture.ts'
-import { fresh } from './delivery-places.ts'
-import { type Inlet, inletOf, inProcess, patientMs, road } from './stored-support.ts'
 
 interface Desk {
   readonly gateway: TestGateway

@@ -2,12 +2,12 @@
 import { expect, test } from '@jest/globals'
 import { Kafka, logLevel } from 'kafkajs'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
-import type { TestGateway } from '../support/gateway.ts'
+import type { TestGateway } from '../support/gateway/gateway.ts'
+import { checkNothingLost, inScope, type Scope } from '../support/gateway/scenario.ts'
+import { inletOf, inProcess, patientMs } from '../support/gateway/stored.ts'
+import { fresh } from '../support/places/places.ts'
+import { createTopics } from '../support/places/topics.ts'
 import { eventually } from '../support/poll.ts'
-import { createTopics } from '../support/topics.ts'
-import { checkNothingLost, inScope, type Scope } from './delivery-fixture.ts'
-import { fresh } from './delivery-places.ts'
-import { inletOf, inProcess, patientMs } from './stored-support.ts'
 
 const sites = ['here', 'gone'] as const
 type Site = (typeof sites)[number]

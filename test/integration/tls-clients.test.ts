@@ -9,8 +9,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/gl
 import { amqp } from '../../protocols/amqp/index.ts'
 import { kafka } from '../../protocols/kafka/index.ts'
 import { mqtt } from '../../protocols/mqtt/index.ts'
-import { Authority, type Pair } from '../support/certificates.ts'
-import { testContext } from './mqtt-broker-fixture.ts'
+import { Authority, type Pair } from '../support/brokers/certificates.ts'
+import { testContext } from '../support/contexts/mqtt-broker.ts'
 
 const never = new AbortController().signal
 let authority: Authority

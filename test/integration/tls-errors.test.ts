@@ -8,7 +8,7 @@ import tls from 'node:tls'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { protocols } from '../../protocols/index.ts'
 import { messageOf } from '../../src/errors.ts'
-import { testContext } from '../support/context.ts'
+import { testContext } from '../support/contexts/context.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'trivium-tls-'))
 const file = (name: string) => join(folder, name)

@@ -4,7 +4,7 @@ import amqplib, { type Channel, type ChannelModel } from 'amqplib'
 import { type Consumer, Kafka, logLevel } from 'kafkajs'
 import mqtt from 'mqtt'
 import { brokerAddresses } from '../brokers/addresses.ts'
-import { createTopics } from '../topics.ts'
+import { createTopics } from '../places/topics.ts'
 import { atPort, fresh } from './feeds.ts'
 import type { Oracle } from './oracle.ts'
 

@@ -20,7 +20,7 @@ import {
   recordingLog,
   storeAt,
   waitingFor,
-} from '../../support/dead-letters.ts'
+} from '../../support/gateway/dead-letters.ts'
 import { eventually } from '../../support/poll.ts'
 
 const token = 's3cret'

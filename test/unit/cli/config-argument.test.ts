@@ -1,6 +1,6 @@
 /** Every command that reads a configuration takes it alike: as an argument, or by `-c`. */
 import { describe, expect, test } from '@jest/globals'
-import { letterOf } from '../../support/dead-letters.ts'
+import { letterOf } from '../../support/gateway/dead-letters.ts'
 import { registerCleanups } from './cleanups.ts'
 import { trivium } from './command.ts'
 import { siteWith } from './dead-letters-site.ts'

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import type { DeadLetter } from '../../../src/store/dead-letters.ts'
-import { envelopeOf, fill, letterOf, storeAt, waitingFor } from '../../support/dead-letters.ts'
+import { envelopeOf, fill, letterOf, storeAt, waitingFor } from '../../support/gateway/dead-letters.ts'
 import { type ProcessOptions, trivium } from './command.ts'
 import { folderWith } from './files.ts'
 

@@ -6,7 +6,7 @@ import { readProperties } from '../../../protocols/amqp/client/reader.ts'
 import { propertiesBytes } from '../../../protocols/amqp/client/wire.ts'
 import { decode, encode } from '../../../protocols/amqp/codec.ts'
 import { Envelope, type EnvelopeFields, formats } from '../../../src/envelope/envelope.ts'
-import { type Field, type Table, writeTable } from '../../support/amqp-raw.ts'
+import { type Field, type Table, writeTable } from '../../support/brokers/amqp-raw.ts'
 import { envelopes } from './codec-envelopes.ts'
 
 // the driver's parts are no public entries of its package; a path leads past that

@@ -1,8 +1,8 @@
 import { expect, test } from '@jest/globals'
 import type { ConsumeMessage } from 'amqplib'
 import { StreamPosition, StreamReading } from '../../../protocols/amqp/stream.ts'
-import { testContext } from '../../support/context.ts'
-import { FakeKept } from '../../support/kept.ts'
+import { testContext } from '../../support/contexts/context.ts'
+import { FakeKept } from '../../support/contexts/kept.ts'
 
 const at = (offset: number) => ({ properties: { headers: { 'x-stream-offset': offset } } }) as unknown as ConsumeMessage
 const positionOf = (kept: FakeKept) => new StreamPosition('log', 'first', testContext('orders', { kept }))

@@ -6,8 +6,8 @@ import { propertiesBytes } from '../../../protocols/amqp/client/wire.ts'
 import { decode, encode } from '../../../protocols/amqp/codec.ts'
 import type { Envelope } from '../../../src/envelope/envelope.ts'
 import { decodeEnvelope, encodeFields } from '../../../src/store/record.ts'
-import { readProperties as readRaw, type Table, writeTable } from '../../support/amqp-raw.ts'
-import { cases, tables, withoutOurs } from '../../support/amqp-tables.ts'
+import { readProperties as readRaw, type Table, writeTable } from '../../support/brokers/amqp-raw.ts'
+import { cases, tables, withoutOurs } from '../../support/brokers/amqp-tables.ts'
 import { amqpWire, kafkaWire, mqttWire, type Wire } from './codec-wire.ts'
 
 const nowMs = Date.now()

@@ -11,7 +11,7 @@ import type { Link } from '../../../protocols/mqtt/client/connection.ts'
 import { createSession, Intake } from '../../../protocols/mqtt/client/intake.ts'
 import { Budget } from '../../../src/adapter/budget.ts'
 import { RetryableError } from '../../../src/errors.ts'
-import { testContext } from '../../support/context.ts'
+import { testContext } from '../../support/contexts/context.ts'
 import { WatchedBudget } from '../adapter/watched-budget.ts'
 
 const never = new AbortController().signal

@@ -8,7 +8,7 @@ import {
   parsePairKey,
 } from '../../../protocols/mqtt/broker/sessions/records.ts'
 import { type SessionRules, Sessions } from '../../../protocols/mqtt/broker/sessions/sessions.ts'
-import { FakeKept } from '../../support/kept.ts'
+import { FakeKept } from '../../support/contexts/kept.ts'
 
 const memory: () => Persistence = createRequire(import.meta.url)('aedes-persistence')
 

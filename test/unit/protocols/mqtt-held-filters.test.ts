@@ -3,8 +3,8 @@ import type { Link } from '../../../protocols/mqtt/client/connection.ts'
 import { HeldFilters, type Wanted } from '../../../protocols/mqtt/client/held-filters.ts'
 import { intersections } from '../../../protocols/mqtt/client/subscription.ts'
 import type { MqttFrom } from '../../../protocols/mqtt/config.ts'
-import { testContext } from '../../support/context.ts'
-import { FakeKept } from '../../support/kept.ts'
+import { testContext } from '../../support/contexts/context.ts'
+import { FakeKept } from '../../support/contexts/kept.ts'
 
 /** A broker's session, as far as filters go: identifiers by filter. */
 class FakeSession {

@@ -5,7 +5,7 @@ import type { Link } from '../../../protocols/mqtt/client/connection.ts'
 import { createSession, Intake, type Session } from '../../../protocols/mqtt/client/intake.ts'
 import type { Delivery } from '../../../src/adapter/contract.ts'
 import { RetryableError } from '../../../src/errors.ts'
-import { testContext } from '../../support/context.ts'
+import { testContext } from '../../support/contexts/context.ts'
 import { eventually } from '../../support/poll.ts'
 
 function fakeLink(sessionPresent: boolean) {

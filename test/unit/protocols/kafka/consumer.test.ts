@@ -3,7 +3,7 @@ import type { Cluster } from '../../../../protocols/kafka/client/connection.ts'
 import { MemberAssignment } from '../../../../protocols/kafka/client/guard.ts'
 import { Consumer } from '../../../../protocols/kafka/consumer.ts'
 import { Budget } from '../../../../src/adapter/budget.ts'
-import { testContext } from '../../../support/context.ts'
+import { testContext } from '../../../support/contexts/context.ts'
 import { eventually } from '../../../support/poll.ts'
 
 const heartbeatMs = 3_000

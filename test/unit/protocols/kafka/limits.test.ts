@@ -3,7 +3,7 @@ import { Cluster } from '../../../../protocols/kafka/client/connection.ts'
 import { Sticky } from '../../../../protocols/kafka/client/partitioner.ts'
 import { kafka } from '../../../../protocols/kafka/index.ts'
 import { Envelope } from '../../../../src/envelope/envelope.ts'
-import { testContext } from '../../../support/context.ts'
+import { testContext } from '../../../support/contexts/context.ts'
 
 afterEach(() => {
   jest.restoreAllMocks()

@@ -2,14 +2,14 @@
 import { expect } from '@jest/globals'
 import amqplib from 'amqplib'
 import mqtt from 'mqtt'
-import { readinessView } from '../../src/admin/views.ts'
-import { brokerAddresses } from '../support/brokers/addresses.ts'
-import { GatewayProcess } from '../support/fault/gateway-process.ts'
-import type { TestGateway } from '../support/gateway.ts'
-import { eventually } from '../support/poll.ts'
-import { freePort } from '../support/ports.ts'
-import { type Scope, setKey } from './delivery-fixture.ts'
-import { committed, fresh, keyOf, type Place, placeAt, queueDepth } from './delivery-places.ts'
+import { readinessView } from '../../../src/admin/views.ts'
+import { brokerAddresses } from '../brokers/addresses.ts'
+import { GatewayProcess } from '../fault/gateway-process.ts'
+import { committed, fresh, keyOf, type Place, placeAt, queueDepth } from '../places/places.ts'
+import { eventually } from '../poll.ts'
+import { freePort } from '../ports.ts'
+import type { TestGateway } from './gateway.ts'
+import { type Scope, setKey } from './scenario.ts'
 
 export const sourceNames = ['mqtt', 'embedded', 'amqp', 'kafka'] as const
 export type SourceName = (typeof sourceNames)[number]

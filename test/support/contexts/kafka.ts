@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, afterEach } from '@jest/globals'
 import { Kafka, logLevel } from 'kafkajs'
-import { kafka } from '../../protocols/kafka/index.ts'
-import { Budget } from '../../src/adapter/budget.ts'
-import type { Context, Delivery, Outbound, Sink, Source } from '../../src/adapter/contract.ts'
-import { Envelope, type EnvelopeFields } from '../../src/envelope/envelope.ts'
-import { brokerAddresses } from '../support/brokers/addresses.ts'
-import { eventually } from '../support/poll.ts'
-import { createTopics } from '../support/topics.ts'
+import { kafka } from '../../../protocols/kafka/index.ts'
+import { Budget } from '../../../src/adapter/budget.ts'
+import type { Context, Delivery, Outbound, Sink, Source } from '../../../src/adapter/contract.ts'
+import { Envelope, type EnvelopeFields } from '../../../src/envelope/envelope.ts'
+import { brokerAddresses } from '../brokers/addresses.ts'
+import { createTopics } from '../places/topics.ts'
+import { eventually } from '../poll.ts'
 
 export interface LogLine {
   readonly level: string

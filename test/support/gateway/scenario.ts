@@ -1,10 +1,10 @@
 /** What the tests of outages, drains and dead letters share: load, and what must hold after. */
 import { setTimeout as pause } from 'node:timers/promises'
 import { expect, test } from '@jest/globals'
-import { type LogLine, TestGateway } from '../support/gateway.ts'
-import type { EndName } from '../support/peers.ts'
-import { eventually } from '../support/poll.ts'
-import { fresh, keyOf, type Place, type Reader } from './delivery-places.ts'
+import type { EndName } from '../places/peers.ts'
+import { fresh, keyOf, type Place, type Reader } from '../places/places.ts'
+import { eventually } from '../poll.ts'
+import { type LogLine, TestGateway } from './gateway.ts'
 
 /** What one test has made; the last made goes first. */
 export class Scope {

@@ -1,5 +1,5 @@
 import type { Admin, ITopicConfig } from 'kafkajs'
-import { eventually } from './poll.ts'
+import { eventually } from '../poll.ts'
 
 /** Creates topics and waits until each partition has a leader: kafkajs's own wait fails at a broker that is slow to know. */
 export async function createTopics(admin: Admin, topics: ITopicConfig[]): Promise<void> {

@@ -3,8 +3,8 @@
  * what both would get wrong shows. Types and letters: https://www.rabbitmq.com/amqp-0-9-1-errata.html
  */
 import { type Channel, type ChannelModel, connect } from 'amqplib'
-import { brokerAddresses } from './brokers/addresses.ts'
-import { eventually } from './poll.ts'
+import { eventually } from '../poll.ts'
+import { brokerAddresses } from './addresses.ts'
 
 /** A value and its letter: scalars of numbers as their bytes in hex, so that nothing is rounded on the way. */
 export type Field =

@@ -5,10 +5,10 @@ import { afterAll } from '@jest/globals'
 import amqplib from 'amqplib'
 import { Kafka, logLevel } from 'kafkajs'
 import mqtt from 'mqtt'
-import { brokerAddresses } from '../support/brokers/addresses.ts'
-import type { EndName } from '../support/peers.ts'
-import { startProxy, type TcpProxy } from '../support/proxy.ts'
-import { createTopics } from '../support/topics.ts'
+import { brokerAddresses } from '../brokers/addresses.ts'
+import { startProxy, type TcpProxy } from '../brokers/proxy.ts'
+import type { EndName } from './peers.ts'
+import { createTopics } from './topics.ts'
 
 /** What the shared brokers would otherwise keep; brokers of a test's own take theirs along. */
 const removals: (() => Promise<unknown>)[] = []

@@ -1,10 +1,10 @@
 /** A store on disk with dead letters in it, and messages to fill it with. */
-import type { Log } from '../../src/adapter/contract.ts'
-import { Envelope, type EnvelopeFields } from '../../src/envelope/envelope.ts'
-import { RetryableError } from '../../src/errors.ts'
-import type { Store, StoredMessage } from '../../src/store/contract.ts'
-import type { DeadLetter } from '../../src/store/dead-letters.ts'
-import { openStore } from '../../src/store/store.ts'
+import type { Log } from '../../../src/adapter/contract.ts'
+import { Envelope, type EnvelopeFields } from '../../../src/envelope/envelope.ts'
+import { RetryableError } from '../../../src/errors.ts'
+import type { Store, StoredMessage } from '../../../src/store/contract.ts'
+import type { DeadLetter } from '../../../src/store/dead-letters.ts'
+import { openStore } from '../../../src/store/store.ts'
 
 export interface LogLine {
   readonly level: string

@@ -3,11 +3,11 @@
  * process of their own, as what other tests leave in theirs would count. Prints one line of JSON, an `IdleReport`.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { kafka } from '../../protocols/kafka/index.ts'
-import type { Log } from '../../src/adapter/contract.ts'
-import { Envelope } from '../../src/envelope/envelope.ts'
-import { brokerAddresses } from '../support/brokers/addresses.ts'
-import { testContext } from '../support/context.ts'
+import { kafka } from '../../../protocols/kafka/index.ts'
+import type { Log } from '../../../src/adapter/contract.ts'
+import { Envelope } from '../../../src/envelope/envelope.ts'
+import { brokerAddresses } from '../brokers/addresses.ts'
+import { testContext } from '../contexts/context.ts'
 
 export interface IdleReport {
   /** Processor time of the whole process by time of the clock, 0 to 1: in the quietest of up to five times, the first that is little enough. */

@@ -1,12 +1,12 @@
 /** What the AMQP tests share: names of their own, a bare client beside the adapter, and a context that remembers. */
 import { randomUUID } from 'node:crypto'
 import { type Channel, type ChannelModel, connect, type GetMessage } from 'amqplib'
-import { amqp } from '../../protocols/amqp/index.ts'
-import { Budget } from '../../src/adapter/budget.ts'
-import type { Context, Delivery, Outbound, Outcome, Sink, Source } from '../../src/adapter/contract.ts'
-import { Envelope } from '../../src/envelope/envelope.ts'
-import { brokerAddresses } from '../support/brokers/addresses.ts'
-import { eventually } from '../support/poll.ts'
+import { amqp } from '../../../protocols/amqp/index.ts'
+import { Budget } from '../../../src/adapter/budget.ts'
+import type { Context, Delivery, Outbound, Outcome, Sink, Source } from '../../../src/adapter/contract.ts'
+import { Envelope } from '../../../src/envelope/envelope.ts'
+import { brokerAddresses } from '../brokers/addresses.ts'
+import { eventually } from '../poll.ts'
 
 export type AmqpTarget = ReturnType<typeof targetOf>
 

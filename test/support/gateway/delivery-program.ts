@@ -4,11 +4,11 @@ import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { withDeadline } from '../../src/adapter/deadline.ts'
-import { eventually } from '../support/poll.ts'
-import type { Scope } from './delivery-fixture.ts'
+import { withDeadline } from '../../../src/adapter/deadline.ts'
+import { eventually } from '../poll.ts'
+import type { Scope } from './scenario.ts'
 
-const launcher = join(import.meta.dirname, '../../bin/trivium.js')
+const launcher = join(import.meta.dirname, '../../../bin/trivium.js')
 
 export interface Program {
   readonly pid: number

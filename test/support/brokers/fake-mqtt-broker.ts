@@ -1,7 +1,7 @@
 /** A scripted MQTT broker on a socket: what a real one does not do on demand, and what crosses the wire, in order. */
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
-import { eventually } from '../support/poll.ts'
+import { eventually } from '../poll.ts'
 
 /** One packet from the client: its first byte's upper half, and the bytes behind the length. */
 export interface Heard {

@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto'
 import amqplib from 'amqplib'
 import { Kafka, logLevel } from 'kafkajs'
 import mqtt from 'mqtt'
-import { brokerAddresses } from './brokers/addresses.ts'
+import { brokerAddresses } from '../brokers/addresses.ts'
 import { createTopics } from './topics.ts'
 
 export interface Sent {

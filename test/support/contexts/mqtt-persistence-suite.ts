@@ -4,10 +4,10 @@
  */
 import { createRequire } from 'node:module'
 import { after, test } from 'node:test'
-import type { Persistence } from '../../protocols/mqtt/broker/driver.ts'
-import { Sessions } from '../../protocols/mqtt/broker/sessions/sessions.ts'
-import type { Kept } from '../../src/adapter/contract.ts'
-import { openStore } from '../../src/store/store.ts'
+import type { Persistence } from '../../../protocols/mqtt/broker/driver.ts'
+import { Sessions } from '../../../protocols/mqtt/broker/sessions/sessions.ts'
+import type { Kept } from '../../../src/adapter/contract.ts'
+import { openStore } from '../../../src/store/store.ts'
 
 const require = createRequire(import.meta.url)
 const memory: () => Persistence = require('aedes-persistence')

@@ -1,13 +1,13 @@
 /** What the tests of the MQTT client share: adapters that close themselves, and a bare client beside them. */
 import { randomUUID } from 'node:crypto'
 import mqttJs, { type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt'
-import type { MqttConnection, MqttFrom, MqttTarget } from '../../protocols/mqtt/config.ts'
-import { mqtt } from '../../protocols/mqtt/index.ts'
-import { Budget } from '../../src/adapter/budget.ts'
-import type { Context, Delivery, Outbound, Outcome, Sink, Source } from '../../src/adapter/contract.ts'
-import { Envelope } from '../../src/envelope/envelope.ts'
-import { brokerAddresses } from '../support/brokers/addresses.ts'
-import { eventually } from '../support/poll.ts'
+import type { MqttConnection, MqttFrom, MqttTarget } from '../../../protocols/mqtt/config.ts'
+import { mqtt } from '../../../protocols/mqtt/index.ts'
+import { Budget } from '../../../src/adapter/budget.ts'
+import type { Context, Delivery, Outbound, Outcome, Sink, Source } from '../../../src/adapter/contract.ts'
+import { Envelope } from '../../../src/envelope/envelope.ts'
+import { brokerAddresses } from '../brokers/addresses.ts'
+import { eventually } from '../poll.ts'
 
 export const unique = (name: string) => `test/${name}/${randomUUID().slice(0, 8)}`
 export const never = new AbortController().signal

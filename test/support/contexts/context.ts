@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { Budget } from '../../src/adapter/budget.ts'
-import type { Context, Log } from '../../src/adapter/contract.ts'
+import { Budget } from '../../../src/adapter/budget.ts'
+import type { Context, Log } from '../../../src/adapter/contract.ts'
 
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {} }
 

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { Kept, KeptEntry } from '../../src/adapter/contract.ts'
+import type { Kept, KeptEntry } from '../../../src/adapter/contract.ts'
 
 /** Kept entries in memory. Like the store's they are on disk at the end of a turn; `crash` loses those that are not. */
 export class FakeKept implements Kept {
