@@ -26,9 +26,9 @@ function outbound(envelope: Envelope, format?: Format) {
 /** What Kafka gives back for what was sent. */
 function kafkaMessage(envelope: Envelope) {
   const { headers, value } = kafka.encode(outbound(envelope), nowMs)
-  const received: Record<string, Buffer> = Object.create(null)
-  for (const [name, text] of headers) received[name] = Buffer.from(text ?? '')
-  return { key: null, value: Buffer.from(value ?? ''), headers: received, timestamp: String(nowMs), offset: '991' }
+  const received = new HeaderBag() as Record<string, string>
+  for (const [name, text] of headers) received[name] = String(text ?? '')
+  return { key: null, value: Buffer.from(value ?? ''), headers: received, timestampMs: nowMs, offset: 991 }
 }
 
 function amqpMessage(envelope: Envelope) {
@@ -44,7 +44,7 @@ function mqttPacket(envelope: Envelope) {
 }
 
 const device = { topic, payload, qos: 1, retain: false, dup: false } as const
-const bare = { key: null, value: payload, headers: {}, timestamp: String(nowMs), offset: '991' }
+const bare = { key: null, value: payload, headers: undefined, timestampMs: nowMs, offset: 991 }
 const bareAmqp = { content: payload, properties: { headers: {} } } as unknown as Parameters<typeof amqp.decode>[0]
 const richKafka = kafkaMessage(rich)
 const richAmqp = amqpMessage(rich)

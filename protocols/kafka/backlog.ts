@@ -1,14 +1,14 @@
 import { messageOf } from '../../src/errors.ts'
 import { isShortOfMemory } from './client/compression.ts'
-import { type InBatch, type InRecord, readRecords, unfold } from './client/record-set.ts'
-import type { Unreadable } from './unreadable.ts'
+import { type InBatch, type InRecord, RecordReader, unfold } from './client/record-set.ts'
+import { isUnreadable, type Unreadable } from './unreadable.ts'
 
 /** A record, or what cannot be read in place of it. */
-export type Item = { readonly offset: number; readonly record: InRecord } | Unreadable
+export type Item = InRecord | Unreadable
 
 interface Begun {
   readonly batch: InBatch
-  readonly records: Iterator<Item>
+  readonly records: RecordReader
   nextOffset: number
 }
 
@@ -39,7 +39,7 @@ export class Backlog {
   /** Nothing that waits lies before it; undefined: nothing waits. */
   get nextOffset(): number | undefined {
     const [batch] = this.#batches
-    if (this.#next !== undefined) return 'record' in this.#next ? this.#next.offset : this.#next.firstOffset
+    if (this.#next !== undefined) return isUnreadable(this.#next) ? this.#next.firstOffset : this.#next.offset
     return batch && this.#startOf(batch)
   }
 
@@ -77,7 +77,8 @@ export class Backlog {
 
   #begin(batch: InBatch, records: Buffer): void {
     this.#batches.shift()
-    this.#begun = { batch, records: readRecords(batch, this.#fromOffset, records), nextOffset: this.#startOf(batch) }
+    const reader = new RecordReader(batch, this.#fromOffset, records)
+    this.#begun = { batch, records: reader, nextOffset: this.#startOf(batch) }
   }
 
   /** Makes the next ready, unless it has to be unfolded. */
@@ -98,15 +99,14 @@ export class Backlog {
   }
 
   #read(begun: Begun): Item | undefined {
-    const { batch, records, nextOffset } = begun
     try {
-      const { done, value } = records.next()
-      if (done) this.#begun = undefined
-      else begun.nextOffset = value.offset + 1
-      return done ? undefined : value
+      const record = begun.records.next()
+      if (record === undefined) this.#begun = undefined
+      else begun.nextOffset = record.offset + 1
+      return record
     } catch (error) {
       this.#begun = undefined
-      return { ...this.#restOf(batch, nextOffset), reason: messageOf(error) }
+      return { ...this.#restOf(begun.batch, begun.nextOffset), reason: messageOf(error) }
     }
   }
 

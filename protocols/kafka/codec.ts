@@ -17,19 +17,10 @@ import {
 import { epochMs, isoText } from '../../src/envelope/time.ts'
 import { bytesOf, toText } from '../../src/envelope/typed.ts'
 import type { OutRecord } from './client/record-batch.ts'
+import type { InHeaders, InRecord, TextOrBytes } from './client/record-set.ts'
 
-type HeaderIn = Buffer | string | null | undefined
+type HeaderIn = InHeaders[string]
 type Entry = OutRecord['headers'][number]
-
-/** The parts of a kafkajs message, or of an `InRecord`, that a codec reads. */
-export interface KafkaMessage {
-  readonly key: Buffer | null
-  readonly value: Buffer | null
-  readonly headers?: Readonly<Record<string, HeaderIn | readonly HeaderIn[]>> | undefined
-  /** Milliseconds since 1970, as text. */
-  readonly timestamp: string
-  readonly offset: string
-}
 
 /** Where a record was read; `format` is the user's, undefined: detect. */
 export interface KafkaPlace {
@@ -56,24 +47,23 @@ let sourceText = ''
 let idStart = ''
 
 /** Never throws: a body that breaks its claimed format gives an envelope with `malformed`. */
-export function decode(message: KafkaMessage, at: KafkaPlace): Envelope {
+export function decode(record: InRecord, at: KafkaPlace): Envelope {
   if (at !== place) remember(at)
-  const draft = new Draft(idStart + message.offset, timeOf(message.timestamp), sourceText, message.value)
-  if (at.format !== 'raw') readContent(draft, message, at.format)
-  if (draft.key === undefined && message.key !== null) draft.key = textOrBytes(message.key)
+  const draft = new Draft(idStart + record.offset, timeOf(record.timestampMs), sourceText, record.value)
+  if (at.format !== 'raw') readContent(draft, record, at.format)
+  draft.key ??= record.key ?? undefined
   return finish(draft)
 }
 
 /** Before the record's key, which a target may have chosen: what the message says of its own key is believed. */
-function readContent(draft: Draft, { headers }: KafkaMessage, asked: Format | undefined): void {
+function readContent(draft: Draft, { headers }: InRecord, asked: Format | undefined): void {
   if (headers !== undefined) readHeaders(draft, headers)
   const format = structuredFormat(asked, draft)
   if (format !== undefined) decodeStructured(draft, format)
 }
 
-/** A record without a time says -1. */
-function timeOf(timestamp: string): string {
-  const ms = Number(timestamp)
+/** A record without a time has that of now. */
+function timeOf(ms: number): string {
   return isoText(ms < 0 ? Number.NaN : ms)
 }
 
@@ -83,46 +73,23 @@ function remember(at: KafkaPlace): void {
   idStart = `${at.topic}/${at.partition}/`
 }
 
-function readHeaders(draft: Draft, headers: NonNullable<KafkaMessage['headers']>): void {
+function readHeaders(draft: Draft, headers: InHeaders): void {
   for (const name in headers) {
-    const value = headers[name]
+    const value = headers[name] as HeaderIn
     const attribute = attributeOf.get(name)
     if (attribute === 'specversion') draft.isEvent = true
     else if (attribute !== undefined) setAttribute(draft, attribute, textOf(value))
     else if (name === contentTypeName) draft.contentType = textOf(value)
     else if (name === hopsName) draft.hops = textOf(value)
-    else if (value === undefined) continue
-    else if (name.startsWith(prefix)) readCustom(draft, name.slice(prefix.length), value, addExtension)
-    else readCustom(draft, name, value, addHeader)
+    else if (name.startsWith(prefix)) addExtension(draft, name.slice(prefix.length), value)
+    else addHeader(draft, name, value)
   }
-}
-
-function readCustom(
-  draft: Draft,
-  name: string,
-  value: NonNullable<KafkaMessage['headers']>[string],
-  add: typeof addHeader,
-): void {
-  if (Buffer.isBuffer(value)) return add(draft, name, textOrBytes(value))
-  if (!Array.isArray(value)) return add(draft, name, value as string | null)
-  const values: HeaderValue[] = []
-  for (const each of value) {
-    // kafkajs puts an inherited property in front of a header called `constructor`
-    if (each === null || typeof each === 'string') values.push(each)
-    else if (Buffer.isBuffer(each)) values.push(textOrBytes(each))
-  }
-  if (values.length > 0) add(draft, name, values.length === 1 ? (values[0] as HeaderValue) : values)
 }
 
 /** Of a repeated attribute the first counts. */
-function textOf(value: HeaderIn | readonly HeaderIn[]): string {
-  const first = Array.isArray(value) ? value[0] : value
-  return typeof first === 'string' ? first : Buffer.isBuffer(first) ? readableText(first) : ''
-}
-
-function textOrBytes(bytes: Buffer): string | Buffer {
-  const text = bytes.toString('utf8')
-  return text.includes('\ufffd') && !isUtf8(bytes) ? bytes : text
+function textOf(value: HeaderIn): string {
+  const first = Array.isArray(value) ? (value[0] as TextOrBytes | null) : value
+  return typeof first === 'string' ? first : first === null ? '' : readableText(first as Buffer)
 }
 
 const specversion: Entry = [names.specversion, Buffer.from('1.0')]

@@ -12,7 +12,7 @@ import { KafkaDelivery } from './delivery.ts'
 import { brokerError, errorType, isOutage, movedLeaders, toGatewayError } from './errors.ts'
 import type { InFlight } from './in-flight.ts'
 import type { OwnedPartition } from './partition.ts'
-import { unreadableEnvelope } from './unreadable.ts'
+import { isUnreadable, unreadableEnvelope } from './unreadable.ts'
 
 export interface ReadingSettings {
   readonly group: string
@@ -284,8 +284,7 @@ export class Reading {
       const next = partition.shift()
       if (next === undefined) break
       const { item } = next
-      const envelope =
-        'record' in item ? decode(item.record as Parameters<typeof decode>[0], place) : unreadableEnvelope(item, place)
+      const envelope = isUnreadable(item) ? unreadableEnvelope(item, place) : decode(item, place)
       this.#budget.take(envelope.sizeBytes)
       batch.push(new KafkaDelivery(envelope, partition.topic, next.confirm, this.#inFlight))
     }

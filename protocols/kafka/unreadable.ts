@@ -14,6 +14,10 @@ export interface Unreadable {
   readonly reason: string
 }
 
+export function isUnreadable(item: object): item is Unreadable {
+  return 'reason' in item
+}
+
 /** Its payload is the whole batch as the broker keeps it, so that nothing of it is gone. */
 export function unreadableEnvelope({ firstOffset, offset, batch, reason }: Unreadable, at: KafkaPlace): Envelope {
   const offsets = firstOffset === offset ? `${offset}` : `${firstOffset}-${offset}`

@@ -1,47 +1,33 @@
-/** CRC-32C (Castagnoli), which record batches carry; eight bytes at a step over eight tables. node:zlib has CRC-32 only. */
-const tables = makeTables()
+/** CRC-32C (Castagnoli), which record batches carry. node:zlib has CRC-32 only. */
+import { createRequire } from 'node:module'
 
+type Checksum = (data: Uint8Array) => number
+
+let found: Checksum | undefined
+
+/** By the native library, loaded when first called; by `crc32cByTable` where there is no binary of it. */
 export function crc32c(data: Uint8Array): number {
-  const t = tables // a local is read faster than a module's variable
-  const { length } = data
-  const even = length - (length % 8)
+  found ??= load()
+  return found(data)
+}
+
+function load(): Checksum {
+  try {
+    return (createRequire(import.meta.url)('@node-rs/crc32') as { crc32c: Checksum }).crc32c
+  } catch {
+    return crc32cByTable // a platform without a binary, or installed with --omit=optional
+  }
+}
+
+const table = Int32Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte
+  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1
+  return crc
+})
+
+/** The same, slower: docs/decisions/0018-crc-and-compression.md. */
+export function crc32cByTable(data: Uint8Array): number {
   let crc = -1
-  let i = 0
-  for (; i < even; i += 8) {
-    crc ^= byte(data, i) | (byte(data, i + 1) << 8) | (byte(data, i + 2) << 16) | (byte(data, i + 3) << 24)
-    crc =
-      at(t, 1792 + (crc & 0xff)) ^
-      at(t, 1536 + ((crc >>> 8) & 0xff)) ^
-      at(t, 1280 + ((crc >>> 16) & 0xff)) ^
-      at(t, 1024 + (crc >>> 24)) ^
-      at(t, 768 + byte(data, i + 4)) ^
-      at(t, 512 + byte(data, i + 5)) ^
-      at(t, 256 + byte(data, i + 6)) ^
-      at(t, byte(data, i + 7))
-  }
-  for (; i < length; i++) crc = at(t, (crc ^ byte(data, i)) & 0xff) ^ (crc >>> 8)
+  for (const byte of data) crc = (table[(crc ^ byte) & 0xff] as number) ^ (crc >>> 8)
   return ~crc >>> 0
-}
-
-function byte(data: Uint8Array, index: number): number {
-  return data[index] as number
-}
-
-function at(table: Int32Array, index: number): number {
-  return table[index] as number
-}
-
-/** Table k, at 256 k, advances a byte by k further bytes. */
-function makeTables(): Int32Array {
-  const made = new Int32Array(8 * 256)
-  for (let i = 0; i < 256; i++) {
-    let crc = i
-    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1
-    made[i] = crc
-  }
-  for (let i = 256; i < made.length; i++) {
-    const before = at(made, i - 256)
-    made[i] = at(made, before & 0xff) ^ (before >>> 8)
-  }
-  return made
 }

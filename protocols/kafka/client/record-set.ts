@@ -1,19 +1,25 @@
 /** Record sets as brokers send them: batches of format 2, one behind the other, the last perhaps cut off. */
+import { HeaderBag } from '../../../src/envelope/envelope.ts'
 import { decompress } from './compression.ts'
 import { crc32c } from './crc32c.ts'
 import { head, magic } from './record-batch.ts'
 import { Reader } from './wire.ts'
 
-/** A record as received, in the form that kafkajs gives its consumers. Its bytes are its own, not the whole response's. */
+/** Text where the bytes are UTF-8. */
+export type TextOrBytes = string | Buffer
+
+/** A record as received. Its bytes are a copy, which it shares with its neighbours in 32 KiB at most. */
 export interface InRecord {
-  readonly offset: string
-  /** Milliseconds since 1970. */
-  readonly timestamp: string
-  readonly key: Buffer | null
+  readonly offset: number
+  /** Milliseconds since 1970; negative: it has no time. */
+  readonly timestampMs: number
+  readonly key: TextOrBytes | null
   readonly value: Buffer | null
-  /** Repeated names have an array. */
-  readonly headers: Record<string, Buffer | null | (Buffer | null)[]>
+  readonly headers: InHeaders | undefined
 }
+
+/** Repeated names have an array. */
+export type InHeaders = Readonly<Record<string, TextOrBytes | null | readonly (TextOrBytes | null)[]>>
 
 /** One batch of a fetch response, its records still bytes. */
 export interface InBatch {
@@ -124,39 +130,79 @@ export async function unfold({ compression, records }: InBatch): Promise<Buffer>
   return decompress(compression, records)
 }
 
-/**
- * The records of a batch from an offset on: what lies before was asked for only because batches are sent whole.
- * `records`: unfolded, where they were compressed. Throws at the first that cannot be read.
- */
-export function* readRecords(
-  batch: InBatch,
-  fromOffset: number,
-  records = batch.records,
-): Generator<{ offset: number; record: InRecord }> {
-  const reader = new Reader(records)
-  let last = batch.firstOffset
-  for (let i = 0; i < batch.count; i++) {
+/** Bytes that records share a copy of, so that one message that waits long holds no whole response in memory. */
+const copyBytes = 32 * 1024
+
+/** The records of one batch, in order. */
+export class RecordReader {
+  readonly #batch: InBatch
+  readonly #fromOffset: number
+  readonly #reader: Reader
+  #left: number
+  #last: number
+  /** A copy of a part of the records, and where in them it begins and ends. */
+  #copy = new Reader(Buffer.alloc(0))
+  #copyFrom = 0
+  #copyTo = 0
+
+  /**
+   * From an offset on: what lies before was asked for only because batches are sent whole. `records`: unfolded, where they
+   * were compressed.
+   */
+  constructor(batch: InBatch, fromOffset: number, records = batch.records) {
+    this.#batch = batch
+    this.#fromOffset = fromOffset
+    this.#reader = new Reader(records)
+    this.#left = batch.count
+    this.#last = batch.firstOffset
+  }
+
+  /** undefined: that was the last. Throws where it cannot be read, and so cannot what is behind it. */
+  next(): InRecord | undefined {
+    while (this.#left > 0) {
+      this.#left -= 1
+      const record = this.#read()
+      if (record !== undefined) return record
+    }
+    return undefined
+  }
+
+  /** undefined for one before the offset asked for. */
+  #read(): InRecord | undefined {
+    const reader = this.#reader
+    const batch = this.#batch
     const length = reader.varint()
     const end = reader.offset + length
-    if (length < 0 || end > records.length) throw new RangeError('a record ends behind its batch')
+    if (length < 0 || end > reader.end) throw new RangeError('a record ends behind its batch')
     reader.offset += 1
-    const timestamp = batch.firstTimestamp + reader.varlong()
+    const timestampMs = batch.firstTimestamp + reader.varlong()
     const offset = batch.firstOffset + reader.varint()
-    if (offset < last || offset > batch.lastOffset) throw new RangeError('a record lies outside its batch')
-    last = offset
-    if (offset >= fromOffset) {
-      // one copy a record: a message that waits long must not hold a whole response in memory
-      const own = new Reader(Buffer.from(records.subarray(reader.offset, end)))
-      yield { offset, record: readRecord(own, offset, batch.appendTimestamp ?? timestamp) }
-    }
+    if (offset < this.#last || offset > batch.lastOffset) throw new RangeError('a record lies outside its batch')
+    this.#last = offset
+    const start = reader.offset
     reader.offset = end
+    if (offset < this.#fromOffset) return undefined
+    return readContent(this.#copied(start, end), offset, batch.appendTimestamp ?? timestampMs)
+  }
+
+  #copied(start: number, end: number): Reader {
+    if (end > this.#copyTo) {
+      this.#copyFrom = start
+      this.#copyTo = Math.max(end, Math.min(start + copyBytes, this.#reader.end))
+      this.#copy = new Reader(Buffer.from(this.#reader.buffer.subarray(start, this.#copyTo)))
+    }
+    this.#copy.offset = start - this.#copyFrom
+    this.#copy.end = end - this.#copyFrom
+    return this.#copy
   }
 }
 
-function readRecord(reader: Reader, offset: number, timestamp: number): InRecord {
-  const key = readBytes(reader)
+function readContent(reader: Reader, offset: number, timestampMs: number): InRecord {
+  const key = readTextOrBytes(reader)
   const value = readBytes(reader)
-  return { offset: String(offset), timestamp: String(timestamp), key, value, headers: readHeaders(reader) }
+  const headers = readHeaders(reader)
+  if (reader.offset > reader.end) throw new RangeError('the record ends too early')
+  return { offset, timestampMs, key, value, headers }
 }
 
 function readBytes(reader: Reader): Buffer | null {
@@ -164,12 +210,18 @@ function readBytes(reader: Reader): Buffer | null {
   return length < 0 ? null : reader.bytes(length)
 }
 
-function readHeaders(reader: Reader): InRecord['headers'] {
-  const headers: InRecord['headers'] = Object.create(null)
+function readTextOrBytes(reader: Reader): TextOrBytes | null {
+  const length = reader.varint()
+  return length < 0 ? null : reader.textOrBytes(length)
+}
+
+function readHeaders(reader: Reader): InHeaders | undefined {
   const count = reader.varint()
+  if (count <= 0) return undefined
+  const headers = new HeaderBag() as Record<string, TextOrBytes | null | (TextOrBytes | null)[]>
   for (let i = 0; i < count; i++) {
     const name = reader.text(reader.varint())
-    const value = readBytes(reader)
+    const value = readTextOrBytes(reader)
     const earlier = headers[name]
     if (earlier === undefined) headers[name] = value
     else if (Array.isArray(earlier)) earlier.push(value)
@@ -199,7 +251,12 @@ export function committedBatches(
   })
 }
 
-function isAbort(batch: InBatch): boolean {
-  const [first] = readRecords(batch, batch.firstOffset)
-  return first?.record.key?.readInt16BE(2) === abortMarker
+/** The key of a control record is a version and a kind, of two bytes each. */
+function isAbort({ records }: InBatch): boolean {
+  const reader = new Reader(records)
+  reader.varint() // length
+  reader.int8()
+  reader.varlong() // time
+  reader.varint() // offset
+  return reader.varint() >= 4 && reader.bytes(4).readInt16BE(2) === abortMarker
 }

@@ -1,12 +1,16 @@
 /** Kafka's primitive types: big-endian integers, strings and arrays with a length before them, zig-zag variable integers. */
+import { isUtf8 } from 'node:buffer'
 
 export class Reader {
   readonly buffer: Buffer
   offset: number
+  /** Where what is to be read ends: bytes and texts reach no further. */
+  end: number
 
-  constructor(buffer: Buffer, offset = 0) {
+  constructor(buffer: Buffer, offset = 0, end = buffer.length) {
     this.buffer = buffer
     this.offset = offset
+    this.end = end
   }
 
   int8(): number {
@@ -47,16 +51,27 @@ export class Reader {
 
   /** A view, not a copy. */
   bytes(length: number): Buffer {
-    if (length < 0 || this.offset + length > this.buffer.length) throw new RangeError('the record ends too early')
-    this.offset += length
+    this.#skip(length)
     return this.buffer.subarray(this.offset - length, this.offset)
   }
 
   /** UTF-8 of that many bytes. */
   text(length: number): string {
-    if (length < 0 || this.offset + length > this.buffer.length) throw new RangeError('a text ends too early')
-    this.offset += length
+    this.#skip(length)
     return this.buffer.toString('utf8', this.offset - length, this.offset)
+  }
+
+  /** Text where that many bytes are UTF-8, else a view of them. */
+  textOrBytes(length: number): string | Buffer {
+    const text = this.text(length)
+    if (!text.includes('\ufffd')) return text
+    const bytes = this.buffer.subarray(this.offset - length, this.offset)
+    return isUtf8(bytes) ? text : bytes
+  }
+
+  #skip(length: number): void {
+    if (length < 0 || this.offset + length > this.end) throw new RangeError('the record ends too early')
+    this.offset += length
   }
 
   array<T>(read: (reader: Reader) => T): T[] {
@@ -71,7 +86,7 @@ export class Reader {
     let shift = 0
     let byte: number
     do {
-      byte = this.buffer.readUInt8(this.offset++)
+      byte = this.#byte()
       value |= (byte & 0x7f) << shift
       shift += 7
     } while (byte >= 0x80 && shift < 35)
@@ -84,11 +99,17 @@ export class Reader {
     let scale = 1
     let byte: number
     do {
-      byte = this.buffer.readUInt8(this.offset++)
+      byte = this.#byte()
       value += (byte & 0x7f) * scale
       scale *= 128
     } while (byte >= 0x80 && scale < 2 ** 63)
     return value % 2 === 0 ? value / 2 : -(value + 1) / 2
+  }
+
+  #byte(): number {
+    const byte = this.buffer[this.offset++]
+    if (byte === undefined) throw new RangeError('the record ends too early')
+    return byte
   }
 }
 
@@ -127,12 +148,6 @@ export class Writer {
   int32(value: number): this {
     this.reserve(4)
     this.offset = this.buffer.writeInt32BE(value, this.offset)
-    return this
-  }
-
-  uint32(value: number): this {
-    this.reserve(4)
-    this.offset = this.buffer.writeUInt32BE(value, this.offset)
     return this
   }
 

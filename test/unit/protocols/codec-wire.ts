@@ -6,10 +6,11 @@ import { readProperties } from '../../../protocols/amqp/client/reader.ts'
 import { propertiesBytes } from '../../../protocols/amqp/client/wire.ts'
 import * as amqp from '../../../protocols/amqp/codec.ts'
 import { encodeBatch } from '../../../protocols/kafka/client/record-batch.ts'
-import { decodeBatches, readRecords } from '../../../protocols/kafka/client/record-set.ts'
+import { decodeBatches } from '../../../protocols/kafka/client/record-set.ts'
 import * as kafka from '../../../protocols/kafka/codec.ts'
 import * as mqtt from '../../../protocols/mqtt/codec.ts'
 import type { Envelope, Format } from '../../../src/envelope/envelope.ts'
+import { recordsOf } from './kafka/batches.ts'
 
 /** Sends an envelope through a protocol and gives what arrives. */
 export interface Wire {
@@ -71,9 +72,9 @@ export function kafkaWire(format: Format): Wire {
       const set = await encodeBatch([out], { producerId: 1n, epoch: 0, first: 0 }, 'none')
       const [batch] = decodeBatches(set)
       if (batch === undefined) throw new Error('no batch')
-      const [read] = readRecords(batch, 0)
+      const [read] = recordsOf(batch)
       if (read === undefined) throw new Error('no record')
-      return kafka.decode(read.record, { connection: 'events', topic: 'telemetry', partition: 3 })
+      return kafka.decode(read, { connection: 'events', topic: 'telemetry', partition: 3 })
     },
   }
 }

@@ -1,8 +1,9 @@
 import { describe, expect, it } from '@jest/globals'
 import { encodeBatch } from '../../../../protocols/kafka/client/record-batch.ts'
-import { decodeBatches, readRecords } from '../../../../protocols/kafka/client/record-set.ts'
+import { decodeBatches } from '../../../../protocols/kafka/client/record-set.ts'
 import { decode, encode } from '../../../../protocols/kafka/codec.ts'
 import { Envelope, type EnvelopeFields, type Format } from '../../../../src/envelope/envelope.ts'
+import { recordsOf } from './batches.ts'
 
 const place = { connection: 'events', topic: 'telemetry', partition: 3 }
 const bytes = Buffer.from([0xff, 0, 0xfe])
@@ -14,9 +15,9 @@ async function carry(fields: Partial<EnvelopeFields>, key: string, format: Forma
   const record = encode({ envelope, target: { key }, format })
   const [batch] = decodeBatches(await encodeBatch([record], { producerId: 1n, epoch: 0, first: 0 }, 'none'))
   if (batch === undefined) throw new Error('no batch')
-  const [read] = readRecords(batch, 0)
+  const [read] = recordsOf(batch)
   if (read === undefined) throw new Error('no record')
-  return { record, arrived: decode(read.record, place) }
+  return { record, arrived: decode(read, place) }
 }
 
 describe("kafka codec, beside a target's own key", () => {

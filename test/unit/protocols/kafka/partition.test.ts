@@ -3,6 +3,7 @@ import { crc32c } from '../../../../protocols/kafka/client/crc32c.ts'
 import { encodeBatch, head } from '../../../../protocols/kafka/client/record-batch.ts'
 import type { FetchedPartition } from '../../../../protocols/kafka/client/requests.ts'
 import { OwnedPartition } from '../../../../protocols/kafka/partition.ts'
+import { isUnreadable } from '../../../../protocols/kafka/unreadable.ts'
 import { batchOf } from './batches.ts'
 
 /** What a broker answers: one batch of `count` records from `firstOffset` on. */
@@ -67,7 +68,7 @@ describe('what cannot be read', () => {
       await partition.unfold()
       for (let next = partition.shift(); next !== undefined; next = partition.shift()) {
         const { item, confirm } = next
-        all.push('record' in item ? item.offset : `${item.firstOffset}-${item.offset} ${item.reason}`)
+        all.push(isUnreadable(item) ? `${item.firstOffset}-${item.offset} ${item.reason}` : item.offset)
         confirm()
       }
     }
