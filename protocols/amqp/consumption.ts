@@ -8,6 +8,9 @@ import type { Channel, ConsumeMessage } from 'amqplib'
 import type { Budget } from '../../src/adapter/budget.ts'
 import type { Context, Delivery, Settlement } from '../../src/adapter/contract.ts'
 import { withDeadline } from '../../src/adapter/deadline.ts'
+import { Queue } from '../../src/adapter/queue.ts'
+import { SourceDelivery } from '../../src/adapter/source-delivery.ts'
+import { type SourcePeer, SourceSession } from '../../src/adapter/source-session.ts'
 import { Waiting } from '../../src/adapter/waiting.ts'
 import type { Envelope } from '../../src/envelope/envelope.ts'
 import type { GatewayError } from '../../src/errors.ts'
@@ -30,28 +33,24 @@ interface ConsumptionParts {
   readonly stream?: StreamReading | undefined
 }
 
-export class Consumption {
+export class Consumption implements SourcePeer<AmqpDelivery> {
   readonly #parts: ConsumptionParts
-  readonly #budget: Budget
   readonly #place: AmqpPlace
-  /** Woken by whatever may end a wait. */
+  readonly #session: SourceSession<AmqpDelivery>
+  /** Woken by whatever may end the fitting. */
   readonly #waiting = new Waiting()
-  /** Aborts when nothing more is handed over: the run is told to stop, or has failed. */
-  readonly #reading = new AbortController()
   readonly #channel: Channel
   readonly #acks: Acknowledger
   readonly #subscription: Subscription
-  #deliver: ((batch: readonly Delivery[]) => void) | undefined
   /** In the order of delivery; not yet handed over. */
-  #arrived: AmqpDelivery[] = []
-  #isHandOverDue = false
+  readonly #arrived = new Queue<AmqpDelivery>()
   /** The prefetch of the consumer to come, where another fits better. */
   #next: number | undefined
   #failure: GatewayError | undefined
 
   private constructor(parts: ConsumptionParts, channel: Channel) {
     this.#parts = parts
-    this.#budget = parts.budget
+    this.#session = new SourceSession(this, { budget: parts.budget, gather: 'turn' })
     this.#place = { connection: parts.context.connection, queue: parts.queue, format: parts.context.format }
     this.#channel = channel
     this.#acks = new Acknowledger(channel)
@@ -78,11 +77,10 @@ export class Consumption {
 
   /** Resolves when the signal has aborted and all in flight is settled; rejects when the connection is lost. */
   async run(deliver: (batch: readonly Delivery[]) => void, signal: AbortSignal): Promise<void> {
-    const onAbort = () => this.#stopReading()
+    const onAbort = () => this.#stop()
     signal.addEventListener('abort', onAbort, { once: true })
     if (signal.aborted) onAbort()
-    this.#deliver = deliver
-    this.#handOverSoon()
+    this.#session.start(deliver)
     try {
       await this.#fit(signal)
       await this.#drain()
@@ -91,7 +89,7 @@ export class Consumption {
       throw this.#failure
     } finally {
       signal.removeEventListener('abort', onAbort)
-      this.#stopReading()
+      this.#stop()
     }
   }
 
@@ -129,11 +127,35 @@ export class Consumption {
     }
   }
 
+  next(): AmqpDelivery | undefined {
+    return this.#arrived.shift()
+  }
+
+  /** Before any of them is settled: does the prefetch let all of that through at once? */
+  handingOver(batch: readonly AmqpDelivery[]): void {
+    let bytes = 0
+    for (const { sizeBytes } of batch) bytes += sizeBytes
+    if (batch.length > 0) this.#parts.window.saw(batch.length, bytes)
+    this.#measure()
+  }
+
+  settle(delivery: AmqpDelivery, settlement: Settlement): void {
+    this.#acks.settle(delivery.tag, settlement)
+    if (settlement !== 'release') this.settleLate(delivery, settlement)
+    else if (this.#parts.stream !== undefined && !this.#session.isStopped)
+      this.#fail(lost(`${this.#doing}: again from what was released`))
+  }
+
+  /** The position in a stream outlives the connection. */
+  settleLate({ streamPlace }: AmqpDelivery, settlement: Settlement): void {
+    if (settlement !== 'release') this.#parts.stream?.settled(streamPlace)
+  }
+
   #measure(): void {
     if (this.#parts.stream?.hasBegun === false) return // where its successor would begin is not known yet
     const held = this.#acks.size
     const { prefetch } = this.#subscription
-    this.#next = this.#parts.window.successorOf(prefetch, { held, inFlight: held - this.#arrived.length })
+    this.#next = this.#parts.window.successorOf(prefetch, { held, inFlight: held - this.#arrived.size })
     if (this.#next !== undefined) this.#waiting.wake()
   }
 
@@ -142,13 +164,10 @@ export class Consumption {
    * broker's again at the end. The others go back now, when they can no longer come here once more.
    */
   async #drain(): Promise<void> {
-    if (this.#acks.size > this.#arrived.length) await this.#subscription.consume(1)
-    const { current = [], former = [] } = Object.groupBy(this.#arrived, ({ consumer }) =>
-      this.#subscription.isCurrent(consumer) ? 'current' : 'former',
-    )
-    this.#arrived = current
-    for (const { tag } of former) this.#acks.settle(tag, 'release')
-    await this.#until(() => this.#acks.size === this.#arrived.length)
+    if (this.#session.inFlight > 0) await this.#subscription.consume(1)
+    for (const { tag, consumer } of this.#arrived.takeAll())
+      if (!this.#subscription.isCurrent(consumer)) this.#acks.settle(tag, 'release')
+    await this.#session.whenIdle()
     this.#acks.flush()
   }
 
@@ -159,56 +178,10 @@ export class Consumption {
     this.#acks.add(message.fields.deliveryTag)
     if (stream?.isNew(message) === false) return this.#acks.settle(message.fields.deliveryTag, 'accept')
     // decoded now, or its time to live would begin when there is room for it
-    const delivery = new AmqpDelivery(this, message.fields, decode(message, this.#place))
-    if (stream !== undefined) delivery.done = stream.add(message)
+    const delivery = new AmqpDelivery(message.fields, queue, decode(message, this.#place))
+    if (stream !== undefined) delivery.streamPlace = stream.add(message)
     this.#arrived.push(delivery)
-    this.#handOverSoon()
-  }
-
-  #handOverSoon(): void {
-    if (this.#isHandOverDue) return
-    this.#isHandOverDue = true
-    setImmediate(() => this.#handOver())
-  }
-
-  /** What there is room for of all that was read in one turn of the event loop goes on as one batch. */
-  #handOver(): void {
-    this.#isHandOverDue = false
-    if (this.#deliver === undefined || this.#reading.signal.aborted) return
-    const arrived = this.#arrived
-    let [count, bytes] = [0, 0]
-    for (; count < arrived.length && !this.#budget.isFull; count += 1) {
-      const { sizeBytes } = (arrived[count] as AmqpDelivery).envelope
-      this.#budget.take(sizeBytes)
-      bytes += sizeBytes
-    }
-    if (count > 0) this.#parts.window.saw(count, bytes)
-    const batch = count === arrived.length ? arrived : arrived.slice(0, count)
-    this.#arrived = arrived.slice(count)
-    this.#measure() // before any of them is settled: does the prefetch let all of that through at once?
-    if (count > 0) this.#deliver(batch)
-    if (this.#arrived.length > 0) void this.#handOverLater()
-  }
-
-  async #handOverLater(): Promise<void> {
-    if (this.#isHandOverDue) return
-    this.#isHandOverDue = true
-    await this.#budget.whenRoom(this.#reading.signal)
-    this.#handOver()
-  }
-
-  get queue(): string {
-    return this.#parts.queue
-  }
-
-  settled({ tag, envelope, done }: AmqpDelivery, settlement: Settlement): void {
-    this.#budget.give(envelope.sizeBytes)
-    this.#acks.settle(tag, settlement)
-    if (settlement !== 'release') done?.()
-    const isReading = !this.#reading.signal.aborted
-    if (!isReading) this.#waiting.wake()
-    else if (settlement === 'release' && done !== undefined)
-      this.#fail(lost(`${this.#doing}: again from what was released`))
+    this.#session.arrived()
   }
 
   /** Waits for `condition`, looked at whenever something has happened; rejects when the connection is lost. */
@@ -221,38 +194,30 @@ export class Consumption {
   #fail(error: GatewayError): void {
     if (this.#failure !== undefined) return
     this.#failure = error
-    this.#arrived = []
+    this.#arrived.takeAll()
     this.#acks.retire()
-    this.#stopReading()
+    this.#session.end(error)
+    this.#stop()
   }
 
-  #stopReading(): void {
-    this.#reading.abort()
+  #stop(): void {
+    this.#session.stop()
     this.#waiting.wake()
   }
 }
 
-class AmqpDelivery implements Delivery {
-  readonly envelope: Envelope
-  readonly address: string
+class AmqpDelivery extends SourceDelivery {
   readonly subject: string
   readonly tag: number
   /** The tag of the consumer that it came to. */
   readonly consumer: string
-  /** Of a stream: says that this message is settled for good. */
-  done: (() => void) | undefined = undefined
-  readonly #consumption: Consumption
+  /** Of a stream: its place in the order of reading. */
+  streamPlace = 0
 
-  constructor(consumption: Consumption, fields: ConsumeMessage['fields'], envelope: Envelope) {
-    this.#consumption = consumption
+  constructor(fields: ConsumeMessage['fields'], queue: string, envelope: Envelope) {
+    super(envelope, queue)
     this.tag = fields.deliveryTag
     this.consumer = fields.consumerTag
-    this.envelope = envelope
-    this.address = consumption.queue
     this.subject = fields.routingKey
-  }
-
-  settle(settlement: Settlement): void {
-    this.#consumption.settled(this, settlement)
   }
 }

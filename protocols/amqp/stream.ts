@@ -156,9 +156,14 @@ export class StreamReading {
     return isNew
   }
 
-  /** In the order of the offsets. Returns the function that says that this one is settled for good. */
-  add(message: ConsumeMessage): () => void {
+  /** In the order of the offsets. Returns its place, for `settled`. */
+  add(message: ConsumeMessage): number {
     return this.#order.add(offsetIn(message) ?? this.#last ?? this.firstNew - 1)
+  }
+
+  /** The message at this place is settled for good. */
+  settled(place: number): void {
+    this.#order.finish(place)
   }
 }
 

@@ -98,7 +98,10 @@ export class OwnedPartition {
   /** What is next, where it is ready, and the function that confirms it. */
   shift(): { item: Item; confirm: () => void } | undefined {
     const item = this.#backlog.shift()
-    return item && { item, confirm: this.#prefix.add(item.offset) }
+    if (item === undefined) return undefined
+    const prefix = this.#prefix
+    const place = prefix.add(item.offset)
+    return { item, confirm: () => prefix.finish(place) }
   }
 
   #prefixFromHere(): OrderedPrefix<number> {

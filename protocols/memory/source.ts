@@ -1,5 +1,7 @@
 import { Budget } from '../../src/adapter/budget.ts'
 import type { Context, Delivery, Settlement, Source } from '../../src/adapter/contract.ts'
+import { SourceDelivery } from '../../src/adapter/source-delivery.ts'
+import { type SourcePeer, SourceSession } from '../../src/adapter/source-session.ts'
 import { decode, type MemoryMessage } from './codec.ts'
 import type { MemoryConnectionConfig, MemoryFromConfig } from './config.ts'
 import { type MemoryBus, memoryBus } from './connection.ts'
@@ -10,7 +12,7 @@ import type { Subscription } from './subscription.ts'
 export class MemorySource implements Source {
   readonly #bus: MemoryBus
   readonly #pattern: string
-  readonly #maxInFlight: number
+  readonly #budget: Budget
   readonly #releaseDelayMs: number
   readonly #context: Context
   #consumption: Consumption | undefined
@@ -19,7 +21,8 @@ export class MemorySource implements Source {
   constructor(connection: MemoryConnectionConfig, froms: readonly MemoryFromConfig[], context: Context) {
     this.#bus = memoryBus(connection.bus)
     this.#pattern = froms[0]?.topic ?? ''
-    this.#maxInFlight = Math.max(...froms.map((from) => from.maxInFlight))
+    const maxCount = Math.max(...froms.map((from) => from.maxInFlight))
+    this.#budget = new Budget({ maxCount, maxBytes: Number.POSITIVE_INFINITY, parent: context.budget })
     this.#releaseDelayMs = Math.max(...froms.map((from) => from.releaseDelay))
     this.#context = context
   }
@@ -31,7 +34,7 @@ export class MemorySource implements Source {
       bus: this.#bus,
       subscription: this.#bus.subscribe(this.#pattern),
       context: this.#context,
-      maxInFlight: this.#maxInFlight,
+      budget: this.#budget,
       releaseDelayMs: this.#releaseDelayMs,
     })
   }
@@ -51,113 +54,63 @@ interface Settings {
   readonly bus: MemoryBus
   readonly subscription: Subscription
   readonly context: Context
-  readonly maxInFlight: number
+  readonly budget: Budget
   readonly releaseDelayMs: number
+}
+
+class MemoryDelivery extends SourceDelivery {
+  readonly message: MemoryMessage
+
+  constructor(message: MemoryMessage, connection: string) {
+    super(decode(message, connection), message.topic, message.fields.payload?.byteLength ?? 0)
+    this.message = message
+  }
 }
 
 /**
  * One generation of a source, from `open` to `close` or loss. What it has not settled by then goes back to the
  * subscription, and settling it afterwards does nothing.
  */
-class Consumption {
+class Consumption implements SourcePeer<MemoryDelivery> {
   readonly #at: Settings
-  readonly #budget: Budget
+  readonly #session: SourceSession<MemoryDelivery>
   readonly #unsettled = new Set<MemoryMessage>()
-  readonly #finished = Promise.withResolvers<void>()
-  readonly #over = new AbortController()
   readonly #letGo: () => void
-  #deliver: ((batch: readonly Delivery[]) => void) | undefined
-  #isStopping = false
 
   constructor(settings: Settings) {
     this.#at = settings
-    const { maxInFlight, context, bus, subscription } = settings
-    this.#budget = new Budget({ maxCount: maxInFlight, maxBytes: Number.POSITIVE_INFINITY, parent: context.budget })
-    const stopReading = subscription.onWaiting(() => this.#read())
-    const unlink = bus.link(() => this.end())
+    this.#session = new SourceSession(this, { budget: settings.budget, gather: 'read' })
+    const stopReading = settings.subscription.onWaiting(() => this.#session.arrived())
+    const unlink = settings.bus.link(() => this.end())
     this.#letGo = () => {
       stopReading()
       unlink()
     }
-    this.#finished.promise.catch(() => {}) // nobody may be consuming when it is lost
   }
 
-  async run(deliver: (batch: readonly Delivery[]) => void, signal: AbortSignal): Promise<void> {
-    const stop = () => {
-      this.#isStopping = true
-      this.#resolveIfDrained()
-    }
-    signal.addEventListener('abort', stop, { once: true })
-    if (signal.aborted) stop()
-    this.#deliver = deliver
-    this.#read()
-    try {
-      await this.#finished.promise
-    } finally {
-      signal.removeEventListener('abort', stop)
-    }
+  run(deliver: (batch: readonly Delivery[]) => void, signal: AbortSignal): Promise<void> {
+    return this.#session.run(deliver, signal)
   }
 
-  get #isOver(): boolean {
-    return this.#over.signal.aborted
+  next(): MemoryDelivery | undefined {
+    const message = this.#at.subscription.take()
+    if (message === undefined) return undefined
+    this.#unsettled.add(message)
+    return new MemoryDelivery(message, this.#at.context.connection)
+  }
+
+  settle({ message }: MemoryDelivery, settlement: Settlement): void {
+    this.#unsettled.delete(message)
+    this.#at.bus.settlements.push({ message, settlement })
+    if (settlement === 'release')
+      setTimeout(() => this.#at.subscription.giveBack([message]), this.#at.releaseDelayMs).unref()
   }
 
   /** Gives back what is unsettled; `run` rejects unless all was done. */
   end(): void {
-    if (this.#isOver) return
-    this.#over.abort()
     this.#letGo()
+    this.#session.end(toGatewayError('lost', this.#at.bus.name))
     this.#at.subscription.giveBack([...this.#unsettled])
-    this.#finished.reject(toGatewayError('lost', this.#at.bus.name))
+    this.#unsettled.clear()
   }
-
-  #read(): void {
-    if (this.#deliver === undefined || this.#isStopping || this.#isOver) return
-    const batch: Delivery[] = []
-    while (!this.#budget.isFull) {
-      const message = this.#at.subscription.take()
-      if (message === undefined) break
-      batch.push(this.#receive(message))
-    }
-    if (batch.length > 0) this.#deliver(batch)
-    if (this.#budget.isFull) void this.#readOnceThereIsRoom()
-  }
-
-  #isWaitingForRoom = false
-  async #readOnceThereIsRoom(): Promise<void> {
-    if (this.#isWaitingForRoom) return
-    this.#isWaitingForRoom = true
-    await this.#budget.whenRoom(this.#over.signal)
-    this.#isWaitingForRoom = false
-    this.#read()
-  }
-
-  #receive(message: MemoryMessage): Delivery {
-    this.#unsettled.add(message)
-    this.#budget.take(costOf(message))
-    return {
-      envelope: decode(message, this.#at.context.connection),
-      address: message.topic,
-      settle: (settlement) => this.#settle(message, settlement),
-    }
-  }
-
-  #settle(message: MemoryMessage, settlement: Settlement): void {
-    if (!this.#unsettled.delete(message)) return
-    this.#budget.give(costOf(message)) // until now the gateway held it, whatever became of the link
-    if (this.#isOver) return
-    this.#at.bus.settlements.push({ message, settlement })
-    if (settlement === 'release') {
-      setTimeout(() => this.#at.subscription.giveBack([message]), this.#at.releaseDelayMs).unref()
-    }
-    this.#resolveIfDrained()
-  }
-
-  #resolveIfDrained(): void {
-    if (this.#isStopping && this.#unsettled.size === 0) this.#finished.resolve()
-  }
-}
-
-function costOf(message: MemoryMessage): number {
-  return message.fields.payload?.byteLength ?? 0
 }

@@ -1,11 +1,11 @@
 import { type Outbound, type Outcome, outcomeOf, retryable, type Sink } from '../adapter/contract.ts'
 import { withDeadline } from '../adapter/deadline.ts'
+import { Queue } from '../adapter/queue.ts'
 import { type GatewayError, messageOf, PermanentError, RetryableError } from '../errors.ts'
 import { failpoint } from '../failpoint.ts'
 import { fullJitterMs, longestTimerMs } from './backoff.ts'
 import { isBefore, isStuck, type Lane, Lanes } from './lanes.ts'
 import { byPlace, isExpired, type Parcel } from './parcel.ts'
-import { Queue } from './queue.ts'
 import { RankedQueue } from './ranked-queue.ts'
 
 /** A sink keeps its own deadline; this one is for a sink that does not. Milliseconds. */

@@ -1,5 +1,5 @@
+import { Queue } from '../adapter/queue.ts'
 import type { Parcel } from './parcel.ts'
-import { Queue } from './queue.ts'
 
 /** Parcels that may leave: the highest rank first, within a rank in the order they came. */
 export class RankedQueue {

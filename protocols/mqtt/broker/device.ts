@@ -92,10 +92,10 @@ export class Device {
   /** Holds an acknowledgement back; the function given lets it go, in its turn. */
   hold(answer: Answer): Answer {
     const held: Held = { answer, error: undefined }
-    const finish = this.#held.add(held)
+    const place = this.#held.add(held)
     return (error) => {
       held.error = error
-      finish()
+      this.#held.finish(place)
     }
   }
 

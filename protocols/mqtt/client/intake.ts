@@ -114,7 +114,7 @@ export class Intake {
       return
     }
     if (packet.qos === 2 && this.#isRepeated(packet)) {
-      this.#order.add({ packetId: packet.messageId ?? 0, qos: 2, isSkipped: false })()
+      this.#order.finish(this.#order.add({ packetId: packet.messageId ?? 0, qos: 2, isSkipped: false }))
       return
     }
     this.#arrived.push({ packet, atMs: Date.now() }) // or its time to live would begin when there is room for it
@@ -170,7 +170,8 @@ export class Intake {
     const { connection, format } = this.#context
     const envelope = decode(packet, { connection, version: link.version, format }, atMs)
     const receipt = receiptOf(packet)
-    const done = receipt === undefined ? undefined : this.#order.add(receipt)
+    const place = receipt === undefined ? -1 : this.#order.add(receipt)
+    const done = receipt === undefined ? undefined : () => this.#order.finish(place)
     const sizeBytes = Math.max(envelope.sizeBytes, packet.length ?? 0) // user properties count too
     this.#session.budget.take(sizeBytes)
     this.#inFlight += 1

@@ -11,14 +11,14 @@ test('the position is behind the last message before which all are settled', asy
   const kept = new FakeKept()
   const position = positionOf(kept)
   const reading = new StreamReading(position)
-  const done = [0, 1, 2].map((offset) => {
+  const places = [0, 1, 2].map((offset) => {
     expect(reading.isNew(at(offset))).toBe(true)
     return reading.add(at(offset))
   })
-  done[1]!()
-  done[2]!()
+  reading.settled(places[1]!)
+  reading.settled(places[2]!)
   expect(position.next).toBeUndefined()
-  done[0]!()
+  reading.settled(places[0]!)
   expect(position.next).toBe(3)
   position.keep()
   await kept.flushed()
@@ -33,8 +33,8 @@ test('what an earlier reading settles late moves the position only forward', () 
   const position = positionOf(new FakeKept())
   const [former, latter] = [new StreamReading(position), new StreamReading(position)]
   const late = former.add(at(0))
-  for (const offset of [0, 1]) latter.add(at(offset))()
-  late()
+  for (const offset of [0, 1]) latter.settled(latter.add(at(offset)))
+  former.settled(late)
   expect(position.next).toBe(2)
 })
 
@@ -53,7 +53,7 @@ test('a message whose headers cannot be read is taken, and moves no position of 
   const broken = { properties: {} } as unknown as ConsumeMessage
   for (const message of [broken, at(0), broken, at(2)]) {
     expect(reading.isNew(message)).toBe(true)
-    reading.add(message)()
+    reading.settled(reading.add(message))
   }
   expect(position.next).toBe(3)
   expect(reading.isNew(at(2))).toBe(false)
@@ -93,7 +93,8 @@ test('what is settled late of a stream that was made anew since moves no positio
   const former = new StreamReading(position)
   const late = former.add(at(100))
   position.forget()
-  new StreamReading(position).add(at(0))()
-  late()
+  const latter = new StreamReading(position)
+  latter.settled(latter.add(at(0)))
+  former.settled(late)
   expect(position.next).toBe(1)
 })
