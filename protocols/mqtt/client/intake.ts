@@ -9,9 +9,13 @@ import type { IPublishPacket, Packet } from 'mqtt'
 import { Budget } from '../../../src/adapter/budget.ts'
 import type { Context, Delivery, Settlement } from '../../../src/adapter/contract.ts'
 import { OrderedPrefix } from '../../../src/adapter/ordered.ts'
+import { Queue } from '../../../src/adapter/queue.ts'
+import { SourceDelivery } from '../../../src/adapter/source-delivery.ts'
+import { type SourcePeer, SourceSession } from '../../../src/adapter/source-session.ts'
 import type { Envelope } from '../../../src/envelope/envelope.ts'
 import type { GatewayError } from '../../../src/errors.ts'
 import { decode } from '../codec.ts'
+import type { MqttVersion } from './client-options.ts'
 import type { Link } from './connection.ts'
 import type { HeldFilters } from './held-filters.ts'
 import { AckWriter, ackHeader } from './wire.ts'
@@ -31,38 +35,26 @@ export function createSession(context: Context, maxInFlight: number): Session {
   return { accepted: new Set(), budget: new Budget(limits) }
 }
 
-/** A QoS 1 or 2 message on its way to its acknowledgement. */
-interface Receipt {
-  readonly packetId: number
-  readonly qos: 1 | 2
-  /** Released while draining: left to the broker, which delivers it again. */
-  isSkipped: boolean
-}
-
-export class Intake {
-  readonly #session: Session
+export class Intake implements SourcePeer<MqttDelivery> {
+  readonly #kept: Session
   readonly #context: Context
   readonly #filters: Pick<HeldFilters, 'readersOf'>
+  readonly #session: SourceSession<MqttDelivery>
   readonly #acks = new AckWriter()
-  readonly #order = new OrderedPrefix<Receipt>((receipt) => this.#acknowledge(receipt))
-  readonly #end = Promise.withResolvers<void>()
-  readonly #over = new AbortController()
+  readonly #order = new OrderedPrefix<Owed>((owed) => this.#acknowledge(owed))
+  readonly #arrived = new Queue<Arrived>()
+  /** Packet ids of what was released while draining: the broker gives it again, on another connection. */
+  readonly #left = new Set<number>()
   #link: Link | undefined
-  #deliver: ((batch: readonly Delivery[]) => void) | undefined
-  #arrived: Arrived[] = []
-  #again: MqttDelivery[] = []
-  #inFlight = 0
-  #isDraining = false
-  #isOver = false
-  #isHandOverDue = false
   #isAckDue = false
-  #isWaiting = false
 
   /** `filters` knows whom the copies of a message are for. */
-  constructor(session: Session, context: Context, filters: Pick<HeldFilters, 'readersOf'>) {
-    this.#session = session
+  constructor(kept: Session, context: Context, filters: Pick<HeldFilters, 'readersOf'>) {
+    this.#kept = kept
     this.#context = context
     this.#filters = filters
+    // mqtt.js works through the packets of one read in ticks, and microtasks run after the last of them
+    this.#session = new SourceSession(this, { budget: kept.budget, gather: 'read', redeliverMs })
   }
 
   /** The hook for `LinkOptions.take`. */
@@ -76,157 +68,85 @@ export class Intake {
   /** The connection stands: what its session left behind counts, or not. */
   start(link: Link): void {
     this.#link = link
-    if (!link.sessionPresent) this.#session.accepted.clear()
+    if (!link.sessionPresent) this.#kept.accepted.clear()
     if (!this.#acks.isEmpty) this.#ackSoon()
-    if (this.#arrived.length > 0) this.#handOverSoon()
   }
 
   /** Hands messages over until `signal` aborts; resolves when all are settled, rejects when the connection is lost. */
   async consume(deliver: (batch: readonly Delivery[]) => void, signal: AbortSignal): Promise<void> {
-    this.#deliver = deliver
-    const drain = () => this.#drain()
-    signal.addEventListener('abort', drain, { once: true })
-    if (signal.aborted) drain()
-    else this.#handOverSoon()
-    try {
-      await this.#end.promise
-    } finally {
-      signal.removeEventListener('abort', drain)
-    }
+    await this.#session.run(deliver, signal)
+    this.#writeAcks()
   }
 
   /** The connection is gone: nothing of it is acknowledged any more. [MQTT-4.4.0-1] lets the broker send it again. */
   stop(error: GatewayError): void {
-    if (this.#isOver) return
     this.#writeAcks() // what is settled already, where the connection still stands
-    this.#isOver = true
-    this.#over.abort()
-    this.#arrived = []
-    this.#end.promise.catch(() => {}) // nobody may be consuming
-    this.#end.reject(error)
-    for (const delivery of this.#again.splice(0)) this.finish(delivery)
+    this.#link = undefined
+    this.#session.end(error)
+  }
+
+  next(): MqttDelivery | undefined {
+    const link = this.#link
+    const arrived = link && this.#arrived.shift()
+    return arrived && this.#deliveryOf(arrived, link.version)
+  }
+
+  settle({ qos, packetId, place }: MqttDelivery, settlement: Settlement): void {
+    if (qos === 0) return
+    if (settlement === 'release') this.#left.add(packetId)
+    this.#order.finish(place)
+  }
+
+  pause(): void {
+    this.#link?.pause()
+  }
+
+  resume(): void {
+    this.#link?.resume()
   }
 
   #receive(packet: IPublishPacket): void {
-    if (this.#isOver || this.#isDraining) return
+    if (this.#session.isStopped) return
     if (packet.topic === '') {
       this.#link?.fail(new Error('the broker uses a topic alias, which it was not offered')) // [MQTT-3.3.2-9]
       return
     }
     if (packet.qos === 2 && this.#isRepeated(packet)) {
-      this.#order.finish(this.#order.add({ packetId: packet.messageId ?? 0, qos: 2, isSkipped: false }))
+      this.#order.finish(this.#order.add(owedFor(packet)))
       return
     }
     this.#arrived.push({ packet, atMs: Date.now() }) // or its time to live would begin when there is room for it
-    if (!this.#isHandOverDue) this.#handOverSoon()
+    this.#session.arrived()
   }
 
   /** Without DUP it is another message [MQTT-3.3.1-1]: the broker has lost its side of the handshake and uses the id anew. */
   #isRepeated({ dup, messageId = 0 }: IPublishPacket): boolean {
-    if (!dup) this.#session.accepted.delete(messageId)
-    return this.#session.accepted.has(messageId)
+    if (!dup) this.#kept.accepted.delete(messageId)
+    return this.#kept.accepted.has(messageId)
   }
 
   #complete(packetId: number): void {
-    this.#session.accepted.delete(packetId)
+    this.#kept.accepted.delete(packetId)
     this.#acks.add(ackHeader.pubcomp, packetId)
     this.#ackSoon()
   }
 
-  /** mqtt.js works through the packets of one read in ticks; microtasks run after the last of them. */
-  #handOverSoon(): void {
-    if (this.#deliver === undefined || this.#isHandOverDue) return
-    this.#isHandOverDue = true
-    queueMicrotask(() => {
-      this.#isHandOverDue = false
-      this.#handOver()
-    })
-  }
-
-  #handOver(): void {
-    if (this.#isOver || this.#isDraining || this.#link === undefined) return
-    const { budget } = this.#session
-    const batch: Delivery[] = []
-    for (const arrived of this.#arrived) {
-      if (budget.isFull) break
-      batch.push(this.#deliveryOf(arrived, this.#link))
-    }
-    this.#arrived = this.#arrived.slice(batch.length)
-    if (batch.length > 0) this.#deliver?.(batch)
-    if (budget.isFull || this.#arrived.length > 0) void this.#pauseUntilRoom(this.#link)
-    else this.#link.resume()
-  }
-
-  async #pauseUntilRoom(link: Link): Promise<void> {
-    if (this.#isWaiting) return
-    this.#isWaiting = true
-    link.pause()
-    await this.#session.budget.whenRoom(this.#over.signal)
-    this.#isWaiting = false
-    this.#handOver()
-  }
-
-  #deliveryOf({ packet, atMs }: Arrived, link: Link): Delivery {
+  #deliveryOf({ packet, atMs }: Arrived, version: MqttVersion): MqttDelivery {
     const { connection, format } = this.#context
-    const envelope = decode(packet, { connection, version: link.version, format }, atMs)
-    const receipt = receiptOf(packet)
-    const place = receipt === undefined ? -1 : this.#order.add(receipt)
-    const done = receipt === undefined ? undefined : () => this.#order.finish(place)
-    const sizeBytes = Math.max(envelope.sizeBytes, packet.length ?? 0) // user properties count too
-    this.#session.budget.take(sizeBytes)
-    this.#inFlight += 1
+    const envelope = decode(packet, { connection, version, format }, atMs)
     const readers = this.#filters.readersOf(packet.properties?.subscriptionIdentifier)
-    return new MqttDelivery(this, { envelope, sizeBytes, address: packet.topic, readers, receipt, done })
+    const delivery = new MqttDelivery(envelope, packet, readers)
+    if (packet.qos > 0) delivery.place = this.#order.add(owedFor(packet))
+    return delivery
   }
 
-  /** A delivery was settled; called once per delivery. */
-  settled(delivery: MqttDelivery, settlement: Settlement): void {
-    if (settlement !== 'release' || this.#isOver) this.finish(delivery)
-    else if (this.#isDraining) this.#leaveToBroker(delivery)
-    else this.#redeliver(delivery)
-  }
-
-  /** Accepted, rejected or of a connection that is gone: it is not in flight any more. */
-  finish(delivery: MqttDelivery): void {
-    this.#session.budget.give(delivery.arrival.sizeBytes)
-    this.#inFlight -= 1
-    delivery.arrival.done?.()
-    if (this.#isDraining && this.#inFlight === 0) this.#finishDrain()
-  }
-
-  #leaveToBroker(delivery: MqttDelivery): void {
-    if (delivery.arrival.receipt !== undefined) delivery.arrival.receipt.isSkipped = true
-    this.finish(delivery)
-  }
-
-  #redeliver(delivery: MqttDelivery): void {
-    this.#again.push(delivery)
-    if (this.#again.length > 1) return
-    setTimeout(() => {
-      const batch = this.#again.splice(0).map((each) => each.anew())
-      if (batch.length > 0) this.#deliver?.(batch)
-    }, redeliverMs)
-  }
-
-  #drain(): void {
-    if (this.#isOver || this.#isDraining) return
-    this.#isDraining = true
-    this.#arrived = []
-    this.#link?.pause()
-    for (const delivery of this.#again.splice(0)) this.#leaveToBroker(delivery)
-    if (this.#inFlight === 0) this.#finishDrain()
-  }
-
-  #finishDrain(): void {
-    this.#writeAcks()
-    this.#end.resolve()
-  }
-
-  #acknowledge({ packetId, qos, isSkipped }: Receipt): void {
-    if (isSkipped || this.#isOver) return
-    if (qos === 2) this.#session.accepted.add(packetId)
-    this.#acks.add(qos === 2 ? ackHeader.pubrec : ackHeader.puback, packetId)
-    if (!this.#isAckDue) this.#ackSoon()
+  #acknowledge(owed: Owed): void {
+    const packetId = owed & 0xffff
+    const isQos2 = owed > 0xffff
+    if (this.#link === undefined || this.#left.delete(packetId)) return
+    if (isQos2) this.#kept.accepted.add(packetId)
+    this.#acks.add(isQos2 ? ackHeader.pubrec : ackHeader.puback, packetId)
+    this.#ackSoon()
   }
 
   /** One write for all that is settled in this turn of the event loop. */
@@ -238,7 +158,7 @@ export class Intake {
 
   #writeAcks(): void {
     this.#isAckDue = false
-    if (!this.#acks.isEmpty && !this.#isOver) this.#link?.write(this.#acks.take())
+    if (!this.#acks.isEmpty) this.#link?.write(this.#acks.take())
   }
 }
 
@@ -248,45 +168,24 @@ interface Arrived {
   readonly atMs: number
 }
 
-/** What is known of a message, however often it is handed over. */
-interface Arrival {
-  readonly envelope: Envelope
-  /** What it has taken of the budget. */
-  readonly sizeBytes: number
-  readonly address: string
-  readonly readers: ReadonlySet<unknown> | undefined
-  readonly receipt: Receipt | undefined
-  readonly done: (() => void) | undefined
+/** An acknowledgement that is due once all before it are: the packet id, and above its 16 bits a 1 for QoS 2. */
+type Owed = number
+
+function owedFor({ qos, messageId = 0 }: IPublishPacket): Owed {
+  return qos === 2 ? 0x1_0000 + messageId : messageId
 }
 
-class MqttDelivery implements Delivery {
-  readonly envelope: Envelope
-  readonly address: string
+class MqttDelivery extends SourceDelivery {
   readonly readers: ReadonlySet<unknown> | undefined
-  readonly arrival: Arrival
-  readonly #intake: Intake
-  #isSettled = false
+  readonly qos: 0 | 1 | 2
+  readonly packetId: number
+  /** Of QoS 1 and 2: in the order of acknowledgements. */
+  place = 0
 
-  constructor(intake: Intake, arrival: Arrival) {
-    this.envelope = arrival.envelope
-    this.address = arrival.address
-    this.readers = arrival.readers
-    this.arrival = arrival
-    this.#intake = intake
+  constructor(envelope: Envelope, packet: IPublishPacket, readers: ReadonlySet<unknown> | undefined) {
+    super(envelope, packet.topic, Math.max(envelope.sizeBytes, packet.length ?? 0)) // user properties count too
+    this.readers = readers
+    this.qos = packet.qos
+    this.packetId = packet.messageId ?? 0
   }
-
-  settle(settlement: Settlement): void {
-    if (this.#isSettled) return
-    this.#isSettled = true
-    this.#intake.settled(this, settlement)
-  }
-
-  /** The same message, to be settled once more. */
-  anew(): MqttDelivery {
-    return new MqttDelivery(this.#intake, this.arrival)
-  }
-}
-
-function receiptOf({ qos, messageId = 0 }: IPublishPacket): Receipt | undefined {
-  return qos === 0 ? undefined : { packetId: messageId, qos, isSkipped: false }
 }
