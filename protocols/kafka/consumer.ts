@@ -8,14 +8,15 @@
 import type { Budget } from '../../src/adapter/budget.ts'
 import type { Context, Delivery } from '../../src/adapter/contract.ts'
 import { withDeadline } from '../../src/adapter/deadline.ts'
+import { SourceSession } from '../../src/adapter/source-session.ts'
 import { messageOf, RetryableError } from '../../src/errors.ts'
 import type { Cluster } from './client/connection.ts'
 import { GroupMember, type Position } from './client/group.ts'
 import { type End, listOffsets } from './client/offsets.ts'
 import { keyOf, type TopicPartition } from './client/topic-partition.ts'
 import { findTopics } from './client/topics.ts'
+import { type KafkaDelivery, partitions, redeliverMs } from './delivery.ts'
 import { toGatewayError } from './errors.ts'
-import { InFlight } from './in-flight.ts'
 import { OwnedPartition } from './partition.ts'
 import { Reading, type ReadingParts, type ReadingSettings } from './reading.ts'
 
@@ -56,7 +57,7 @@ export class Consumer {
   readonly #signal: AbortSignal
   readonly #past: Past
   readonly #member: GroupMember
-  readonly #inFlight: InFlight
+  readonly #session: SourceSession<KafkaDelivery>
   #topics: readonly string[] = []
   /** The topics and their partitions when the group was last joined. */
   #dealt = ''
@@ -74,8 +75,9 @@ export class Consumer {
     this.#settings = settings
     this.#signal = signal
     this.#member = new GroupMember(cluster, settings.group)
-    this.#inFlight = new InFlight(budget, deliver)
-    this.#reads = { cluster, context, budget, settings, inFlight: this.#inFlight, failingSince: new Map() }
+    this.#session = new SourceSession(partitions, { budget, gather: 'turn', redeliverMs })
+    this.#session.start(deliver)
+    this.#reads = { cluster, context, settings, session: this.#session, failingSince: new Map() }
   }
 
   /** Reads until the signal, then until all in flight is settled and committed. */
@@ -94,7 +96,7 @@ export class Consumer {
       this.#signal.removeEventListener('abort', stop)
       for (const timer of timers) clearInterval(timer)
       for (const partition of this.#owned.values()) partition.isOurs = false
-      this.#inFlight.end()
+      this.#session.end(new RetryableError('PEER_LOST', 'the reading is over'))
       this.#past.ghost = this.#member.memberId
       await this.#member.leave()
     }
@@ -146,7 +148,7 @@ export class Consumer {
     this.#context.log.debug('reading pauses', { group: this.#settings.group, ending })
     this.#context.count('kafka_rebalances')
     if (ending !== 'expelled') {
-      await withDeadline(this.#inFlight.whenIdle(), revokeMs, 'settling').catch(() => {})
+      await withDeadline(this.#session.whenIdle(), revokeMs, 'settling').catch(() => {})
       await this.#commit().catch(() => {}) // what is not committed is read again: by us or by the next owner
     }
     this.#isJoined = false
@@ -240,8 +242,8 @@ export class Consumer {
   }
 
   async #drain(): Promise<void> {
-    this.#inFlight.end()
-    await this.#inFlight.whenIdle()
+    this.#session.stop()
+    await this.#session.whenIdle()
     await this.#commit().catch((error) => {
       this.#context.log.warn('The last positions could not be committed; their messages will be read again.', {
         group: this.#settings.group,

@@ -1,34 +1,27 @@
-import type { Delivery, Settlement } from '../../src/adapter/contract.ts'
+import type { Settlement } from '../../src/adapter/contract.ts'
+import { SourceDelivery } from '../../src/adapter/source-delivery.ts'
+import type { SourcePeer } from '../../src/adapter/source-session.ts'
 import type { Envelope } from '../../src/envelope/envelope.ts'
+import type { OwnedPartition } from './partition.ts'
 
-/** What a delivery tells the session it came from. */
-export interface Settling {
-  settled(delivery: KafkaDelivery, settlement: Settlement): void
+/** How long what was released waits to be handed over again; its partition is committed no further meanwhile. */
+export const redeliverMs = 1_000
+
+export class KafkaDelivery extends SourceDelivery {
+  readonly partition: OwnedPartition
+  /** In the order of its partition. */
+  readonly place: number
+
+  constructor(envelope: Envelope, partition: OwnedPartition, place: number) {
+    super(envelope, partition.topic)
+    this.partition = partition
+    this.place = place
+  }
 }
 
-export class KafkaDelivery implements Delivery {
-  readonly envelope: Envelope
-  readonly address: string
-  /** Lets the partition's confirmed prefix grow. */
-  readonly confirm: () => void
-  readonly #session: Settling
-  #isSettled = false
-
-  constructor(envelope: Envelope, address: string, confirm: () => void, session: Settling) {
-    this.envelope = envelope
-    this.address = address
-    this.confirm = confirm
-    this.#session = session
-  }
-
-  settle(settlement: Settlement): void {
-    if (this.#isSettled) return
-    this.#isSettled = true
-    this.#session.settled(this, settlement)
-  }
-
-  /** The same message once more, to be settled anew. */
-  again(): KafkaDelivery {
-    return new KafkaDelivery(this.envelope, this.address, this.confirm, this.#session)
-  }
+/** What is given back stays uncommitted: the group's next reader gets it. The readings hand over by themselves. */
+export const partitions: SourcePeer<KafkaDelivery> = {
+  settle({ partition, place }: KafkaDelivery, settlement: Settlement): void {
+    if (settlement !== 'release') partition.confirm(place)
+  },
 }

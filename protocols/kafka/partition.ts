@@ -9,6 +9,12 @@ import type { FetchedPartition } from './client/requests.ts'
 
 const stallMs = 30_000
 
+/** What is to be handed over, and its place in the order of the partition. */
+export interface Placed {
+  readonly item: Item
+  readonly place: number
+}
+
 export class OwnedPartition {
   readonly topic: string
   readonly partition: number
@@ -19,7 +25,9 @@ export class OwnedPartition {
   committed: number
   /** False once it may belong to another member: what is settled then changes nothing. */
   isOurs = true
-  #prefix: OrderedPrefix<number>
+  readonly #prefix = new OrderedPrefix<number>((offset) => {
+    this.#confirmed = offset + 1
+  })
   #confirmed: number
   #backlog = Backlog.none
   /** Where a batch was damaged when it was read last: there once more, it is so at the broker. */
@@ -33,7 +41,6 @@ export class OwnedPartition {
     this.#confirmed = position.offset
     this.committed = committed
     this.begin = begin
-    this.#prefix = this.#prefixFromHere()
   }
 
   /** Something was fetched and is not handed over; it is ready once it is unfolded. */
@@ -91,24 +98,18 @@ export class OwnedPartition {
     this.fetchOffset = offset
     this.committed = -1
     this.#confirmed = offset
-    this.#prefix = this.#prefixFromHere()
+    this.#prefix.drop()
     this.#backlog = Backlog.none
   }
 
-  /** What is next, where it is ready, and the function that confirms it. */
-  shift(): { item: Item; confirm: () => void } | undefined {
+  /** What is next, where it is ready, and its place: nothing behind it is committed until that is confirmed. */
+  shift(): Placed | undefined {
     const item = this.#backlog.shift()
-    if (item === undefined) return undefined
-    const prefix = this.#prefix
-    const place = prefix.add(item.offset)
-    return { item, confirm: () => prefix.finish(place) }
+    return item && { item, place: this.#prefix.add(item.offset) }
   }
 
-  #prefixFromHere(): OrderedPrefix<number> {
-    const prefix = new OrderedPrefix<number>((offset) => {
-      if (prefix === this.#prefix) this.#confirmed = offset + 1
-    })
-    return prefix
+  confirm(place: number): void {
+    this.#prefix.finish(place)
   }
 
   #watch(isStalled: boolean): void {

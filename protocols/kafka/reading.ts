@@ -1,17 +1,16 @@
 /** Reading the partitions that are ours from the nodes that lead them, whoever that is, until the group deals anew. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Budget } from '../../src/adapter/budget.ts'
 import type { Context } from '../../src/adapter/contract.ts'
+import type { SourceSession } from '../../src/adapter/source-session.ts'
 import type { Cluster } from './client/connection.ts'
 import type { WireProtocol } from './client/guard.ts'
 import { type End, leaderPauseMs, listLed } from './client/offsets.ts'
 import { type FetchedPartition, fetchRequest } from './client/requests.ts'
 import { keyOf } from './client/topic-partition.ts'
-import { decode } from './codec.ts'
+import { decode, type KafkaPlace } from './codec.ts'
 import { KafkaDelivery } from './delivery.ts'
 import { brokerError, errorType, isOutage, movedLeaders, toGatewayError } from './errors.ts'
-import type { InFlight } from './in-flight.ts'
-import type { OwnedPartition } from './partition.ts'
+import type { OwnedPartition, Placed } from './partition.ts'
 import { isUnreadable, unreadableEnvelope } from './unreadable.ts'
 
 export interface ReadingSettings {
@@ -23,9 +22,8 @@ export interface ReadingSettings {
 export interface ReadingParts {
   readonly cluster: Cluster
   readonly context: Context
-  readonly budget: Budget
   readonly settings: ReadingSettings
-  readonly inFlight: InFlight
+  readonly session: SourceSession<KafkaDelivery>
   /** Nodes that do not answer, and since when: kept from one reading to the next. */
   readonly failingSince: Map<number, number>
 }
@@ -41,9 +39,8 @@ const maxPauseMs = 5_000
 export class Reading {
   readonly #cluster: Cluster
   readonly #context: Context
-  readonly #budget: Budget
   readonly #settings: ReadingSettings
-  readonly #inFlight: InFlight
+  readonly #session: SourceSession<KafkaDelivery>
   readonly #failingSince: Map<number, number>
   readonly #owned: ReadonlyMap<string, OwnedPartition>
   readonly #lookUp: () => Promise<void>
@@ -66,9 +63,8 @@ export class Reading {
   ) {
     this.#cluster = parts.cluster
     this.#context = parts.context
-    this.#budget = parts.budget
     this.#settings = parts.settings
-    this.#inFlight = parts.inFlight
+    this.#session = parts.session
     this.#failingSince = parts.failingSince
     this.#owned = owned
     this.#lookUp = lookUp
@@ -242,16 +238,16 @@ export class Reading {
   }
 
   async #handOver(partitions: readonly OwnedPartition[]): Promise<void> {
+    const session = this.#session
     do {
-      if (this.#budget.isFull) {
-        await this.#budget.whenRoom(this.#stopped)
+      if (session.isFull) {
+        await session.whenRoom(this.#stopped)
         for (const partition of partitions) partition.touch()
       }
       if (this.#stopped.aborted) return
-      const batch = this.#take(partitions)
-      if (batch.length > 0) this.#inFlight.handOver(batch)
-      else await this.#unfold(partitions)
-    } while (this.#budget.isFull || partitions.some(({ hasWaiting }) => hasWaiting))
+      const count = session.handOver(this.#readyOf(partitions), handOverCount)
+      if (count === 0) await this.#unfold(partitions)
+    } while (session.isFull || partitions.some(({ hasWaiting }) => hasWaiting))
   }
 
   /** One at a time, with nothing in hand: that is all that is unfolded at once. */
@@ -265,28 +261,24 @@ export class Reading {
     }
   }
 
-  /** Throws where a record cannot be read: then nothing of the batch was taken. */
-  #take(partitions: readonly OwnedPartition[]): KafkaDelivery[] {
-    const batch: KafkaDelivery[] = []
-    try {
-      for (const partition of partitions) this.#takeOf(partition, batch)
-    } catch (error) {
-      for (const { envelope } of batch) this.#budget.give(envelope.sizeBytes)
-      throw error
-    }
-    return batch
-  }
-
-  #takeOf(partition: OwnedPartition, batch: KafkaDelivery[]): void {
+  /** Gives what is ready, partition by partition. Throws where a record cannot be read. */
+  #readyOf(partitions: readonly OwnedPartition[]): () => KafkaDelivery | undefined {
     const { connection, format } = this.#context
-    const place = { connection, format, topic: partition.topic, partition: partition.partition }
-    while (partition.isReady && batch.length < handOverCount && !this.#budget.isFull) {
-      const next = partition.shift()
-      if (next === undefined) break
-      const { item } = next
-      const envelope = isUnreadable(item) ? unreadableEnvelope(item, place) : decode(item, place)
-      this.#budget.take(envelope.sizeBytes)
-      batch.push(new KafkaDelivery(envelope, partition.topic, next.confirm, this.#inFlight))
+    const places = partitions.map(({ topic, partition }) => ({ connection, format, topic, partition }))
+    let index = 0
+    return () => {
+      while (index < partitions.length) {
+        const partition = partitions[index] as OwnedPartition
+        const next = partition.shift()
+        if (next !== undefined) return deliveryOf(partition, next, places[index] as KafkaPlace)
+        index += 1
+      }
+      return undefined
     }
   }
+}
+
+function deliveryOf(partition: OwnedPartition, { item, place }: Placed, at: KafkaPlace): KafkaDelivery {
+  const envelope = isUnreadable(item) ? unreadableEnvelope(item, at) : decode(item, at)
+  return new KafkaDelivery(envelope, partition, place)
 }

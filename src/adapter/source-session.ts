@@ -15,8 +15,11 @@ import { Waiting } from './waiting.ts'
 
 /** What a session asks of its protocol. */
 export interface SourcePeer<D extends SourceDelivery> {
-  /** The next message that waits; undefined: none does. Called only while there is room. */
-  next(): D | undefined
+  /**
+   * The next message that waits; undefined: none does. Called only while there is room. A protocol that asks for what it
+   * reads has no such thing: it calls `handOver` by itself.
+   */
+  next?(): D | undefined
   /**
    * Tells the peer what became of a message. Called once for each, in the order of settling, never after the end;
    * `release`: the peer is to give it again.
@@ -106,7 +109,7 @@ export class SourceSession<D extends SourceDelivery> {
 
   /** Something waits at the peer, and will be asked for. */
   arrived(): void {
-    if (this.#isDue || this.#isPaused || this.#deliver === undefined) return
+    if (this.#isDue || this.#isPaused || this.#deliver === undefined || this.#peer.next === undefined) return
     this.#isDue = true
     this.#soon(() => {
       this.#isDue = false
@@ -174,7 +177,7 @@ export class SourceSession<D extends SourceDelivery> {
 
   #handOverWaiting(): void {
     if (this.isHolding) return
-    this.handOver(() => this.#peer.next())
+    this.handOver(() => this.#peer.next?.())
     if (this.#budget.isFull) void this.#holdUntilRoom()
   }
 
@@ -183,7 +186,7 @@ export class SourceSession<D extends SourceDelivery> {
     this.#peer.pause?.()
     while (this.#budget.isFull && !this.isStopped) {
       await this.whenRoom()
-      if (!this.isStopped) this.handOver(() => this.#peer.next())
+      if (!this.isStopped) this.handOver(() => this.#peer.next?.())
     }
     this.#isPaused = false
     if (!this.isStopped) this.#peer.resume?.()

@@ -24,9 +24,9 @@ describe('owned partition', () => {
     const partition = partitionAt(10)
     await partition.receive(await fetched(10, 3), 10)
     const [first, second] = [partition.shift(), partition.shift()]
-    second?.confirm()
+    partition.confirm(second!.place)
     expect(partition.committable).toBe(10)
-    first?.confirm()
+    partition.confirm(first!.place)
     expect(partition.committable).toBe(12)
   })
 
@@ -34,7 +34,7 @@ describe('owned partition', () => {
     const partition = partitionAt(1000)
     partition.moveTo(0)
     await partition.receive(await fetched(0, 2), 0)
-    partition.shift()?.confirm()
+    partition.confirm(partition.shift()!.place)
     expect(partition.committable).toBe(1)
     expect(partition.committable).toBeGreaterThan(partition.committed)
   })
@@ -46,7 +46,7 @@ describe('owned partition', () => {
     partition.moveTo(0)
     await partition.receive(await fetched(0, 1), 0)
     partition.shift()
-    late?.confirm()
+    partition.confirm(late!.place)
     expect(partition.committable).toBe(0)
   })
 })
@@ -67,9 +67,9 @@ describe('what cannot be read', () => {
     while (partition.hasWaiting) {
       await partition.unfold()
       for (let next = partition.shift(); next !== undefined; next = partition.shift()) {
-        const { item, confirm } = next
+        const { item, place } = next
         all.push(isUnreadable(item) ? `${item.firstOffset}-${item.offset} ${item.reason}` : item.offset)
-        confirm()
+        partition.confirm(place)
       }
     }
     return all
@@ -114,9 +114,9 @@ describe('what cannot be read', () => {
     expect(partition.committable).toBe(0)
     await partition.unfold()
     const [unreadable, behind] = [partition.shift(), partition.shift()]
-    behind?.confirm()
+    partition.confirm(behind!.place)
     expect(partition.committable).toBe(0)
-    unreadable?.confirm()
+    partition.confirm(unreadable!.place)
     expect(partition.committable).toBe(4)
   })
 

@@ -1,10 +1,11 @@
 import { afterEach, beforeEach, expect, jest, test } from '@jest/globals'
 import type { Cluster } from '../../../../protocols/kafka/client/connection.ts'
 import { keyOf } from '../../../../protocols/kafka/client/topic-partition.ts'
-import { InFlight } from '../../../../protocols/kafka/in-flight.ts'
+import { type KafkaDelivery, partitions, redeliverMs } from '../../../../protocols/kafka/delivery.ts'
 import { OwnedPartition } from '../../../../protocols/kafka/partition.ts'
 import { Reading } from '../../../../protocols/kafka/reading.ts'
 import type { Delivery } from '../../../../src/adapter/contract.ts'
+import { SourceSession } from '../../../../src/adapter/source-session.ts'
 import { RetryableError } from '../../../../src/errors.ts'
 import { testContext } from '../../../support/contexts/context.ts'
 import { eventually } from '../../../support/poll.ts'
@@ -107,8 +108,9 @@ function read({ maxCount = 1_000 } = {}) {
     }
   }
   const settings = { group: 'g', startFrom: () => 'earliest' as const, maxFetchBytes: 1_024 }
-  const inFlight = new InFlight(budget, deliver)
-  const parts = { cluster: cluster as unknown as Cluster, context, budget, settings, inFlight, failingSince: new Map() }
+  const session = new SourceSession<KafkaDelivery>(partitions, { budget, gather: 'turn', redeliverMs })
+  session.start(deliver)
+  const parts = { cluster: cluster as unknown as Cluster, context, settings, session, failingSince: new Map() }
   const lookUp = async () => {
     seen.looks += 1
   }
