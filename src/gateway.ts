@@ -75,7 +75,11 @@ export class Gateway {
     this.#config = config
     this.#protocols = new Map(protocols.map((protocol) => [protocol.name, protocol]))
     this.#log = log
-    this.#budget = new Budget({ maxCount: config.gateway.maxInFlight, maxBytes: config.gateway.maxInFlightBytes })
+    this.#budget = new Budget({
+      maxCount: config.gateway.maxInFlight,
+      maxBytes: config.gateway.maxInFlightBytes,
+      parts: new Set(config.routes.map((route) => this.#sourceOf(route))).size,
+    })
     this.#residence = new Residence(config.gateway.maxInFlightBytes)
     this.#store = openStore({
       directory: config.gateway.dataDir,
@@ -275,11 +279,11 @@ export class Gateway {
 
   /** Routes that share one source: the same connection, and what its protocol calls the same group. */
   #sourceGroups(): readonly (readonly RouteRun[])[] {
-    const groups = Map.groupBy(
-      this.#runs,
-      ({ compiled: { route } }) => `${route.from.connection}\0${this.#groupOf(route)}`,
-    )
-    return [...groups.values()]
+    return [...Map.groupBy(this.#runs, ({ compiled }) => this.#sourceOf(compiled.route)).values()]
+  }
+
+  #sourceOf(route: RouteConfig): string {
+    return `${route.from.connection}\0${this.#groupOf(route)}`
   }
 
   #groupOf({ from }: RouteConfig): string {

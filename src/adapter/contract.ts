@@ -46,13 +46,18 @@ export interface Component {
   close(): Promise<void>
 }
 
+/**
+ * Where a source puts what it has read. Reads `batch` to its end: at once, or, where the rules on it cost more than one turn of
+ * the event loop should take, on in later turns. So an iterator may choose as late as then what comes next. Never throws.
+ */
+export type Deliver = (batch: Iterable<Delivery>) => void
+
 export interface Source extends Component {
   /**
    * Feeds `deliver` until `signal` aborts. After the abort it reads no more and resolves when all in flight is settled;
    * it rejects with a RetryableError when the connection is lost. Never more than `maxInFlight` unsettled.
-   * `deliver` returns at once and never throws.
    */
-  consume(deliver: (batch: readonly Delivery[]) => void, signal: AbortSignal): Promise<void>
+  consume(deliver: Deliver, signal: AbortSignal): Promise<void>
 }
 
 /** A message on its way out: the envelope and the target's settings with every template filled in. */

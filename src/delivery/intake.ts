@@ -1,4 +1,4 @@
-import type { Delivery } from '../adapter/contract.ts'
+import type { Deliver, Delivery } from '../adapter/contract.ts'
 import type { CompiledRoute, RouteMatch, Router } from '../routing/router.ts'
 import type { LinkStats } from '../telemetry/stats.ts'
 import { type Moment, Receipt } from './receipt.ts'
@@ -6,11 +6,7 @@ import type { RouteRun } from './route-run.ts'
 import { Turns } from './turns.ts'
 
 /** What one source feeds: hands each message to the routes that want it. */
-export function intake(
-  router: Router,
-  runs: ReadonlyMap<CompiledRoute, RouteRun>,
-  link: LinkStats,
-): (batch: readonly Delivery[]) => void {
+export function intake(router: Router, runs: ReadonlyMap<CompiledRoute, RouteRun>, link: LinkStats): Deliver {
   const turns = new Turns()
   const take = (delivery: Delivery, now: Moment): void => {
     link.received += 1
@@ -27,10 +23,14 @@ export function intake(
   }
   return (batch) => {
     const now = { ms: performance.now(), at: Date.now() }
-    let next = 0
+    const deliveries = batch[Symbol.iterator]()
     turns.take(() => {
-      while (next < batch.length && !turns.isOver) take(batch[next++]!, now)
-      return next === batch.length
+      while (!turns.isOver) {
+        const { done, value } = deliveries.next()
+        if (done) return true
+        take(value, now)
+      }
+      return false
     })
   }
 }

@@ -32,11 +32,6 @@ interface Scene {
 
 interface Hostile {
   readonly input: string
-  /**
-   * What a route reads waits behind it (docs/open-points.md): messages of one broker are decided in their order, and a target that
-   * is away for a `delivered` route fills the budget of the process. So the device publishes what no route reads.
-   */
-  readonly isBehind?: true
   run(scene: Scene): Promise<void>
 }
 
@@ -121,7 +116,6 @@ const hostiles: readonly Hostile[] = [
   },
   {
     input: 'messages of 5 and of 240 KB whose rules cost all they may, of four devices',
-    isBehind: true,
     run: async ({ port }) => {
       const small = { messages: 1_000, items: 1_000 }
       const large = { messages: 50, items: 40_000 }
@@ -129,8 +123,20 @@ const hostiles: readonly Hostile[] = [
     },
   },
   {
+    input: 'messages of 5 KB whose rules cost all they may, of forty devices',
+    run: async ({ port }) => {
+      await Promise.all(many(40).map(() => costly(port, { messages: 200, items: 1_000 })))
+    },
+  },
+  {
+    input: 'small messages for a target that is away, of forty devices that stay',
+    run: async ({ port }) => {
+      const all = Array.from({ length: 500 }, (_, i) => packets.publish('away/in', 'x', 1, i + 1))
+      await Promise.all(many(40).map(() => once(port, all, true, 3_000)))
+    },
+  },
+  {
     input: 'devices that fill their connection for a target that is away, and leave, in 16 rounds',
-    isBehind: true,
     run: async ({ port }) => {
       const all = Array.from({ length: 126 }, (_, i) => packets.publish('away/in', megabyte, 1, i + 1))
       for (let round = 0; round < 16; round += 1) await once(port, all, true, 300)
@@ -138,7 +144,6 @@ const hostiles: readonly Hostile[] = [
   },
   {
     input: 'the same by QoS 0 and 2, of ten at a time',
-    isBehind: true,
     run: async ({ port }) => {
       const all = many(40).flatMap((_, i) =>
         [0, 2].map((qos) => packets.publish('away/in', megabyte, qos as 0 | 2, i + 1)),
@@ -148,7 +153,6 @@ const hostiles: readonly Hostile[] = [
   },
   {
     input: '200 packets of 1 MB that lack their end',
-    isBehind: true, // by those before it
     run: async ({ port }) => {
       const half = packets.publish('in/x', megabyte, 1).subarray(0, 900_000)
       await Promise.all(many(200).map(() => once(port, [half], true, 2_000)))
@@ -156,7 +160,6 @@ const hostiles: readonly Hostile[] = [
   },
   {
     input: '2,000 devices whose will is due at once, for a target that is away',
-    isBehind: true,
     run: async ({ port }) => {
       const will = { topic: 'away/in', payload: 'x'.repeat(50_000), qos: 1 }
       const one = async (n: number) => {
@@ -220,8 +223,7 @@ describe('a healthy device and /livez are answered in time while there is', () =
     async (input, hostile) => {
       const { gateway, port } = scene
       gateway.forgetPeak()
-      const healthy = hostile.isBehind ? 'healthy/x' : 'in/healthy'
-      const { puback, livez } = await probed({ port, topic: healthy, gateway }, () => hostile.run(scene))
+      const { puback, livez } = await probed({ port, topic: 'in/healthy', gateway }, () => hostile.run(scene))
       const peakMiB = Math.round(gateway.peakBytes() / 1024 ** 2)
       const told = ({ p99Ms, maxMs, count }: typeof puback) => `${p99Ms} ms, at most ${maxMs} ms of ${count}`
       rows.push(`hostile: ${input}: PUBACK ${told(puback)}; /livez ${told(livez)}; ${peakMiB} MiB\n`)

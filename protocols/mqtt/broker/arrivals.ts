@@ -4,9 +4,10 @@
  */
 import type { KeptEntry, Settlement } from '../../../src/adapter/contract.ts'
 import { ownBytes } from '../../../src/envelope/own-bytes.ts'
+import type { Arrival } from './arrival.ts'
 import type { Answer, Device } from './device.ts'
 import type { PublishPacket } from './driver.ts'
-import type { Arrival, Intake } from './intake.ts'
+import type { Intake } from './intake.ts'
 import { Place, type WaitingRoom } from './sessions/waiting-room.ts'
 
 /** Unsettled QoS 2 messages: client id, packet id. */
@@ -63,7 +64,7 @@ export class Arrivals {
       return
     }
     const place = this.#placeFor(device, packet, intakes)
-    this.#offer(new UnheldArrival(packet, place, intakes.length, device.waitForRoom(answer)), intakes)
+    this.#offer(new UnheldArrival(device, place, packet, intakes.length, device.waitForRoom(answer)), intakes)
   }
 
   #placeFor(device: Device, { topic, payload }: PublishPacket, intakes: readonly Intake[]): Place {
@@ -119,13 +120,15 @@ export class Arrivals {
 
 /** QoS 0: its device goes on as soon as it is taken; what becomes of it then, nobody can be told. */
 class UnheldArrival implements Arrival {
+  readonly sender: object
   readonly packet: PublishPacket
   readonly arrivedAt = Date.now()
   readonly #place: Place
   readonly #answer: Answer
   #waitingFor: number
 
-  constructor(packet: PublishPacket, place: Place, intakes: number, answer: Answer) {
+  constructor(device: Device, place: Place, packet: PublishPacket, intakes: number, answer: Answer) {
+    this.sender = device
     this.packet = packet
     this.#place = place
     this.#waitingFor = intakes
@@ -172,6 +175,10 @@ class DeviceArrival implements Arrival {
     this.note = note
     this.#waitingFor = intakes
     this.#answer = answer
+  }
+
+  get sender(): object {
+    return this.#device
   }
 
   isAbandoned(): boolean {

@@ -430,6 +430,7 @@ export class EmbeddedBroker {
       const place = new Place(this.#room, undefined, { bytes: packet.payload.length + willBytes, parts: 1 })
       intake.offer({
         packet,
+        sender: packet,
         arrivedAt,
         isAbandoned: () => false,
         onWaiting: () => {},

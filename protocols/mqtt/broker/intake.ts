@@ -1,26 +1,11 @@
 /** Where messages of devices wait for a source, and leave the broker as deliveries of the gateway. */
 import type { Budget } from '../../../src/adapter/budget.ts'
-import type { Delivery, KeptEntry, Settlement } from '../../../src/adapter/contract.ts'
+import type { Deliver, Delivery, KeptEntry, Settlement } from '../../../src/adapter/contract.ts'
 import type { Envelope } from '../../../src/envelope/envelope.ts'
+import type { Arrival } from './arrival.ts'
 import type { PublishPacket } from './driver.ts'
-import { compileFilter } from './filter.ts'
-
-/** A PUBLISH that at least one source wants. */
-export interface Arrival {
-  readonly packet: PublishPacket
-  /** When it came, in milliseconds since the epoch: its time to live goes on while it waits. */
-  readonly arrivedAt: number
-  /** To be committed with the message. */
-  readonly note?: KeptEntry | undefined
-  /** True where its device left before it was taken: it was never acknowledged and will come again. */
-  isAbandoned(): boolean
-  /** It is not taken at once: its bytes are to be its own. `withdraw` takes it back, unless it was taken meanwhile. */
-  onWaiting(withdraw: () => void): void
-  /** Called once by each intake that was offered it, when it waits there no longer; then `onTaken`, or `onSettled`. */
-  onLeft(): void
-  onTaken(): void
-  onSettled(settlement: Settlement): void
-}
+import { FairQueue } from './fair-queue.ts'
+import { type Lane, Lanes } from './lane.ts'
 
 /** The running `consume` of a source. */
 export interface Consumer {
@@ -28,44 +13,43 @@ export interface Consumer {
   decode(packet: PublishPacket, arrivedAt: number): Envelope
   /** Told of what `decode` throws. */
   onUndecodable(error: unknown): void
-  deliver(batch: readonly Delivery[]): void
+  readonly deliver: Deliver
   /** Called when the last message in flight is settled. */
   onIdle(): void
 }
 
+/** A message that takes longer makes its sender wait behind the others. */
+const slowMs = 5
+
 /** The messages of one source's topics. Without a consumer they wait, unacknowledged. */
 export class Intake {
-  readonly #matchers: readonly ((topic: string) => boolean)[]
-  /** In order. */
-  readonly #waiting = new Set<Arrival>()
+  readonly #lanes: Lanes
+  readonly #waiting: FairQueue
+  /** Since the last batch, where there was room. */
+  #offered: Arrival[] = []
   #consumer: Consumer | undefined
   /** Aborts when the consumer leaves. */
   #attached = new AbortController()
-  #isScheduled = false
-  #isWaitingForRoom = false
+  /** There will be a batch, or it is being read. */
+  #isFeeding = false
 
   constructor(filters: readonly string[]) {
-    this.#matchers = filters.map(compileFilter)
+    this.#lanes = new Lanes(filters)
+    this.#waiting = new FairQueue(this.#lanes)
   }
 
   matches(topic: string): boolean {
-    return this.#matchers.some((matches) => matches(topic))
+    return this.#lanes.of(topic) !== undefined
   }
 
+  /** Its topic matches. */
   offer(arrival: Arrival): void {
-    this.#waiting.add(arrival)
-    if (this.#consumer === undefined || this.#isWaitingForRoom) this.#waits(arrival)
-    else this.#schedule()
-  }
-
-  #waits(arrival: Arrival): void {
-    arrival.onWaiting(() => this.#waiting.has(arrival) && this.#release(arrival))
-  }
-
-  #release(arrival: Arrival): void {
-    this.#waiting.delete(arrival)
-    arrival.onLeft()
-    arrival.onSettled('release')
+    const own = this.#lanes.of(arrival.packet.topic)
+    if (own === undefined) return
+    const lane = this.#waiting.add(arrival, own)
+    if (this.#consumer === undefined || lane.isFull) this.#tellWaiting(arrival)
+    else this.#offered.push(arrival)
+    if (this.#consumer !== undefined) this.#goOn(lane, this.#consumer)
   }
 
   /** From now on all goes to `consumer`; a former one gets no more. */
@@ -73,8 +57,9 @@ export class Intake {
     this.#attached.abort()
     this.#attached = new AbortController()
     this.#consumer = consumer
-    this.#isWaitingForRoom = false
-    this.#schedule()
+    this.#lanes.attach(consumer.budget)
+    this.#isFeeding = false
+    this.#goOnAll(consumer)
   }
 
   detach(consumer: Consumer): void {
@@ -85,55 +70,82 @@ export class Intake {
 
   /** Ends the waiting: nothing of it was taken. */
   clear(): void {
-    for (const arrival of this.#waiting) this.#release(arrival)
+    for (const arrival of [...this.#waiting.all()]) this.#release(arrival)
+  }
+
+  #goOnAll(consumer: Consumer): void {
+    for (const lane of this.#lanes.all()) if (lane.hasWaiting) this.#goOn(lane, consumer)
+  }
+
+  #goOn(lane: Lane, consumer: Consumer): void {
+    if (lane.isFull) lane.whenRoom(() => this.#feed(consumer), this.#attached.signal)
+    else this.#feed(consumer)
   }
 
   // what all sockets brought in one turn of the event loop becomes one batch
-  #schedule(): void {
-    if (this.#isScheduled || this.#isWaitingForRoom || this.#consumer === undefined) return
-    this.#isScheduled = true
+  #feed(consumer: Consumer): void {
+    if (this.#isFeeding) return
+    this.#isFeeding = true
     setImmediate(() => {
-      this.#isScheduled = false
-      this.#flush()
-      for (const arrival of this.#waiting) this.#waits(arrival)
+      if (this.#consumer === consumer) consumer.deliver(this.#batch(consumer))
+      else this.#tellOffered()
     })
   }
 
-  #flush(): void {
-    const consumer = this.#consumer
-    if (consumer === undefined || this.#isWaitingForRoom) return
-    const batch: Delivery[] = []
-    for (const arrival of this.#waiting) {
-      if (consumer.budget.isFull) break
-      this.#waiting.delete(arrival)
-      const delivery = take(arrival, consumer)
-      if (delivery !== undefined) batch.push(delivery)
+  /** Each message is chosen when it is asked for. Ends behind one that took long: what came meanwhile may go first. */
+  *#batch(consumer: Consumer): Generator<Delivery> {
+    let sinceMs = performance.now()
+    while (this.#consumer === consumer) {
+      const next = this.#waiting.shift()
+      if (next === undefined) break
+      const taken = take(next, consumer)
+      if (taken === undefined) continue
+      yield taken
+      taken.announce()
+      const nowMs = performance.now()
+      if (nowMs - sinceMs > slowMs) {
+        this.#waiting.slowDown(next.arrival.sender, next.lane)
+        break
+      }
+      sinceMs = nowMs
     }
-    if (batch.length > 0) consumer.deliver(batch)
-    for (const delivery of batch) (delivery as Taken).announce()
-    if (this.#waiting.size > 0) this.#waitForRoom(consumer)
+    this.#endBatch(consumer)
   }
 
-  #waitForRoom(consumer: Consumer): void {
-    this.#isWaitingForRoom = true
-    void consumer.budget.whenRoom(this.#attached.signal).then(() => {
-      if (this.#consumer !== consumer) return
-      this.#isWaitingForRoom = false
-      this.#flush()
-    })
+  #endBatch(consumer: Consumer): void {
+    this.#tellOffered()
+    if (this.#consumer !== consumer) return
+    this.#isFeeding = false
+    this.#goOnAll(consumer)
+  }
+
+  #tellOffered(): void {
+    const offered = this.#offered
+    this.#offered = []
+    for (const arrival of offered) if (this.#waiting.has(arrival)) this.#tellWaiting(arrival)
+  }
+
+  /** It is not taken at once. */
+  #tellWaiting(arrival: Arrival): void {
+    arrival.onWaiting(() => this.#waiting.has(arrival) && this.#release(arrival))
+  }
+
+  #release(arrival: Arrival): void {
+    this.#waiting.delete(arrival)
+    arrival.onLeft()
+    arrival.onSettled('release')
   }
 }
 
-function take(arrival: Arrival, consumer: Consumer): Taken | undefined {
+function take({ arrival, lane }: { arrival: Arrival; lane: Lane }, consumer: Consumer): Taken | undefined {
   arrival.onLeft()
   if (arrival.isAbandoned()) {
     arrival.onSettled('release')
     return undefined
   }
   try {
-    const taken = new Taken(arrival, consumer, consumer.decode(arrival.packet, arrival.arrivedAt))
-    consumer.budget.take(taken.envelope.sizeBytes)
-    return taken
+    const envelope = consumer.decode(arrival.packet, arrival.arrivedAt)
+    return new Taken({ arrival, consumer, envelope, budget: lane.take(envelope.sizeBytes) })
   } catch (error) {
     consumer.onUndecodable(error)
     arrival.onSettled('release')
@@ -145,12 +157,15 @@ class Taken implements Delivery {
   readonly envelope: Envelope
   readonly #arrival: Arrival
   readonly #consumer: Consumer
+  readonly #budget: Budget
   #isSettled = false
 
-  constructor(arrival: Arrival, consumer: Consumer, envelope: Envelope) {
-    this.envelope = envelope
-    this.#arrival = arrival
-    this.#consumer = consumer
+  /** `budget` is what it has been taken from. */
+  constructor(parts: { arrival: Arrival; consumer: Consumer; envelope: Envelope; budget: Budget }) {
+    this.envelope = parts.envelope
+    this.#arrival = parts.arrival
+    this.#consumer = parts.consumer
+    this.#budget = parts.budget
   }
 
   get keep(): KeptEntry | undefined {
@@ -173,9 +188,8 @@ class Taken implements Delivery {
   settle(settlement: Settlement): void {
     if (this.#isSettled) return
     this.#isSettled = true
-    const { budget } = this.#consumer
-    budget.give(this.envelope.sizeBytes)
+    this.#budget.give(this.envelope.sizeBytes)
     this.#arrival.onSettled(settlement)
-    if (budget.count === 0) this.#consumer.onIdle()
+    if (this.#consumer.budget.count === 0) this.#consumer.onIdle()
   }
 }

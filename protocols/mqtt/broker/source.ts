@@ -1,5 +1,5 @@
 import { Budget } from '../../../src/adapter/budget.ts'
-import type { Context, Delivery, Source } from '../../../src/adapter/contract.ts'
+import type { Context, Deliver, Source } from '../../../src/adapter/contract.ts'
 import { messageOf, RetryableError } from '../../../src/errors.ts'
 import { decode } from '../codec.ts'
 import { filterOf } from '../topic.ts'
@@ -24,6 +24,7 @@ export function createBrokerSource(
 
 class BrokerSource implements Source {
   readonly #house: House
+  readonly #filters: readonly string[]
   readonly #intake: Intake
   readonly #context: Context
   readonly #maxInFlight: number
@@ -33,7 +34,8 @@ class BrokerSource implements Source {
 
   constructor(connection: EmbeddedConnection, froms: readonly { readonly topic: string }[], context: Context) {
     this.#house = houseOf(connection)
-    this.#intake = this.#house.intakeOf([...new Set(froms.map(({ topic }) => filterOf(topic)))])
+    this.#filters = [...new Set(froms.map(({ topic }) => filterOf(topic)))]
+    this.#intake = this.#house.intakeOf(this.#filters)
     this.#context = context
     this.#maxInFlight = connection.maxInFlight ?? defaultMaxInFlight
     this.#undecodable = seldom(context.log, 'a message could not be decoded; its device is disconnected', 'error')
@@ -43,7 +45,7 @@ class BrokerSource implements Source {
     this.#lease ??= await this.#house.enter(this.#context)
   }
 
-  async consume(deliver: (batch: readonly Delivery[]) => void, signal: AbortSignal): Promise<void> {
+  async consume(deliver: Deliver, signal: AbortSignal): Promise<void> {
     const lease = this.#lease
     if (lease === undefined) throw new RetryableError('PEER_LOST', 'the embedded broker is not open')
     const ended = Promise.withResolvers<void>()
@@ -73,11 +75,16 @@ class BrokerSource implements Source {
     await lease?.release()
   }
 
-  #consumer(deliver: (batch: readonly Delivery[]) => void, onIdle: () => void): Consumer {
+  #consumer(deliver: Deliver, onIdle: () => void): Consumer {
     const { connection, budget } = this.#context
     const at = { connection, version: 4, format: this.#context.format } as const
     return {
-      budget: new Budget({ maxCount: this.#maxInFlight, maxBytes: Number.POSITIVE_INFINITY, parent: budget }),
+      budget: new Budget({
+        maxCount: this.#maxInFlight,
+        maxBytes: Number.POSITIVE_INFINITY,
+        parts: this.#filters.length,
+        parent: budget,
+      }),
       onUndecodable: (error) => this.#undecodable({ error: messageOf(error) }),
       decode: (packet, arrivedAt) => {
         if (packet.qos === 0) this.#context.count('mqtt_qos0_received')

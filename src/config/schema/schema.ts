@@ -49,14 +49,13 @@ export const gatewaySection = z.strictObject({
     ])
     .prefault({})
     .meta({ description: 'Health, metrics and the API; false for none.' }),
-  maxInFlight: z
-    .int()
-    .min(1)
-    .default(10_000)
-    .meta({ description: 'Messages taken in and not yet settled before sources are no longer read.' }),
+  maxInFlight: z.int().min(1).default(10_000).meta({
+    description:
+      'Messages taken in and not yet settled before sources are no longer read. Of several sources none takes all: one whose target is away leaves two fifths to the others.',
+  }),
   maxInFlightBytes: size()
     .default(64 * 1024 ** 2)
-    .meta({ description: 'The same limit in bytes, such as 64MiB.' }),
+    .meta({ description: 'The same in bytes, such as 64MiB.' }),
   drain: duration()
     .default(15_000)
     .meta({ description: 'Longest time from the signal to stop until the end, such as 15s.' }),

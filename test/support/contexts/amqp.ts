@@ -140,7 +140,8 @@ export class Running {
   constructor(source: Source, context: Recorder) {
     this.source = source
     this.context = context
-    const deliver = (batch: readonly Delivery[]) => {
+    const deliver = (read: Iterable<Delivery>) => {
+      const batch = [...read]
       this.received.push(...batch)
       this.batches.push(batch.length)
       this.onBatch(batch)

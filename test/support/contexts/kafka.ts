@@ -131,8 +131,9 @@ export async function read(
   const stopping = new AbortController()
   const deliveries: Delivery[] = []
   const ended = source.consume((batch) => {
-    deliveries.push(...batch)
-    options.onBatch?.(batch)
+    const read = [...batch]
+    deliveries.push(...read)
+    options.onBatch?.(read)
   }, stopping.signal)
   ended.catch(() => {})
   const kill = async () => {

@@ -105,8 +105,9 @@ export class Reading {
   constructor(source: Source) {
     this.source = source
     this.done = source.consume((batch) => {
-      this.batches.push(batch.length)
-      for (const delivery of batch) {
+      const deliveries = [...batch]
+      this.batches.push(deliveries.length)
+      for (const delivery of deliveries) {
         this.received.push(delivery)
         this.onDelivery(delivery)
       }

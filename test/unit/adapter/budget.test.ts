@@ -1,4 +1,4 @@
-import { expect, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import { Budget } from '../../../src/adapter/budget.ts'
 
 const wide = { maxCount: 1_000, maxBytes: 1_000_000 }
@@ -97,6 +97,51 @@ test.each(['its own', "its parent's"])(
     expect(await staying.isDone()).toBe(true)
   },
 )
+
+test('an only part takes all of its parent', () => {
+  const parent = new Budget({ ...wide, maxCount: 4 })
+  const child = new Budget({ ...wide, parent })
+  for (let i = 0; i < 4; i += 1) {
+    expect([child.isFull, child.roomFor(1)]).toEqual([false, 4 - i])
+    child.take(1)
+  }
+  expect(child.isFull).toBe(true)
+})
+
+describe('of several parts that give nothing back', () => {
+  const fill = (budget: Budget, bytes = 1) => {
+    while (!budget.isFull) budget.take(bytes)
+  }
+
+  test.each([1, 2, 10, 50])('%d leave room for another', async (parts) => {
+    const parent = new Budget({ maxCount: 10_000, maxBytes: 64_000, parts: 99 })
+    for (let i = 0; i < parts; i += 1) fill(new Budget({ ...wide, maxCount: 10_000, parent }), i % 2 === 0 ? 1 : 100)
+    const other = new Budget({ ...wide, parent })
+    expect(other.isFull).toBe(false)
+    expect(parent.isFull).toBe(false)
+  })
+
+  test('neither does a part of a part, and its own parent still has room for others', () => {
+    const parent = new Budget({ ...wide, maxBytes: 8_000, parts: 2 })
+    const source = new Budget({ ...wide, maxBytes: Number.POSITIVE_INFINITY, parent, parts: 2 })
+    fill(new Budget({ ...wide, parent: source }), 100)
+    expect(source.bytes).toBe(3_800)
+    expect(source.roomFor(100)).toBeGreaterThan(0)
+    expect(new Budget({ ...wide, parent: source }).roomFor(100)).toBeGreaterThan(0)
+    expect(new Budget({ ...wide, parent }).roomFor(100)).toBeGreaterThan(0)
+  })
+
+  test('one that is full goes on when others have given enough back', async () => {
+    const parent = new Budget({ ...wide, maxCount: 16, parts: 2 })
+    const [one, other] = [new Budget({ ...wide, parent }), new Budget({ ...wide, parent })]
+    for (let i = 0; i < 8; i += 1) one.take(1)
+    fill(other)
+    const waiting = watch(other.whenRoom())
+    expect([other.count, await waiting.isDone()]).toEqual([4, false])
+    one.give(1)
+    expect(await waiting.isDone()).toBe(true)
+  })
+})
 
 /** Whether a promise has settled, asked after everything that was ready has run. */
 function watch(promise: Promise<unknown>) {

@@ -6,7 +6,8 @@ import type { AmqpConnection } from '../../../protocols/amqp/client/connection.t
 import { Consumption } from '../../../protocols/amqp/consumption.ts'
 import { Window } from '../../../protocols/amqp/window.ts'
 import { memory, memoryBus } from '../../../protocols/memory/index.ts'
-import { type Arrival, type Consumer, Intake as DeviceIntake } from '../../../protocols/mqtt/broker/intake.ts'
+import type { Arrival } from '../../../protocols/mqtt/broker/arrival.ts'
+import { type Consumer, Intake as DeviceIntake } from '../../../protocols/mqtt/broker/intake.ts'
 import type { Link } from '../../../protocols/mqtt/client/connection.ts'
 import { createSession, Intake } from '../../../protocols/mqtt/client/intake.ts'
 import { Budget } from '../../../src/adapter/budget.ts'
@@ -35,13 +36,14 @@ const connections = {
 
   'the embedded MQTT broker'(budget: Budget) {
     const intake = new DeviceIntake(['#'])
-    intake.offer({ isAbandoned: () => false, onWaiting() {} } as unknown as Arrival)
+    intake.offer({ packet: { topic: 't' }, isAbandoned: () => false, onWaiting() {} } as unknown as Arrival)
     return async () => {
       const consumer = { budget: childOf(budget) } as unknown as Consumer
       intake.attach(consumer)
       await turn()
       await turn()
       intake.detach(consumer)
+      await turn()
     }
   },
 

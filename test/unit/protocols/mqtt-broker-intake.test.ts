@@ -1,0 +1,159 @@
+import { setImmediate as turn } from 'node:timers/promises'
+import { expect, test } from '@jest/globals'
+import type { Arrival } from '../../../protocols/mqtt/broker/arrival.ts'
+import { type Consumer, Intake } from '../../../protocols/mqtt/broker/intake.ts'
+import { Budget } from '../../../src/adapter/budget.ts'
+import type { Delivery, Settlement } from '../../../src/adapter/contract.ts'
+import { Envelope } from '../../../src/envelope/envelope.ts'
+import { eventually } from '../../support/poll.ts'
+
+const slowMs = 8
+const fields = { messageId: 'i', timestamp: '2026-12-01T12:00:00Z', source: 's' }
+
+/** Reads whatever it is given; a message whose payload is `slow` takes long, and ends the reader's turn. */
+class Reader implements Consumer {
+  readonly budget: Budget
+  readonly got: Delivery[] = []
+  constructor(maxCount = 1_000) {
+    this.budget = new Budget({ maxCount, maxBytes: Number.POSITIVE_INFINITY, parts: 3 })
+  }
+
+  get texts(): string[] {
+    return this.got.map(({ envelope }) => `${envelope.payload}`)
+  }
+
+  decode: Consumer['decode'] = ({ payload }) => new Envelope({ ...fields, payload: payload as Buffer })
+  onUndecodable(error: unknown): void {
+    throw error
+  }
+  onIdle(): void {}
+  deliver = (batch: Iterable<Delivery>): void => {
+    this.#read(batch[Symbol.iterator]())
+  }
+
+  #read(batch: Iterator<Delivery>): void {
+    for (let next = batch.next(); !next.done; next = batch.next()) {
+      this.got.push(next.value)
+      if (`${next.value.envelope.payload}`.startsWith('slow')) {
+        busyFor(slowMs)
+        setImmediate(() => this.#read(batch))
+        return
+      }
+    }
+  }
+}
+
+/** Of a device: who sent it, where to, and what. */
+function arrival(sender: object, topic: string, text: string): Arrival & { settled: Settlement[]; waits: boolean } {
+  const packet = { topic, payload: Buffer.from(text), qos: 1 } as unknown as Arrival['packet']
+  const settled: Settlement[] = []
+  return {
+    ...{ packet, sender, settled, arrivedAt: 0, waits: false },
+    isAbandoned: () => false,
+    onWaiting() {
+      this.waits = true
+    },
+    onLeft() {},
+    onTaken() {},
+    onSettled: (settlement) => void settled.push(settlement),
+  }
+}
+
+function busyFor(ms: number): void {
+  const endMs = performance.now() + ms
+  while (performance.now() < endMs);
+}
+
+const [greedy, other, healthy] = [{ name: 'greedy' }, { name: 'other' }, { name: 'healthy' }]
+
+test('the messages of one sender stay in their order, whatever routes they are for', async () => {
+  const intake = new Intake(['away', 'a', '+'])
+  const reader = new Reader(10)
+  intake.attach(reader)
+  for (let i = 0; i < 10; i += 1) intake.offer(arrival(other, 'away', 'x'))
+  await turn()
+  const taken = reader.got.length
+  for (const topic of ['away', 'a', 'away', 'b']) intake.offer(arrival(greedy, topic, topic))
+  await turn()
+  expect(reader.got.length).toBe(taken)
+  for (let i = 0; i < 14; i += 1) {
+    reader.got[i]?.settle('accept')
+    await turn()
+    await turn()
+  }
+  expect(reader.texts.filter((text) => text !== 'x')).toEqual(['away', 'a', 'away', 'b'])
+})
+
+test('what one turn brought is one batch, in the order it came', async () => {
+  const intake = new Intake(['a/#', 'b'])
+  const reader = new Reader()
+  intake.attach(reader)
+  for (let i = 0; i < 5; i += 1) intake.offer(arrival(i % 2 === 0 ? greedy : other, 'a/x', `${i}`))
+  await turn()
+  expect(reader.texts).toEqual(['0', '1', '2', '3', '4'])
+})
+
+test('who has sent a slow message waits behind all who have not, by turns with others of its kind', async () => {
+  const intake = new Intake(['a/#', 'b'])
+  const reader = new Reader()
+  intake.attach(reader)
+  for (let i = 0; i < 3; i += 1) for (const sender of [greedy, other]) intake.offer(arrival(sender, 'a/x', `slow ${i}`))
+  intake.offer(arrival(greedy, 'a/x', 'at last'))
+  while (reader.got.length < 2) await turn()
+  intake.offer(arrival(healthy, 'a/x', 'first'))
+  intake.offer(arrival(healthy, 'b', 'second'))
+  await eventually(() => reader.got.length === 9, { what: 'all' })
+  expect(reader.texts).toEqual([
+    'slow 0',
+    'slow 0',
+    'first',
+    'second',
+    'slow 1',
+    'slow 1',
+    'slow 2',
+    'slow 2',
+    'at last',
+  ])
+})
+
+test('a route that settles nothing holds up its own messages alone, and its next are taken in order', async () => {
+  const intake = new Intake(['away', 'a', '+'])
+  const reader = new Reader(100)
+  intake.attach(reader)
+  const away = Array.from({ length: 200 }, (_, i) => arrival(greedy, 'away', `${i}`))
+  for (const each of away) intake.offer(each)
+  for (let i = 0; i < 100; i += 1) await turn()
+  const taken = reader.got.length
+  expect(taken).toBeLessThan(100)
+  expect(away.slice(taken).every(({ waits }) => waits)).toBe(true)
+  for (let i = 0; i < 300; i += 1) {
+    intake.offer(arrival(healthy, 'a', 'healthy'))
+    await turn()
+    const [got] = reader.got.splice(taken)
+    expect(`${got?.envelope.payload}`).toBe('healthy')
+    got?.settle('accept')
+  }
+  for (const delivery of reader.got) delivery.settle('accept')
+  for (let i = 0; i < 100; i += 1) await turn()
+  expect(reader.texts).toEqual(reader.texts.map((_, index) => `${index}`))
+  expect(reader.got.length).toBeGreaterThan(taken)
+})
+
+test('what waits goes to the next consumer, and back where there will be none', async () => {
+  const intake = new Intake(['a'])
+  const [former, next] = [new Reader(), new Reader()]
+  intake.attach(former)
+  intake.offer(arrival(greedy, 'a', 'slow'))
+  await turn()
+  const waiting = [arrival(greedy, 'a', '1'), arrival(other, 'a', '2')]
+  for (const each of waiting) intake.offer(each)
+  intake.detach(former)
+  intake.attach(next)
+  await eventually(() => next.got.length === 2, { what: 'both' })
+  expect([former.texts, next.texts.toSorted()]).toEqual([['slow'], ['1', '2']])
+  intake.detach(next)
+  const last = arrival(other, 'a', 'nobody takes it')
+  intake.offer(last)
+  intake.clear()
+  expect([last.waits, last.settled]).toEqual([true, ['release']])
+})
