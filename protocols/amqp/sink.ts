@@ -6,12 +6,11 @@ import {
   rejected,
   retryable,
   type Sink,
-  unsendable,
 } from '../../src/adapter/contract.ts'
+import { Flight, unsendable } from '../../src/adapter/outcomes.ts'
 import { Pace } from '../../src/adapter/pace.ts'
 import { type GatewayError, PermanentError, RetryableError } from '../../src/errors.ts'
 import { AmqpConnection } from './client/connection.ts'
-import { Flight } from './client/flight.ts'
 import { type Publication, Publisher } from './client/publisher.ts'
 import { encode } from './codec.ts'
 import type { AmqpConnectionConfig, AmqpTarget } from './config.ts'
@@ -64,19 +63,11 @@ export class AmqpSink implements Sink<AmqpTarget> {
     const flight = new Flight(batch.length)
     if (connection === undefined || !connection.isOpen || signal.aborted) flight.fail(lost('not connected'))
     else this.#writing = this.#writing.then(() => this.#write(flight, batch, connection))
-    const departedAt = performance.now()
-    const unwatch = this.#pace.watch(departedAt, (ms) => this.#expire(flight, connection, ms))
-    const onAbort = () => flight.fail(lost('the send was given up'))
-    signal.addEventListener('abort', onAbort, { once: true })
     this.#flights.add(flight)
     try {
-      const outcomes = await flight.outcomes
-      if (!flight.isCutShort) this.#pace.ended(batch.length, performance.now() - departedAt)
-      return outcomes
+      return await flight.land(this.#pace, (ms) => this.#expire(flight, connection, ms), signal)
     } finally {
       this.#flights.delete(flight)
-      signal.removeEventListener('abort', onAbort)
-      unwatch()
     }
   }
 

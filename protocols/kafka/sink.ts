@@ -1,15 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import {
-  type Context,
-  type Outbound,
-  type Outcome,
-  rejected,
-  retryable,
-  type Sink,
-} from '../../src/adapter/contract.ts'
+import type { Context, Outbound, Outcome, Sink } from '../../src/adapter/contract.ts'
 import { withDeadline } from '../../src/adapter/deadline.ts'
+import { again, unsendable } from '../../src/adapter/outcomes.ts'
 import { Pace } from '../../src/adapter/pace.ts'
-import { type GatewayError, messageOf, PermanentError, RetryableError } from '../../src/errors.ts'
+import { type GatewayError, RetryableError } from '../../src/errors.ts'
 import { Cluster } from './client/connection.ts'
 import { partitionOfKey, Sticky } from './client/partitioner.ts'
 import { Producer } from './client/producer.ts'
@@ -110,7 +104,7 @@ export class KafkaSink implements Sink<KafkaTarget> {
         routed.push(route.of(outbound))
         indexes.push(index)
       } catch (error) {
-        outcomes[index] = failed(error)
+        outcomes[index] = unsendable(error)
       }
     })
     const results = await producer.send(routed, signal)
@@ -205,17 +199,4 @@ function topicError(topic: string, metadata: TopicMetadata | undefined): Gateway
   const code = metadata?.errorCode ?? unknownTopic
   if (code === unknownTopic) return new RetryableError('NOT_FOUND', `topic ${topic} does not exist`)
   return destinationError(errorType(code), `topic ${topic}`)
-}
-
-/** Whatever it is, the message is not at fault. */
-function again(error: GatewayError): Outcome {
-  const asRetryable =
-    error instanceof RetryableError ? error : new RetryableError('PEER_FAILED', error.message, { cause: error })
-  return retryable(asRetryable)
-}
-
-function failed(error: unknown): Outcome {
-  if (error instanceof PermanentError) return rejected(error)
-  if (error instanceof RetryableError) return retryable(error)
-  return rejected(new PermanentError('INTERNAL', messageOf(error), { cause: error }))
 }

@@ -6,10 +6,10 @@ import {
   outcomeOf,
   retryable,
   type Sink,
-  unsendable,
 } from '../../src/adapter/contract.ts'
 import { withDeadline } from '../../src/adapter/deadline.ts'
-import { type GatewayError, RetryableError } from '../../src/errors.ts'
+import { unsendable } from '../../src/adapter/outcomes.ts'
+import type { GatewayError } from '../../src/errors.ts'
 import { encode } from './codec.ts'
 import type { MemoryConnectionConfig, MemoryTargetConfig } from './config.ts'
 import { type MemoryBus, memoryBus } from './connection.ts'
@@ -62,7 +62,7 @@ export class MemorySink implements Sink<MemoryTargetConfig> {
       const answer = await withDeadline(published, this.#confirmTimeoutMs, `a confirmation of the bus ${name}`)
       return answer === 'confirmed' ? delivered : outcomeOf(toGatewayError(answer, name))
     } catch (error) {
-      return error instanceof RetryableError ? retryable(error) : unsendable(error)
+      return unsendable(error)
     }
   }
 }

@@ -3,7 +3,7 @@
  * no dead letters. The gateway owns back-off, deadlines for whole operations and reconnection.
  */
 import type { Envelope, Format } from '../envelope/envelope.ts'
-import { type GatewayError, messageOf, PermanentError, type RetryableError } from '../errors.ts'
+import type { GatewayError, PermanentError, RetryableError } from '../errors.ts'
 import type { Budget } from './budget.ts'
 
 /**
@@ -80,12 +80,6 @@ export const rejected = (error: PermanentError): Outcome => ({ kind: 'rejected',
 /** What an error of ours means for the message it is about. */
 export const outcomeOf = (error: RetryableError | PermanentError): Outcome =>
   error.retryable ? retryable(error) : rejected(error)
-/** Of a message that could not be encoded: whatever was thrown, it is no outage, and the others of its batch go on. */
-export function unsendable(error: unknown): Outcome {
-  if (error instanceof PermanentError) return rejected(error)
-  const text = `the message could not be encoded: ${messageOf(error)}`
-  return rejected(new PermanentError('INTERNAL', text, { cause: error }))
-}
 
 export interface Sink<Target = unknown> extends Component {
   /** True when messages of one `send` and of successive sends arrive in the order given, so that lanes may be pipelined. */

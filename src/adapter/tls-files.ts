@@ -69,13 +69,19 @@ export class TlsFiles {
 const known = new WeakMap<TlsFileNames, TlsFiles>()
 
 /**
- * The TLS options of a client's next connect: its certificates as they are now, or those used last where the files are
- * unusable by now. The server's certificate is verified whatever NODE_TLS_REJECT_UNAUTHORIZED says.
+ * The TLS options of a client's next connect, none where `names` is undefined: its certificates as they are now, or those
+ * used last where the files are unusable by now. The server's certificate is verified whatever NODE_TLS_REJECT_UNAUTHORIZED says.
  */
-export function clientTlsOptions(names: TlsFileNames & { readonly serverName?: string | undefined }, log: Log) {
+export function clientTlsOptions(
+  names: (TlsFileNames & { readonly serverName?: string | undefined }) | undefined,
+  log: Log,
+) {
+  if (names === undefined) return {}
   const { serverName } = names
+  const { ca, ...material } = clientFiles(names, log).material
   return {
-    ...clientFiles(names, log).material,
+    ...material,
+    ...(ca !== undefined && { ca: [ca] }), // a list, which is all that amqplib's types know
     ...(serverName !== undefined && { servername: serverName }),
     rejectUnauthorized: true,
   }

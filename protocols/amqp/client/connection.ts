@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream'
-import type { Channel, ChannelModel, ConfirmChannel, Options, SocketOptions } from 'amqplib'
+import type { Channel, ChannelModel, ConfirmChannel, Options } from 'amqplib'
 import { parseAddress, shownAddress } from '../../../src/adapter/address.ts'
 import type { Context } from '../../../src/adapter/contract.ts'
 import { withDeadline } from '../../../src/adapter/deadline.ts'
@@ -60,7 +60,12 @@ export class AmqpConnection {
     const options = connectOptions(settings)
     const name = shownAddress(settings.url)
     const clientProperties = { connection_name: `trivium ${context.gatewayId} ${context.connection} ${role}` }
-    const socket = { ...tlsOptions(settings, context), noDelay: true, timeout: connectDeadlineMs, clientProperties }
+    const socket = {
+      ...clientTlsOptions(settings.tls, context.log),
+      noDelay: true,
+      timeout: connectDeadlineMs,
+      clientProperties,
+    }
     const { connect } = await loadDriver()
     const connecting = connect(options, socket)
     try {
@@ -194,10 +199,4 @@ function connectOptions(settings: AmqpConnectionConfig): Options.Connect {
     heartbeat: Math.round(settings.heartbeat / 1000),
     ...parametersOf(settings.url),
   }
-}
-
-function tlsOptions({ tls }: AmqpConnectionConfig, { log }: Context): SocketOptions {
-  if (tls === undefined) return {}
-  const { ca, ...options } = clientTlsOptions(tls, log)
-  return { ...options, ...(ca === undefined ? {} : { ca: [ca] }) }
 }

@@ -54,7 +54,7 @@ export class Cluster {
     this.#clientId = settings.clientId ?? `trivium-${context.gatewayId}`
     this.#logger = createLogger({ level: 2, logCreator: () => driverLog(context.log) })
     this.#log = context.log
-    if (settings.tls !== undefined) clientTlsOptions(settings.tls, context.log) // throws where its files cannot be used
+    clientTlsOptions(settings.tls, context.log) // throws where its files cannot be used
   }
 
   get requestTimeoutMs(): number {

@@ -1,5 +1,6 @@
 /** The state of one `send` of the producer: a queue for each partition, and an outcome for each record. */
-import { type Outcome, rejected, retryable } from '../../../src/adapter/contract.ts'
+import { type Outcome, rejected } from '../../../src/adapter/contract.ts'
+import { again } from '../../../src/adapter/outcomes.ts'
 import { type GatewayError, messageOf, PermanentError, RetryableError } from '../../../src/errors.ts'
 import type { OutRecord } from './record-batch.ts'
 import type { ProduceResult } from './requests.ts'
@@ -113,9 +114,7 @@ function overdue({ failure }: Queue): RetryableError {
 }
 
 function outcomeOf(error: unknown): Outcome {
-  if (error instanceof PermanentError && error.code !== 'CONFIG_INVALID') return rejected(error)
-  if (error instanceof RetryableError) return retryable(error)
-  return retryable(new RetryableError('PEER_FAILED', messageOf(error), { cause: error }))
+  return error instanceof PermanentError && error.code !== 'CONFIG_INVALID' ? rejected(error) : again(error)
 }
 
 function queuesOf(records: readonly Routed[]): Queue[] {

@@ -5,9 +5,9 @@ import {
   type Outcome,
   retryable,
   type Sink,
-  unsendable,
 } from '../../../src/adapter/contract.ts'
 import { withDeadline } from '../../../src/adapter/deadline.ts'
+import { unsendable } from '../../../src/adapter/outcomes.ts'
 import { expiresAtMs } from '../../../src/envelope/expiry.ts'
 import { type GatewayError, messageOf, PermanentError, RetryableError } from '../../../src/errors.ts'
 import { encode, retains } from '../codec.ts'

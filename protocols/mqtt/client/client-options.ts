@@ -34,7 +34,8 @@ export function clientOptions(version: MqttVersion, options: LinkOptions): IClie
     hostname: isWebSocket && address.host.includes(':') ? `[${address.host}]` : address.host,
     ...(address.port !== undefined && { port: address.port }),
     ...(isWebSocket && { path: pathOf(address) }),
-    ...tlsOptions(options),
+    ...clientTlsOptions(options.settings.tls, options.log),
+    ...webSocketOptions(options),
     protocolVersion: version,
     clientId: options.clientId,
     clean,
@@ -72,11 +73,7 @@ function connectProperties(options: LinkOptions) {
   return { receiveMaximum: options.receiveMaximum, sessionExpiryInterval: Math.min(expirySecs, 0xffff_ffff) }
 }
 
-function tlsOptions({ settings: { tls }, log }: LinkOptions) {
-  if (tls === undefined) return {}
-  const { serverName } = tls
-  return {
-    ...clientTlsOptions(tls, log),
-    ...(serverName !== undefined && { wsOptions: { servername: serverName } }),
-  }
+/** A WebSocket's own connect takes the name from here. */
+function webSocketOptions({ settings: { tls } }: LinkOptions) {
+  return tls?.serverName === undefined ? {} : { wsOptions: { servername: tls.serverName } }
 }

@@ -5,7 +5,8 @@
  * leave in the order of `send`, also across two sends under way at once.
  */
 import type { Packet } from 'mqtt'
-import { delivered, type Outbound, type Outcome, retryable, unsendable } from '../../../src/adapter/contract.ts'
+import { delivered, type Outbound, type Outcome, retryable } from '../../../src/adapter/contract.ts'
+import { Flight, unsendable } from '../../../src/adapter/outcomes.ts'
 import type { Pace } from '../../../src/adapter/pace.ts'
 import { PermanentError, RetryableError } from '../../../src/errors.ts'
 import { encode, retains } from '../codec.ts'
@@ -15,32 +16,29 @@ import { topicProblem } from '../topic.ts'
 import type { Link, PeerLimits } from './connection.ts'
 import { AckWriter, ackHeader, type Publish, PublishWriter } from './wire.ts'
 
-/** One `send` under way. */
-interface Flight {
-  readonly outcomes: (Outcome | undefined)[]
+/** One `send`. */
+interface Sending {
+  readonly flight: Flight
   readonly batch: readonly Outbound<MqttTarget>[]
-  readonly departedAt: number
-  open: number
-  readonly land: (outcomes: readonly Outcome[]) => void
 }
 
-/** One message of a flight. */
+/** One message of a `send`. */
 interface Slot {
-  readonly flight: Flight
+  readonly sending: Sending
   readonly index: number
 }
 
 export class Outflow {
   readonly #pace: Pace
-  readonly #flights = new Set<Flight>()
+  readonly #underWay = new Set<Sending>()
   readonly #unconfirmed = new Map<number, Slot>()
   readonly #acks = new AckWriter()
   #link: Link | undefined
   #writer = new PublishWriter(4, 0)
   #limits: PeerLimits | undefined
   #window = 0
-  #queue: Flight[] = []
-  /** Next message of the first flight in the queue. */
+  #queue: Sending[] = []
+  /** Next message of the first in the queue. */
   #next = 0
   #lastId = 0
   #isPumpDue = false
@@ -59,11 +57,19 @@ export class Outflow {
     link.onDrain(() => this.#pumpSoon())
   }
 
-  send(batch: readonly Outbound<MqttTarget>[], signal: AbortSignal): Promise<readonly Outcome[]> {
+  async send(batch: readonly Outbound<MqttTarget>[], signal: AbortSignal): Promise<readonly Outcome[]> {
     const over = this.#over
-    if (over !== undefined) return Promise.resolve(batch.map(() => retryable(over)))
-    if (batch.length === 0) return Promise.resolve([])
-    return new Promise((resolve) => this.#depart(batch, signal, resolve))
+    if (over !== undefined) return batch.map(() => retryable(over))
+    const flight = new Flight(batch.length)
+    const sending = { flight, batch }
+    this.#underWay.add(sending)
+    this.#queue.push(sending)
+    this.#pumpSoon()
+    try {
+      return await flight.land(this.#pace, (ms) => this.#expire(flight, ms), signal)
+    } finally {
+      this.#underWay.delete(sending)
+    }
   }
 
   /** The hook for `LinkOptions.take`. */
@@ -80,55 +86,15 @@ export class Outflow {
     this.#over ??= error
     this.#queue = []
     this.#unconfirmed.clear()
-    for (const flight of [...this.#flights]) this.#endFlight(flight, error)
-  }
-
-  #depart(
-    batch: readonly Outbound<MqttTarget>[],
-    signal: AbortSignal,
-    resolve: (outcomes: readonly Outcome[]) => void,
-  ): void {
-    const abort = () => this.#endFlight(flight, new RetryableError('PEER_TIMEOUT', 'sending was given up'))
-    const land = (outcomes: readonly Outcome[]) => {
-      unwatch()
-      signal.removeEventListener('abort', abort)
-      resolve(outcomes)
-    }
-    const outcomes = batch.map(() => undefined)
-    const departedAt = performance.now()
-    const flight: Flight = { batch, outcomes, departedAt, open: batch.length, land }
-    const unwatch = this.#pace.watch(departedAt, (ms) => this.#expire(flight, ms))
-    signal.addEventListener('abort', abort, { once: true })
-    this.#flights.add(flight)
-    this.#queue.push(flight)
-    if (signal.aborted) abort()
-    else this.#pumpSoon()
+    for (const { flight } of this.#underWay) flight.fail(error)
   }
 
   /** What is unconfirmed is unknown, and goes out again on another connection: this one could only confirm it too late. */
   #expire(flight: Flight, ms: number): void {
     const error = new RetryableError('PEER_TIMEOUT', `the broker did not confirm within ${ms} ms`)
-    this.#pace.ended(flight.batch.length - flight.open, ms)
-    this.#endFlight(flight, error)
+    this.#pace.ended(flight.answered, ms)
+    flight.fail(error)
     this.#link?.fail(error)
-  }
-
-  #endFlight(flight: Flight, error: RetryableError): void {
-    const outcome = retryable(error)
-    flight.open = 0
-    this.#flights.delete(flight)
-    flight.land(flight.outcomes.map((known) => known ?? outcome))
-  }
-
-  /** Idempotent, and a confirmation after the end of its flight changes nothing. */
-  #settle(flight: Flight, index: number, outcome: Outcome): void {
-    if (flight.open === 0 || flight.outcomes[index] !== undefined) return
-    flight.outcomes[index] = outcome
-    flight.open -= 1
-    if (flight.open > 0) return
-    this.#flights.delete(flight)
-    this.#pace.ended(flight.batch.length, performance.now() - flight.departedAt)
-    flight.land(flight.outcomes as Outcome[])
   }
 
   #confirm(packetId: number, reasonCode: number): void {
@@ -136,8 +102,8 @@ export class Outflow {
     if (slot === undefined) return
     this.#unconfirmed.delete(packetId)
     this.#pace.heard()
-    const { flight, index } = slot
-    this.#settle(flight, index, reasonCode < 128 ? delivered : outcomeOfReason(reasonCode, topicOf(slot)))
+    const { sending, index } = slot
+    sending.flight.settle(index, reasonCode < 128 ? delivered : outcomeOfReason(reasonCode, topicOf(slot)))
     if (this.#queue.length > 0) this.#pumpSoon()
   }
 
@@ -176,11 +142,11 @@ export class Outflow {
   }
 
   #nextSlot(): Slot | undefined {
-    for (let flight = this.#queue[0]; flight !== undefined; flight = this.#queue[0]) {
+    for (let sending = this.#queue[0]; sending !== undefined; sending = this.#queue[0]) {
       const index = this.#next
-      if (index < flight.batch.length && flight.open > 0) {
+      if (index < sending.batch.length && !sending.flight.isDone) {
         this.#next += 1
-        if (flight.outcomes[index] === undefined) return { flight, index }
+        if (!sending.flight.isAnswered(index)) return { sending, index }
       } else {
         this.#queue.shift()
         this.#next = 0
@@ -190,7 +156,7 @@ export class Outflow {
   }
 
   #publish(slot: Slot, link: Link, sent: Slot[]): void {
-    const outbound = slot.flight.batch[slot.index] as Outbound<MqttTarget>
+    const outbound = slot.sending.batch[slot.index] as Outbound<MqttTarget>
     const { topic, qos } = outbound.target
     const retain = retains(outbound)
     const packetId = qos === 0 ? 0 : this.#nextId()
@@ -199,7 +165,7 @@ export class Outflow {
       const { payload, properties } = encode(outbound, link.version)
       this.#writer.add({ topic, payload, qos, retain, properties }, packetId)
     } catch (error) {
-      this.#settle(slot.flight, slot.index, unsendable(error))
+      slot.sending.flight.settle(slot.index, unsendable(error))
       return
     }
     if (qos === 0) sent.push(slot)
@@ -239,10 +205,10 @@ export class Outflow {
   #handedOver(sent: readonly Slot[], error: Error | null | undefined): void {
     if (error) return // the connection is lost and tells its own reason
     this.#pace.heard()
-    for (const { flight, index } of sent) this.#settle(flight, index, delivered)
+    for (const { sending, index } of sent) sending.flight.settle(index, delivered)
   }
 }
 
-function topicOf({ flight, index }: Slot): string {
-  return flight.batch[index]?.target.topic ?? ''
+function topicOf({ sending, index }: Slot): string {
+  return sending.batch[index]?.target.topic ?? ''
 }

@@ -3,10 +3,10 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, jest, test } from '@jest/globals'
 import type { Channel, ConfirmChannel } from 'amqplib'
 import { Acknowledger } from '../../../protocols/amqp/acknowledger.ts'
-import { Flight } from '../../../protocols/amqp/client/flight.ts'
 import { Publisher } from '../../../protocols/amqp/client/publisher.ts'
 import { AmqpTargetConfig } from '../../../protocols/amqp/config.ts'
 import type { Outcome } from '../../../src/adapter/contract.ts'
+import { Flight } from '../../../src/adapter/outcomes.ts'
 import { PermanentError } from '../../../src/errors.ts'
 
 /** A channel that notes what it is told; writes go where the driver keeps the frames of channel 1. */
