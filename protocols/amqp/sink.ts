@@ -65,7 +65,12 @@ export class AmqpSink implements Sink<AmqpTarget> {
     else this.#writing = this.#writing.then(() => this.#write(flight, batch, connection))
     this.#flights.add(flight)
     try {
-      return await flight.land(this.#pace, (ms) => this.#expire(flight, connection, ms), signal)
+      return await flight.land({
+        pace: this.#pace,
+        signal,
+        abandoned: lost('the send was given up'),
+        late: (ms) => this.#expire(flight, connection, ms),
+      })
     } finally {
       this.#flights.delete(flight)
     }

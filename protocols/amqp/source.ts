@@ -1,5 +1,6 @@
-import { Budget } from '../../src/adapter/budget.ts'
+import type { Budget } from '../../src/adapter/budget.ts'
 import type { Context, Delivery, Source } from '../../src/adapter/contract.ts'
+import { sourceBudget } from '../../src/adapter/source-session.ts'
 import { rememberBindings } from './bindings.ts'
 import { AmqpConnection } from './client/connection.ts'
 import { depthOf, prepareSource } from './client/topology.ts'
@@ -21,14 +22,14 @@ export class AmqpSource implements Source {
   /** Of a stream. */
   #position: StreamPosition | undefined
 
-  /** `froms` name the same queue; the largest prefetch counts, each binding is made. */
+  /** `froms` name the same queue; the smallest prefetch holds, each binding is made. */
   constructor(settings: AmqpConnectionConfig, froms: readonly AmqpFromConfig[], context: Context) {
     this.#settings = settings
     this.#froms = froms
     this.#context = context
-    const maxCount = Math.max(...froms.map((from) => from.prefetch))
-    this.#budget = new Budget({ maxCount, maxBytes: Number.POSITIVE_INFINITY, parent: context.budget })
-    this.#window = new Window(maxCount, this.#budget)
+    const prefetches = froms.map((from) => from.prefetch)
+    this.#budget = sourceBudget(context, prefetches)
+    this.#window = new Window(Math.min(...prefetches), this.#budget)
   }
 
   async open(signal: AbortSignal): Promise<void> {

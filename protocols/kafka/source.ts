@@ -1,6 +1,7 @@
-import { Budget } from '../../src/adapter/budget.ts'
+import type { Budget } from '../../src/adapter/budget.ts'
 import type { Context, Delivery, Source } from '../../src/adapter/contract.ts'
 import { withDeadline } from '../../src/adapter/deadline.ts'
+import { sourceBudget } from '../../src/adapter/source-session.ts'
 import { RetryableError } from '../../src/errors.ts'
 import { Cluster } from './client/connection.ts'
 import type { End } from './client/offsets.ts'
@@ -25,14 +26,17 @@ export class KafkaSource implements Source {
   constructor(connection: KafkaConnection, froms: readonly KafkaFrom[], context: Context) {
     this.#connection = connection
     this.#context = context
-    const maxBytes = Math.min(...froms.map((from) => from.maxBytes))
-    const maxCount = Math.min(...froms.map((from) => from.maxInFlight))
-    this.#budget = new Budget({ maxCount, maxBytes, parent: context.budget })
+    const maxBytes = froms.map((from) => from.maxBytes)
+    this.#budget = sourceBudget(
+      context,
+      froms.map((from) => from.maxInFlight),
+      maxBytes,
+    )
     this.#settings = {
       group: froms[0]?.group ?? context.gatewayId,
       patterns: [...new Set(froms.flatMap(topicsOf))],
       startFrom: startFromOf(froms),
-      maxFetchBytes: Math.min(maxBytes, maxFetchBytes),
+      maxFetchBytes: Math.min(...maxBytes, maxFetchBytes),
     }
   }
 

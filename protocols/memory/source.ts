@@ -1,7 +1,7 @@
-import { Budget } from '../../src/adapter/budget.ts'
+import type { Budget } from '../../src/adapter/budget.ts'
 import type { Context, Delivery, Settlement, Source } from '../../src/adapter/contract.ts'
 import { SourceDelivery } from '../../src/adapter/source-delivery.ts'
-import { type SourcePeer, SourceSession } from '../../src/adapter/source-session.ts'
+import { type SourcePeer, SourceSession, sourceBudget } from '../../src/adapter/source-session.ts'
 import { decode, type MemoryMessage } from './codec.ts'
 import type { MemoryConnectionConfig, MemoryFromConfig } from './config.ts'
 import { type MemoryBus, memoryBus } from './connection.ts'
@@ -17,12 +17,14 @@ export class MemorySource implements Source {
   readonly #context: Context
   #consumption: Consumption | undefined
 
-  /** `froms` name the same pattern; the largest limit and the longest delay count. */
+  /** `froms` name the same pattern; the smallest limit and the longest delay count. */
   constructor(connection: MemoryConnectionConfig, froms: readonly MemoryFromConfig[], context: Context) {
     this.#bus = memoryBus(connection.bus)
     this.#pattern = froms[0]?.topic ?? ''
-    const maxCount = Math.max(...froms.map((from) => from.maxInFlight))
-    this.#budget = new Budget({ maxCount, maxBytes: Number.POSITIVE_INFINITY, parent: context.budget })
+    this.#budget = sourceBudget(
+      context,
+      froms.map((from) => from.maxInFlight),
+    )
     this.#releaseDelayMs = Math.max(...froms.map((from) => from.releaseDelay))
     this.#context = context
   }

@@ -20,6 +20,16 @@ export function again(error: unknown): Outcome {
   return retryable(new RetryableError('PEER_FAILED', messageOf(error), { cause: error }))
 }
 
+/** How a `send` may end before the peer has answered. */
+export interface Landing {
+  readonly pace: Pace
+  /** Where it aborts, what has no outcome fails with `abandoned`. */
+  readonly signal: AbortSignal
+  readonly abandoned: RetryableError
+  /** The peer has had its time, so many milliseconds: what has no outcome is to fail. */
+  late(ms: number): void
+}
+
 /** One `send` under way: gathers its outcomes; the first one of a message counts. */
 export class Flight {
   readonly #outcomes: (Outcome | undefined)[]
@@ -71,14 +81,11 @@ export class Flight {
     for (let index = 0; index < this.#outcomes.length; index += 1) this.settle(index, outcome)
   }
 
-  /**
-   * Resolves as `outcomes`, and tells the pace how long that took. When the peer has had its time it calls `late`, with the
-   * milliseconds it took, which is to `fail` what has no outcome; when `signal` aborts that fails by itself.
-   */
-  async land(pace: Pace, late: (ms: number) => void, signal: AbortSignal): Promise<readonly Outcome[]> {
+  /** Resolves as `outcomes`, within the time that the pace allows, and tells the pace how long it took. */
+  async land({ pace, signal, abandoned, late }: Landing): Promise<readonly Outcome[]> {
     const departedAt = performance.now()
     const unwatch = pace.watch(departedAt, late)
-    const giveUp = () => this.fail(new RetryableError('PEER_TIMEOUT', 'the send was given up'))
+    const giveUp = () => this.fail(abandoned)
     signal.addEventListener('abort', giveUp, { once: true })
     if (signal.aborted) giveUp()
     try {

@@ -8,8 +8,8 @@
  * A message is taken from its peer only while the budget has room, and then handed over with all that one read, or one
  * turn of the event loop, has brought. It is settled once. What is released comes again from here or from the peer.
  */
-import type { Budget } from './budget.ts'
-import type { Delivery, Settlement } from './contract.ts'
+import { Budget } from './budget.ts'
+import type { Context, Delivery, Settlement } from './contract.ts'
 import type { SourceDelivery } from './source-delivery.ts'
 import { Waiting } from './waiting.ts'
 
@@ -33,6 +33,22 @@ export interface SourcePeer<D extends SourceDelivery> {
   resume?(): void
   /** Called before a batch is handed over, and where there was no room for any. */
   handingOver?(batch: readonly D[]): void
+}
+
+/**
+ * The budget of a source, for all its sessions. Each route that reads it bounds what is unsettled: of their limits the smallest
+ * holds.
+ */
+export function sourceBudget(
+  { budget }: Context,
+  maxInFlight: readonly number[],
+  maxBytes?: readonly number[],
+): Budget {
+  return new Budget({
+    maxCount: Math.min(...maxInFlight),
+    maxBytes: Math.min(...(maxBytes ?? [])), // of none: no limit
+    parent: budget,
+  })
 }
 
 export interface SourceSessionOptions {

@@ -6,12 +6,12 @@
  */
 
 import type { IPublishPacket, Packet } from 'mqtt'
-import { Budget } from '../../../src/adapter/budget.ts'
+import type { Budget } from '../../../src/adapter/budget.ts'
 import type { Context, Delivery, Settlement } from '../../../src/adapter/contract.ts'
 import { OrderedPrefix } from '../../../src/adapter/ordered.ts'
 import { Queue } from '../../../src/adapter/queue.ts'
 import { SourceDelivery } from '../../../src/adapter/source-delivery.ts'
-import { type SourcePeer, SourceSession } from '../../../src/adapter/source-session.ts'
+import { type SourcePeer, SourceSession, sourceBudget } from '../../../src/adapter/source-session.ts'
 import type { Envelope } from '../../../src/envelope/envelope.ts'
 import type { GatewayError } from '../../../src/errors.ts'
 import { decode } from '../codec.ts'
@@ -31,8 +31,7 @@ export interface Session {
 }
 
 export function createSession(context: Context, maxInFlight: number): Session {
-  const limits = { maxCount: maxInFlight, maxBytes: Number.POSITIVE_INFINITY, parent: context.budget }
-  return { accepted: new Set(), budget: new Budget(limits) }
+  return { accepted: new Set(), budget: sourceBudget(context, [maxInFlight]) }
 }
 
 export class Intake implements SourcePeer<MqttDelivery> {

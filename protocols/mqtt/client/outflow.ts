@@ -66,7 +66,12 @@ export class Outflow {
     this.#queue.push(sending)
     this.#pumpSoon()
     try {
-      return await flight.land(this.#pace, (ms) => this.#expire(flight, ms), signal)
+      return await flight.land({
+        pace: this.#pace,
+        signal,
+        abandoned: new RetryableError('PEER_TIMEOUT', 'sending was given up'),
+        late: (ms) => this.#expire(flight, ms),
+      })
     } finally {
       this.#underWay.delete(sending)
     }

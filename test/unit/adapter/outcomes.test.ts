@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
 import { delivered, type Outcome } from '../../../src/adapter/contract.ts'
-import { again, Flight, unsendable } from '../../../src/adapter/outcomes.ts'
+import { again, Flight, type Landing, unsendable } from '../../../src/adapter/outcomes.ts'
 import { Pace } from '../../../src/adapter/pace.ts'
 import { PermanentError, RetryableError } from '../../../src/errors.ts'
 
@@ -8,6 +8,13 @@ const busy = new RetryableError('TARGET_BUSY', 'later')
 const lost = new RetryableError('PEER_LOST', 'gone')
 const refused = new PermanentError('MESSAGE_REFUSED', 'never')
 const never = new AbortController().signal
+const landing = (pace: Pace, wish: Partial<Landing> = {}): Landing => ({
+  pace,
+  signal: never,
+  abandoned: lost,
+  late() {},
+  ...wish,
+})
 const kinds = (outcomes: readonly Outcome[]) => outcomes.map(({ kind }) => kind)
 
 test.each([
@@ -43,16 +50,16 @@ describe('flight', () => {
   })
 
   test('of no messages is done', async () => {
-    expect(await new Flight(0).land(new Pace(10), () => {}, never)).toEqual([])
+    expect(await new Flight(0).land(landing(new Pace(10)))).toEqual([])
   })
 
   test('tells the pace how long it took where all was answered', async () => {
     const pace = new Pace(100)
     const flight = new Flight(pace.batch)
-    const landing = flight.land(pace, () => {}, never)
+    const outcomes = flight.land(landing(pace))
     const before = pace.batch
     for (let index = 0; index < before; index += 1) flight.settle(index, delivered)
-    await landing
+    await outcomes
     expect(pace.batch).toBe(2 * before)
     expect(jest.getTimerCount()).toBe(0)
   })
@@ -60,21 +67,26 @@ describe('flight', () => {
   test('whose peer says nothing is late, and what it has by then stays', async () => {
     const flight = new Flight(2)
     const late = jest.fn((ms: number) => flight.fail(new RetryableError('PEER_TIMEOUT', `${ms} ms`)))
-    const landing = flight.land(new Pace(10), late, never)
+    const outcomes = flight.land(landing(new Pace(10), { late: late }))
     flight.settle(1, delivered)
     jest.advanceTimersByTime(60_000)
-    expect(kinds(await landing)).toEqual(['retryable', 'delivered'])
+    expect(kinds(await outcomes)).toEqual(['retryable', 'delivered'])
     expect(late).toHaveBeenCalledTimes(1)
   })
 
   test('that is given up fails, also before it began, and leaves the signal alone', async () => {
     const giving = new AbortController()
-    const flight = new Flight(2)
-    const landing = flight.land(new Pace(10), () => {}, giving.signal)
+    const pace = new Pace(100)
+    const before = pace.batch
+    const flight = new Flight(before)
+    const outcomes = flight.land(landing(pace, { signal: giving.signal }))
     flight.settle(0, delivered)
     giving.abort()
-    expect(await landing).toMatchObject([delivered, { kind: 'retryable', error: { code: 'PEER_TIMEOUT' } }])
-    expect(kinds(await new Flight(1).land(new Pace(10), () => {}, giving.signal))).toEqual(['retryable'])
+    const [first, ...others] = await outcomes
+    expect(first).toBe(delivered)
+    for (const outcome of others) expect(outcome).toMatchObject({ kind: 'retryable', error: { code: 'PEER_LOST' } })
+    expect(pace.batch).toBe(before) // nobody knows how long they would have taken
+    expect(kinds(await new Flight(1).land(landing(new Pace(10), { signal: giving.signal })))).toEqual(['retryable'])
     expect(jest.getTimerCount()).toBe(0)
   })
 })
