@@ -27,7 +27,7 @@ function outbound(envelope: Envelope, format?: Format) {
 function kafkaMessage(envelope: Envelope) {
   const { headers, value } = kafka.encode(outbound(envelope), nowMs)
   const received = new HeaderBag() as Record<string, string>
-  for (const [name, text] of headers) received[name] = String(text ?? '')
+  for (let i = 0; i < headers.length; i += 2) received[headers[i] as string] = String(headers[i + 1] ?? '')
   return { key: null, value: Buffer.from(value ?? ''), headers: received, timestampMs: nowMs, offset: 991 }
 }
 

@@ -12,15 +12,18 @@ import {
   encodeStructured,
   isStructured,
   mediaTypes,
+  type StructuredFormat,
   structuredFormat,
 } from '../../src/envelope/formats.ts'
 import { epochMs, isoText } from '../../src/envelope/time.ts'
 import { bytesOf, toText } from '../../src/envelope/typed.ts'
-import type { OutRecord } from './client/record-batch.ts'
+import type { HeaderBytes, OutRecord } from './client/record-batch.ts'
 import type { InHeaders, InRecord, TextOrBytes } from './client/record-set.ts'
 
 type HeaderIn = InHeaders[string]
-type Entry = OutRecord['headers'][number]
+type Headers = OutRecord['headers']
+/** Headers while they are gathered: name and value in turn. */
+type Gathered = HeaderBytes[]
 
 /** Where a record was read; `format` is the user's, undefined: detect. */
 export interface KafkaPlace {
@@ -92,12 +95,12 @@ function textOf(value: HeaderIn): string {
   return typeof first === 'string' ? first : first === null ? '' : readableText(first as Buffer)
 }
 
-const specversion: Entry = [names.specversion, Buffer.from('1.0')]
-const untypedEntry: Entry = [names.type, Buffer.from('trivium.raw')]
-const noEntries: readonly Entry[] = []
-const structuredEntries = {
-  envelope: [[contentTypeName, Buffer.from(mediaTypes.envelope)]] as const,
-  cloudevents: [[contentTypeName, Buffer.from(mediaTypes.cloudevents)]] as const,
+const specversion = Buffer.from('1.0')
+const untyped = Buffer.from('trivium.raw')
+const noHeaders: Headers = []
+const structuredHeaders: Readonly<Record<StructuredFormat, Headers>> = {
+  envelope: [contentTypeName, Buffer.from(mediaTypes.envelope)],
+  cloudevents: [contentTypeName, Buffer.from(mediaTypes.cloudevents)],
 }
 
 /**
@@ -110,16 +113,16 @@ export function encode(outbound: Outbound<{ readonly key?: string | undefined }>
   remainingMs(envelope, nowMs)
   const key = target.key ?? envelope.key
   const record = {
-    key: key === undefined ? null : typeof key === 'string' ? Buffer.from(key) : key,
+    key: key ?? null,
     value: envelope.payload,
-    headers: noEntries,
+    headers: noHeaders,
     timestampMs: recordTime(epochMs(envelope.timestamp), nowMs),
   }
   if (isStructured(format)) {
     record.value = encodeStructured(envelope, format, hops)
-    record.headers = structuredEntries[format]
+    record.headers = structuredHeaders[format]
   } else if (format !== 'raw') {
-    record.headers = binaryEntries(envelope, key, hops)
+    record.headers = binaryHeaders(envelope, key, hops)
   }
   return record
 }
@@ -129,41 +132,39 @@ function recordTime(ms: number | undefined, nowMs: number): number {
   return ms !== undefined && ms > nowMs - 86_400_000 && ms < nowMs + 60_000 ? ms : nowMs
 }
 
-function binaryEntries(envelope: Envelope, key: Envelope['key'], hops: string | undefined): Entry[] {
-  const { contentType, eventType, replyTo } = envelope
-  const entries: Entry[] = [
-    specversion,
-    [names.id, envelope.messageId],
-    [names.time, envelope.timestamp],
-    [names.source, envelope.source],
-    eventType === undefined ? untypedEntry : [names.type, eventType],
+function binaryHeaders(envelope: Envelope, key: Envelope['key'], hops: string | undefined): Gathered {
+  const { messageId, timestamp, source, contentType, eventType, replyTo } = envelope
+  // biome-ignore format: name and value in turn
+  const headers: Gathered = [
+    names.specversion, specversion, names.id, messageId, names.time, timestamp,
+    names.source, source, names.type, eventType ?? untyped,
   ]
-  if (contentType !== undefined) entries.push([contentTypeName, contentType])
-  if (hops !== undefined) entries.push([hopsName, hops])
-  if (replyTo !== undefined) entries.push([names.trvreply, replyTo])
+  if (contentType !== undefined) headers.push(contentTypeName, contentType)
+  if (hops !== undefined) headers.push(hopsName, hops)
+  if (replyTo !== undefined) headers.push(names.trvreply, replyTo)
   const rare = rareAttributes(envelope)
-  for (let i = 0; i < rare.length; i += 2) entries.push([prefix + rare[i], rare[i + 1] as string])
-  let extras = key === envelope.key ? undefined : writeOwnKey(entries, envelope.key)
+  for (let i = 0; i < rare.length; i += 2) headers.push(prefix + rare[i], rare[i + 1] as string)
+  let extras = key === envelope.key ? undefined : writeOwnKey(headers, envelope.key)
   if (envelope.headerTypes !== undefined) {
     extras ??= new Extras()
     extras.tagField(envelope.headerTypes)
   }
-  writeHeaders(entries, envelope.headers, writeExtensions(entries, envelope.extensions, extras))
-  return entries
+  writeHeaders(headers, envelope.headers, writeExtensions(headers, envelope.extensions, extras))
+  return headers
 }
 
 /** The envelope's key, where the record has its target's. */
-function writeOwnKey(entries: Entry[], key: Envelope['key']): Extras | undefined {
-  if (typeof key === 'string') entries.push([names.partitionkey, key])
+function writeOwnKey(headers: Gathered, key: Envelope['key']): Extras | undefined {
+  if (typeof key === 'string') headers.push(names.partitionkey, key)
   if (key === undefined || typeof key === 'string') return undefined
-  entries.push([names.partitionkey, bytesOf(key).toString('base64')])
+  headers.push(names.partitionkey, bytesOf(key).toString('base64'))
   const extras = new Extras()
   extras.tagField(bytesKey)
   return extras
 }
 
 function writeExtensions(
-  entries: Entry[],
+  headers: Gathered,
   extensions: Envelope['extensions'],
   extras: Extras | undefined,
 ): Extras | undefined {
@@ -171,24 +172,24 @@ function writeExtensions(
   for (const name in extensions) {
     const value = extensions[name] as ExtensionValue
     if (typeof value !== 'string') used ??= new Extras()
-    entries.push([prefix + name, typeof value === 'string' ? value : (used as Extras).extensionText(name, value)])
+    headers.push(prefix + name, typeof value === 'string' ? value : (used as Extras).extensionText(name, value))
   }
   return used
 }
 
-function writeHeaders(entries: Entry[], headers: Envelope['headers'], extras: Extras | undefined): void {
-  for (const name in headers) {
-    const value = headers[name] as HeaderValue
+function writeHeaders(headers: Gathered, custom: Envelope['headers'], extras: Extras | undefined): void {
+  for (const name in custom) {
+    const value = custom[name] as HeaderValue
     if (isReserved(name) || (typeof value !== 'string' && !isNative(value))) {
       extras ??= new Extras()
-      writeOther(entries, extras, name, value)
-    } else if (typeof value === 'string') entries.push([coreNames.get(name) ?? name, value])
-    else if (Array.isArray(value)) for (const each of value) entries.push([name, each])
-    else entries.push([name, value as Uint8Array | null])
+      writeOther(headers, extras, name, value)
+    } else if (typeof value === 'string') headers.push(coreNames.get(name) ?? name, value)
+    else if (Array.isArray(value)) for (const each of value) headers.push(name, each)
+    else headers.push(name, value as Uint8Array | null)
   }
   if (extras === undefined) return
-  if (extras.types !== '') entries.push([names.trvtypes, extras.types])
-  if (extras.spilled !== undefined) entries.push([names.trvheaders, extras.spilled])
+  if (extras.types !== '') headers.push(names.trvtypes, extras.types)
+  if (extras.spilled !== undefined) headers.push(names.trvheaders, extras.spilled)
 }
 
 function isReserved(name: string): boolean {
@@ -206,15 +207,15 @@ function isNative(value: HeaderValue): boolean {
   )
 }
 
-function writeOther(entries: Entry[], extras: Extras, name: string, value: HeaderValue): void {
+function writeOther(headers: Gathered, extras: Extras, name: string, value: HeaderValue): void {
   if (value === undefined) return
   if (isReserved(name)) return extras.spill(name, value)
   if (value instanceof Uint8Array) {
     extras.tag(name, 'b')
-    entries.push([name, bytesOf(value).toString('base64')])
+    headers.push(name, bytesOf(value).toString('base64'))
     return
   }
   const { text, tag } = toText(value)
   extras.tag(name, tag)
-  entries.push([name, text])
+  headers.push(name, text)
 }

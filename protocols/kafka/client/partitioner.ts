@@ -1,8 +1,7 @@
 /** Which partition a record belongs to: by key exactly as Kafka's Java clients, without a key a whole batch at a time. */
 
-/** MurmurHash2 with the Java client's seed, as a signed 32-bit integer. */
-export function murmur2(data: Uint8Array): number {
-  const { length } = data
+/** MurmurHash2 with the Java client's seed, as a signed 32-bit integer; of the first `length` bytes. */
+export function murmur2(data: Uint8Array, length = data.length): number {
   const m = 0x5bd1e995
   let h = 0x9747b28c ^ length
   const whole = length & ~3
@@ -25,8 +24,17 @@ function byte(data: Uint8Array, index: number): number {
 }
 
 /** The partition of a key among `count`: `toPositive(murmur2(key)) % count`. */
-export function partitionOfKey(key: Uint8Array, count: number): number {
-  return (murmur2(key) & 0x7fffffff) % count
+export function partitionOfKey(key: Uint8Array | string, count: number): number {
+  return (hashOf(key) & 0x7fffffff) % count
+}
+
+/** For the UTF-8 of one key at a time. */
+const keyBytes = Buffer.alloc(512)
+
+function hashOf(key: Uint8Array | string): number {
+  if (typeof key !== 'string') return murmur2(key)
+  if (key.length * 3 > keyBytes.length) return murmur2(Buffer.from(key))
+  return murmur2(keyBytes, keyBytes.write(key))
 }
 
 /** Names may come from templates. */

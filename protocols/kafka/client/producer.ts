@@ -9,14 +9,13 @@ import { type GatewayError, messageOf, PermanentError, RetryableError } from '..
 import { destinationError, errorType, toGatewayError, typeOf } from '../errors.ts'
 import type { Compression } from './compression.ts'
 import type { Cluster } from './connection.ts'
-import { encodeBatch, type OutRecord, sizeOfRecord } from './record-batch.ts'
+import { BatchBuilder, expectedBytes } from './record-batch.ts'
 import { type ProduceResult, produceRequest } from './requests.ts'
 import { type Batch, type Queue, type Routed, Sending } from './sending.ts'
 import { keyOf } from './topic-partition.ts'
 
 /** `message.max.bytes` is 1,048,588 by default and applies to the batch of a partition. */
 const maxBatchBytes = 1_000_000
-const recordOverheadBytes = 20
 const maxRequestBytes = 16 * 1024 * 1024
 const firstPauseMs = 50
 const longestPauseMs = 1000
@@ -178,15 +177,15 @@ export class Producer {
 
   /** undefined where the records cannot be written as a batch: fewer are tried next, and one alone is rejected. */
   async #nextBatch(queue: Queue, sending: Sending): Promise<Batch | undefined> {
-    const records: OutRecord[] = []
+    const batch = new BatchBuilder(sizeOfNext(queue, sending))
     try {
-      const sizes = gather(queue, sending, records)
+      gather(queue, sending, batch)
       const first = this.#sequences.get(keyOf(queue)) ?? 0
       const sequence = { producerId: this.#producerId, epoch: this.#epoch, first }
-      return { count: records.length, bytes: await encodeBatch(records, sequence, this.#compression, sizes) }
+      return { count: batch.count, bytes: await batch.finish(sequence, this.#compression) }
     } catch (cause) {
       const text = `topic ${queue.topic}: it cannot be written as a record: ${messageOf(cause)}`
-      sending.narrow(queue, Math.max(1, records.length), new PermanentError('MESSAGE_REFUSED', text, { cause }))
+      sending.narrow(queue, batch.count + 1, new PermanentError('MESSAGE_REFUSED', text, { cause }))
       return undefined
     }
   }
@@ -287,21 +286,18 @@ function keepInDoubt(queue: Queue, failure: GatewayError): void {
   queue.failure = failure
 }
 
-/** Adds the records of the next batch to `records`; gives their sizes. */
-function gather({ waiting, take }: Queue, sending: Sending, records: OutRecord[]): number[] {
-  const sizes: number[] = []
-  let total = 0
-  for (const index of waiting) {
-    if (records.length >= take) break
-    const { record } = sending.records[index] as Routed
-    records.push(record)
-    const size = sizeOfRecord(record)
-    total += size + recordOverheadBytes
-    if (records.length > 1 && total > maxBatchBytes) {
-      records.pop()
-      break
-    }
-    sizes.push(size)
+/** Bytes that the next batch of a queue will have, about. */
+function sizeOfNext({ waiting, take }: Queue, { records }: Sending): number {
+  let bytes = 0
+  for (let i = 0; i < waiting.length && i < take && bytes < maxBatchBytes; i++) {
+    bytes += expectedBytes((records[waiting[i] as number] as Routed).record)
   }
-  return sizes
+  return Math.min(bytes, maxBatchBytes)
+}
+
+/** Adds as many of those that wait as one batch may have. */
+function gather({ waiting, take }: Queue, { records }: Sending, batch: BatchBuilder): void {
+  for (const index of waiting) {
+    if (batch.count >= take || !batch.add((records[index] as Routed).record, maxBatchBytes)) return
+  }
 }

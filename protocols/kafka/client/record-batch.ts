@@ -4,15 +4,15 @@
  */
 import { type Compression, compress, compressionCodes } from './compression.ts'
 import { crc32c } from './crc32c.ts'
-import { sizeOfVarint, sizeOfVarlong, Writer } from './wire.ts'
+import { Writer } from './wire.ts'
 
 export type HeaderBytes = Uint8Array | string | null
 /** A record on its way out. A string is written as UTF-8. */
 export interface OutRecord {
-  readonly key: Uint8Array | null
+  readonly key: Uint8Array | string | null
   readonly value: Uint8Array | null
-  /** Repeated names are repeated entries. */
-  readonly headers: readonly (readonly [name: string, value: HeaderBytes])[]
+  /** Name and value in turn; repeated names are repeated. */
+  readonly headers: readonly HeaderBytes[]
   readonly timestampMs: number
 }
 
@@ -26,40 +26,72 @@ export interface Sequence {
 export const head = { length: 8, magic: 16, crc: 17, attributes: 21, bytes: 61 } as const
 /** The format of batches: the others are older than Kafka 0.11. */
 export const magic = 2
-/** Characters of which even three bytes each make a length of one byte. */
-const shortText = 21
 
-/** Most that position, time and length add to the size of a record. */
-const positionBytes = 20
+/** About what a record is beside its value. */
+const besideValueBytes = 256
 
-export async function encodeBatch(
-  records: readonly OutRecord[],
-  sequence: Sequence,
-  compression: Compression,
-  sizes: readonly number[] = records.map(sizeOfRecord),
-): Promise<Buffer> {
-  const times = timesOf(records)
-  const writer = new Writer(sizes.reduce((sum, size) => sum + size + positionBytes, head.bytes))
-  writer.offset = head.bytes
-  for (let i = 0; i < records.length; i++) {
-    const record = records[i] as OutRecord
-    const timeDelta = record.timestampMs - times.first
-    writer.varint((sizes[i] as number) + sizeOfVarlong(timeDelta) + sizeOfVarint(i))
-    writer.int8(0).varlong(timeDelta).varint(i)
-    writeContent(writer, record)
+/** How large the batch of a record alone is, about. */
+export function expectedBytes({ value }: OutRecord): number {
+  return besideValueBytes + (value === null ? 0 : value.length)
+}
+
+/** One batch, record by record. */
+export class BatchBuilder {
+  readonly #writer: Writer
+  #count = 0
+  #firstMs = 0
+  /** A batch names the latest time of all. */
+  #lastMs = 0
+
+  /** Written beyond `expected` bytes, it is copied. */
+  constructor(expected: number) {
+    this.#writer = new Writer(head.bytes + expected)
+    this.#writer.offset = head.bytes
   }
-  const batch = compression === 'none' ? writer : await compressed(writer, compression)
-  const end = batch.offset
-  batch.offset = 0
-  batch.int64(0).int32(end - head.length - 4)
-  batch.int32(-1).int8(magic).int32(0).int16(compressionCodes[compression])
-  batch
-    .int32(records.length - 1)
-    .int64(times.first)
-    .int64(times.last)
-  batch.int64(sequence.producerId).int16(sequence.epoch).int32(sequence.first).int32(records.length)
-  batch.buffer.writeUInt32BE(crc32c(batch.buffer.subarray(head.attributes, end)), head.crc)
-  return batch.buffer.subarray(0, end)
+
+  get count(): number {
+    return this.#count
+  }
+
+  /**
+   * False where the batch would be larger than `maxBytes`, and then the record is not in it; the first is in any case.
+   * Throws where it cannot be written; then nothing more may be added.
+   */
+  add(record: OutRecord, maxBytes: number): boolean {
+    const writer = this.#writer
+    const { timestampMs } = record
+    if (this.#count === 0) this.#firstMs = this.#lastMs = timestampMs
+    const start = writer.begin(expectedBytes(record))
+    writer
+      .int8(0)
+      .varlong(timestampMs - this.#firstMs)
+      .varint(this.#count)
+    writeContent(writer, record)
+    writer.endWithLength(start)
+    if (writer.offset > maxBytes && this.#count > 0) {
+      writer.offset = start
+      return false
+    }
+    this.#count += 1
+    if (timestampMs > this.#lastMs) this.#lastMs = timestampMs
+    return true
+  }
+
+  /** The batch as a request has it. Nothing may be added afterwards. */
+  async finish(sequence: Sequence, compression: Compression): Promise<Buffer> {
+    const batch = compression === 'none' ? this.#writer : await compressed(this.#writer, compression)
+    const end = batch.offset
+    batch.offset = 0
+    batch.int64(0).int32(end - head.length - 4)
+    batch.int32(-1).int8(magic).int32(0).int16(compressionCodes[compression])
+    batch
+      .int32(this.#count - 1)
+      .int64(this.#firstMs)
+      .int64(this.#lastMs)
+    batch.int64(sequence.producerId).int16(sequence.epoch).int32(sequence.first).int32(this.#count)
+    batch.buffer.writeUInt32BE(crc32c(batch.buffer.subarray(head.attributes, end)), head.crc)
+    return batch.buffer.subarray(0, end)
+  }
 }
 
 async function compressed(writer: Writer, compression: Compression): Promise<Writer> {
@@ -69,59 +101,18 @@ async function compressed(writer: Writer, compression: Compression): Promise<Wri
   return batch.bytes(body)
 }
 
-/** A batch names the time of its first record and the latest of all. */
-function timesOf(records: readonly OutRecord[]): { first: number; last: number } {
-  const first = records[0]?.timestampMs ?? 0
-  let last = first
-  for (const { timestampMs } of records) if (timestampMs > last) last = timestampMs
-  return { first, last }
-}
-
-function sizeOfBytes(value: Uint8Array | null): number {
-  return value === null ? 1 : sizeOfVarint(value.length) + value.length
-}
-
-function lengthOf(value: HeaderBytes): number {
-  if (value === null) return -1
-  return typeof value === 'string' ? Buffer.byteLength(value) : value.length
-}
-
-/** Size of a record inside a batch without its position and time. */
-export function sizeOfRecord(record: OutRecord): number {
-  let size = 1 + sizeOfVarint(record.headers.length) + sizeOfBytes(record.key) + sizeOfBytes(record.value)
-  for (const [name, value] of record.headers) {
-    const nameLength = Buffer.byteLength(name)
-    const valueLength = lengthOf(value)
-    size += sizeOfVarint(nameLength) + nameLength + sizeOfVarint(valueLength) + Math.max(0, valueLength)
-  }
-  return size
-}
-
-function writeContent(writer: Writer, record: OutRecord): void {
-  writeBytes(writer, record.key)
-  writeBytes(writer, record.value)
-  writer.varint(record.headers.length)
-  for (const [name, value] of record.headers) {
-    writeText(writer, name)
-    if (typeof value === 'string') writeText(writer, value)
-    else writeBytes(writer, value)
+function writeContent(writer: Writer, { key, value, headers }: OutRecord): void {
+  writePart(writer, key)
+  writePart(writer, value)
+  writer.varint(headers.length / 2)
+  for (let i = 0; i < headers.length; i += 2) {
+    writer.text(headers[i] as string)
+    writePart(writer, headers[i + 1] as HeaderBytes)
   }
 }
 
-function writeBytes(writer: Writer, value: Uint8Array | null): void {
-  if (value === null) writer.varint(-1)
-  else writer.varint(value.length).bytes(value)
-}
-
-function writeText(writer: Writer, text: string): void {
-  if (text.length <= shortText) {
-    writer.reserve(1 + shortText * 3)
-    const written = writer.buffer.write(text, writer.offset + 1)
-    writer.buffer[writer.offset] = written * 2 // zig-zag in one byte: at most 63
-    writer.offset += 1 + written
-    return
-  }
-  const length = Buffer.byteLength(text)
-  writer.varint(length).reserve(length)
-  writer.offset += writer.buffer.write(text, writer.offset, length, 'utf8')
+function writePart(writer: Writer, part: HeaderBytes): void {
+  if (typeof part === 'string') writer.text(part)
+  else if (part === null) writer.varint(-1)
+  else writer.varint(part.length).bytes(part)
 }

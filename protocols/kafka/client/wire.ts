@@ -199,6 +199,41 @@ export class Writer {
     this.buffer[this.offset++] = rest
     return this
   }
+
+  /** UTF-8 behind its length as a variable integer. */
+  text(value: string): this {
+    const start = this.begin(value.length, value.length * 3)
+    this.offset += this.buffer.write(value, this.offset)
+    return this.endWithLength(start)
+  }
+
+  /**
+   * Begins what has its length in front, of about so many bytes and so many at most where that is known: leaves room for the
+   * length; gives where that is.
+   */
+  begin(expected: number, most = expected): number {
+    const start = this.offset
+    const room = sizeOfVarint(expected)
+    this.reserve(room + most)
+    this.buffer[start] = room // until the length is known
+    this.offset += room
+    return start
+  }
+
+  /** Ends what began there, and writes its length, for which all is moved where the room is not that of the length. */
+  endWithLength(start: number): this {
+    const content = start + (this.buffer[start] as number)
+    const length = this.offset - content
+    const moved = start + sizeOfVarint(length)
+    if (moved !== content) {
+      this.reserve(moved - content)
+      this.buffer.copyWithin(moved, content, this.offset)
+    }
+    this.offset = start
+    this.varint(length)
+    this.offset = moved + length
+    return this
+  }
 }
 
 export function sizeOfVarint(value: number): number {
@@ -207,14 +242,4 @@ export function sizeOfVarint(value: number): number {
   if (zigzag < 0x4000) return 2
   if (zigzag < 0x20_0000) return 3
   return zigzag < 0x1000_0000 ? 4 : 5
-}
-
-export function sizeOfVarlong(value: number): number {
-  let rest = value >= 0 ? value * 2 : -value * 2 - 1
-  let size = 1
-  while (rest >= 0x80) {
-    rest = Math.floor(rest / 128)
-    size += 1
-  }
-  return size
 }

@@ -7,6 +7,7 @@ import * as kafka from '../../../protocols/kafka/codec.ts'
 import * as mqtt from '../../../protocols/mqtt/codec.ts'
 import { Envelope, type ExtensionValue, type Format, HeaderBag } from '../../../src/envelope/envelope.ts'
 import { amqpWire, kafkaWire, mqttWire } from './codec-wire.ts'
+import { pairsOf } from './kafka/batches.ts'
 
 const word = fc.string({ unit: 'grapheme-ascii', minLength: 1, maxLength: 20 })
 const attribute = fc
@@ -72,7 +73,7 @@ function expectEvent(received: CloudEventV1<unknown> | CloudEventV1<unknown>[], 
 
 function ourKafka(event: Event, format: Format) {
   const { headers, value } = kafka.encode({ envelope: envelope(event), target: { key: undefined }, format })
-  const texts = Object.fromEntries(headers.map(([name, each]) => [name, Buffer.from(each ?? '').toString()]))
+  const texts = Object.fromEntries(pairsOf(headers).map(([name, each]) => [name, Buffer.from(each ?? '').toString()]))
   return { headers: texts, value: Buffer.from(value ?? ''), key: undefined, body: undefined }
 }
 

@@ -5,12 +5,11 @@ import mqttPacket from 'mqtt-packet'
 import { readProperties } from '../../../protocols/amqp/client/reader.ts'
 import { propertiesBytes } from '../../../protocols/amqp/client/wire.ts'
 import * as amqp from '../../../protocols/amqp/codec.ts'
-import { encodeBatch } from '../../../protocols/kafka/client/record-batch.ts'
 import { decodeBatches } from '../../../protocols/kafka/client/record-set.ts'
 import * as kafka from '../../../protocols/kafka/codec.ts'
 import * as mqtt from '../../../protocols/mqtt/codec.ts'
 import type { Envelope, Format } from '../../../src/envelope/envelope.ts'
-import { recordsOf } from './kafka/batches.ts'
+import { encodeBatch, recordsOf } from './kafka/batches.ts'
 
 /** Sends an envelope through a protocol and gives what arrives. */
 export interface Wire {
@@ -69,7 +68,7 @@ export function kafkaWire(format: Format): Wire {
     name: `kafka ${format}`,
     async carry(envelope, nowMs) {
       const out = kafka.encode(outbound(envelope, format), nowMs)
-      const set = await encodeBatch([out], { producerId: 1n, epoch: 0, first: 0 }, 'none')
+      const set = await encodeBatch([out])
       const [batch] = decodeBatches(set)
       if (batch === undefined) throw new Error('no batch')
       const [read] = recordsOf(batch)

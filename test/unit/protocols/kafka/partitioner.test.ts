@@ -22,6 +22,7 @@ describe('partition of a key', () => {
   it.each(vectors)('is the one of the Java client for %j', (key, hash, partition) => {
     expect(murmur2(Buffer.from(key))).toBe(hash)
     expect(partitionOfKey(Buffer.from(key), 12)).toBe(partition)
+    expect(partitionOfKey(key, 12)).toBe(partition)
   })
 
   it('takes bytes above 127 as the Java client does', () => {

@@ -144,7 +144,7 @@ describe('producer, of several partitions', () => {
   })
 
   it.each([
-    ['sized', { headers: [[7 as unknown as string, null]] as const }],
+    ['sized', { headers: [7 as unknown as string, null] }],
     ['held', { value: { length: 2 ** 53 } as unknown as Uint8Array }],
     [
       'written',

@@ -1,9 +1,9 @@
 import { createRequire } from 'node:module'
 import { describe, expect, it } from '@jest/globals'
 import { crc32c, crc32cByTable } from '../../../../protocols/kafka/client/crc32c.ts'
-import { encodeBatch, type OutRecord } from '../../../../protocols/kafka/client/record-batch.ts'
+import { BatchBuilder, type OutRecord } from '../../../../protocols/kafka/client/record-batch.ts'
 import { committedBatches, decodeBatches, type InBatch, unfold } from '../../../../protocols/kafka/client/record-set.ts'
-import { recordsOf } from './batches.ts'
+import { encodeBatch, recordsOf } from './batches.ts'
 
 const load = createRequire(import.meta.url)
 const sequence = { producerId: 4711n, epoch: 3, first: 12 }
@@ -12,21 +12,13 @@ const records: readonly OutRecord[] = [
   {
     key: null,
     value: null,
-    headers: [
-      ['empty', null],
-      ['constructor', 'a'],
-      ['constructor', 'b'],
-    ],
+    headers: ['empty', null, 'constructor', 'a', 'constructor', 'b'],
     timestampMs: 1_700_000_000_500,
   },
   {
     key: Buffer.alloc(0),
     value: Buffer.alloc(70_000, 7),
-    headers: [
-      ['colour', 'red'],
-      ['größe', Buffer.from([0, 255])],
-      ['colour', 'blue'],
-    ],
+    headers: ['colour', 'red', 'größe', Buffer.from([0, 255]), 'colour', 'blue'],
     timestampMs: 1_699_000_000_000,
   },
 ]
@@ -51,6 +43,29 @@ describe('record batch', () => {
     expect({ ...second?.headers }).toEqual({ empty: null, constructor: ['a', 'b'] })
     expect(third).toMatchObject({ timestampMs: 1_699_000_000_000, key: '', value: Buffer.alloc(70_000, 7) })
     expect({ ...third?.headers }).toEqual({ colour: ['red', 'blue'], größe: Buffer.from([0, 255]) })
+  })
+
+  it.each([0, 1, 20, 21, 22, 62, 63, 64, 65, 127, 128, 8191, 8192, 70_000])(
+    'gives back texts and bytes of length %d, whatever room was left for the length',
+    async (length) => {
+      for (const text of ['x'.repeat(length), 'é'.repeat(length), '€'.repeat(length)]) {
+        const record = { key: text, value: Buffer.from(text), headers: [text, text], timestampMs: 0 }
+        const [batch] = decodeBatches(await encodeBatch([record, record]))
+        const expected = { key: text, value: Buffer.from(text), headers: expect.objectContaining({ [text]: text }) }
+        expect(recordsOf(batch as InBatch)).toMatchObject([expected, expected])
+      }
+    },
+  )
+
+  it('ends before the record that would make it too large, and takes the first whatever its size', async () => {
+    const record = { key: null, value: Buffer.alloc(100), headers: [], timestampMs: 0 }
+    const batch = new BatchBuilder(0)
+    expect([1, 2, 3].map(() => batch.add(record, 300))).toEqual([true, true, false])
+    expect(batch.count).toBe(2)
+    const bytes = await batch.finish(sequence, 'none')
+    expect(bytes.length).toBeLessThanOrEqual(300)
+    expect(recordsOf(decodeBatches(bytes)[0] as InBatch)).toHaveLength(2)
+    expect(new BatchBuilder(0).add(record, 10)).toBe(true)
   })
 
   it('leaves out what lies before the offset asked for', async () => {
