@@ -14,6 +14,7 @@ import {
   storeSection,
   targetKeys,
 } from '../src/config/schema/schema.ts'
+import { unionOptions } from '../src/config/schema/schema-walk.ts'
 import { errorCodes } from '../src/errors.ts'
 import { type FunctionRow, functionGroups } from '../src/routing/functions.ts'
 import { errorMeanings } from './error-meanings.ts'
@@ -47,7 +48,7 @@ function protocolPage(protocol: AnyProtocol): string {
     summary,
     `What may be relied on, and what can go wrong: [protocols/${name}/README.md](../../protocols/${name}/README.md).`,
     `## Connection\n\n\`connections.<name>\`, with \`protocol: ${name}\`. ${common}`,
-    tableOf(connection),
+    ...connectionTables(connection),
     ...(source
       ? [
           '## From\n\n`from` of a route. Besides these: `connection` and `format`.',
@@ -63,6 +64,13 @@ function protocolPage(protocol: AnyProtocol): string {
         ]
       : []),
   )
+}
+
+/** One for each kind of connection. */
+function connectionTables(schema: z.ZodType): string[] {
+  const kinds = unionOptions(schema) as readonly z.ZodType[]
+  if (kinds.length === 0) return [tableOf(schema)]
+  return kinds.flatMap((kind) => [`### ${kind.meta()?.title}`, tableOf(kind)])
 }
 
 function acknowledgeOf(byDefault: string): string {

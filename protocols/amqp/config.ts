@@ -75,7 +75,12 @@ export const AmqpFromConfig = z.strictObject({
         'Where the reading of a stream begins; then the store keeps the position. `last` is its last chunk. Default: first.',
       examples: ['next', 5000, '2026-02-03T04:05:06Z'],
     }),
-  prefetch: z.int().min(1).max(65_535).default(500).meta({ description: 'Unsettled messages before reading stops.' }),
+  maxInFlight: z.int().min(1).max(65_535).default(500).meta({
+    description: 'Unsettled messages before reading stops; of several routes that share a queue, the least.',
+  }),
+  prefetch: z.int().min(1).max(65_535).optional().meta({
+    description: 'Former name of `maxInFlight`; counts where it stands.',
+  }),
 })
 export type AmqpFromConfig = z.infer<typeof AmqpFromConfig>
 
@@ -136,6 +141,9 @@ export function checkTarget(target: AmqpTarget): SettingsProblem[] {
   }
   return problems
 }
+
+/** `prefetch` is the former name of `maxInFlight`. */
+export const inFlightOf = ({ prefetch, maxInFlight }: AmqpFromConfig): number => prefetch ?? maxInFlight
 
 const capture = /^\{[A-Za-z_][A-Za-z0-9_]*#?\}$/
 

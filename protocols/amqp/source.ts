@@ -4,7 +4,7 @@ import { sourceBudget } from '../../src/adapter/source-session.ts'
 import { rememberBindings } from './bindings.ts'
 import { AmqpConnection } from './client/connection.ts'
 import { depthOf, prepareSource } from './client/topology.ts'
-import { type AmqpConnectionConfig, type AmqpFromConfig, isStream } from './config.ts'
+import { type AmqpConnectionConfig, type AmqpFromConfig, inFlightOf, isStream } from './config.ts'
 import { Consumption } from './consumption.ts'
 import { lost, noStream, refusedArgument } from './errors.ts'
 import { StreamPosition, StreamReading, streamArgument } from './stream.ts'
@@ -22,14 +22,14 @@ export class AmqpSource implements Source {
   /** Of a stream. */
   #position: StreamPosition | undefined
 
-  /** `froms` name the same queue; the smallest prefetch holds, each binding is made. */
+  /** `froms` name the same queue; the smallest `maxInFlight` holds, each binding is made. */
   constructor(settings: AmqpConnectionConfig, froms: readonly AmqpFromConfig[], context: Context) {
     this.#settings = settings
     this.#froms = froms
     this.#context = context
-    const prefetches = froms.map((from) => from.prefetch)
-    this.#budget = sourceBudget(context, prefetches)
-    this.#window = new Window(Math.min(...prefetches), this.#budget)
+    const counts = froms.map(inFlightOf)
+    this.#budget = sourceBudget(context, counts)
+    this.#window = new Window(Math.min(...counts), this.#budget)
   }
 
   async open(signal: AbortSignal): Promise<void> {

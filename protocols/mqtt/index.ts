@@ -3,11 +3,12 @@
 import { shownAddress } from '../../src/adapter/address.ts'
 import { defineProtocol } from '../../src/adapter/protocol.ts'
 import { PermanentError } from '../../src/errors.ts'
-import { type EmbeddedUser, listenAddresses } from './broker/config.ts'
+import { type EmbeddedUser, listenAddresses, type MqttBrokerConnection } from './broker/config.ts'
 import { createBrokerSink, createBrokerSource } from './broker/index.ts'
+import { MqttClientConnection } from './client/config.ts'
 import { MqttSink } from './client/sink.ts'
 import { MqttSource } from './client/source.ts'
-import { checkConnection, clientSettings, MqttConnection, MqttFrom, MqttTarget, storedInFlight } from './config.ts'
+import { checkConnection, isBroker, MqttConnection, MqttFrom, MqttTarget } from './config.ts'
 import { topicDestination, topicPattern } from './topic.ts'
 
 export const mqtt = defineProtocol<MqttConnection, MqttFrom, MqttTarget>({
@@ -22,9 +23,9 @@ export const mqtt = defineProtocol<MqttConnection, MqttFrom, MqttTarget>({
     patterns: (from) => [topicPattern(from.topic)],
     group: (from) => from.share ?? '',
     create: (connection, froms, context) =>
-      connection.listen === undefined
-        ? new MqttSource(clientSettings(connection, context.settlesOnDisk ? storedInFlight : undefined), froms, context)
-        : createBrokerSource(connection, froms, context),
+      isBroker(connection)
+        ? createBrokerSource(connection, froms, context)
+        : new MqttSource(connection, froms, context),
     defaultAcknowledge: 'stored',
   },
   sink: {
@@ -32,40 +33,36 @@ export const mqtt = defineProtocol<MqttConnection, MqttFrom, MqttTarget>({
     destinations: { topic: topicDestination },
     plainTemplates: [],
     address: (target) => target.topic,
-    isHeardBySources: (connection) => connection.listen === undefined, // the embedded broker gives routes what devices send
+    isHeardBySources: (connection) => !isBroker(connection), // the embedded broker gives routes what devices send
     lasting: ({ topic, retain }) => (retain === true ? topic : undefined),
-    outside,
+    outside: (connection) => (isBroker(connection) ? outside(connection) : connection),
     targetOf: (topic) => ({ topic, qos: 1, retain: false }),
     create: (connection, context) =>
-      connection.listen === undefined
-        ? new MqttSink(clientSettings(connection), context)
-        : createBrokerSink(connection, context),
+      isBroker(connection) ? createBrokerSink(connection, context) : new MqttSink(connection, context),
   },
 })
 
 function checkFrom(from: MqttFrom, connection: MqttConnection) {
-  if (from.share === undefined || connection.listen === undefined) return []
+  if (from.share === undefined || !isBroker(connection)) return []
   return [{ path: ['share'], message: 'the embedded broker has one reader: this gateway; leave `share` out' }]
 }
 
 /** The same broker as an ordinary client reaches it, with the name of the first user. */
-function outside(connection: MqttConnection): MqttConnection {
-  const addresses = listenAddresses(connection)
-  if (addresses.length === 0) return connection
-  const address = addresses.find(({ port }) => port !== 0)
+function outside(connection: MqttBrokerConnection): MqttClientConnection {
+  const address = listenAddresses(connection).find(({ port }) => port !== 0)
   if (address === undefined) {
     throw new PermanentError('CONFIG_INVALID', '`listen` leaves the port to the system: name one to publish through it')
   }
   const host = address.host === '0.0.0.0' || address.host === '::' ? 'localhost' : address.host
-  const user = connection.users?.find(({ password }) => password !== undefined)
+  const user = connection.users.find(({ password }) => password !== undefined)
   const secured = address.scheme === 'mqtts' || address.scheme === 'wss'
-  return {
+  return MqttClientConnection.parse({
     url: shownAddress({ ...address, host }),
     clean: true,
     protocolVersion: 4, // all the embedded broker speaks
     ...(user && { username: user.username, password: user.password, ...clientIdOf(user) }),
     ...(secured && { tls: { ca: connection.tls?.cert } }),
-  }
+  })
 }
 
 /** A stem that fits the patterns of the user, where they end in `*`: `-out` comes behind it. */

@@ -25,7 +25,7 @@ conforms({
     behindProxy.port = String(proxy.port)
     const declare = { durable: true, arguments: { 'x-expires': 300_000 } }
     return {
-      source: { connection: { url: behindProxy.href }, from: { queue, prefetch: maxInFlight, declare } },
+      source: { connection: { url: behindProxy.href }, from: { queue, maxInFlight, declare } },
       sink: { connection: { url }, target: { queue, declare } },
       sever() {
         proxy.cut()

@@ -11,7 +11,7 @@ conforms({
     const topic = `conformance/${randomUUID()}`
     const url = `mqtt://127.0.0.1:${await freePort()}`
     return {
-      source: { connection: { listen: url, maxInFlight }, from: { topic: 'conformance/{id}' } },
+      source: { connection: { listen: url }, from: { topic: 'conformance/{id}', maxInFlight } },
       sink: { connection: { url, protocolVersion: 4 }, target: { topic } },
     }
   },

@@ -30,9 +30,9 @@ function clientOf(protocolVersion: 4 | 5, skip: Record<string, string>): Subject
     unreachable: { url: `mqtt://127.0.0.1:${closedPort}` },
     async makeWay({ maxInFlight }) {
       const topic = `conformance/${randomUUID()}`
-      const behindProxy = { url: `mqtt://127.0.0.1:${proxy.port}`, ...session, maxInFlight }
+      const behindProxy = { url: `mqtt://127.0.0.1:${proxy.port}`, ...session }
       return {
-        source: { connection: behindProxy, from: { topic } },
+        source: { connection: behindProxy, from: { topic, maxInFlight } },
         sink: { connection: { url, protocolVersion }, target: { topic } },
         sever() {
           proxy.cut()

@@ -38,7 +38,7 @@ function inTurn(title: string, body: Parameters<typeof inScope>[0]): void {
 const cases: Readonly<Record<string, Limits>> = {
   "kafka's maxInFlight": { source: 'kafka', total: 50_000, from: 'maxInFlight: 700', count: 700 },
   "amqp's prefetch": { source: 'amqp', total: 50_000, from: 'prefetch: 300', count: 300 },
-  "mqtt's maxInFlight": { source: 'mqtt', total: 10_000, connection: 'maxInFlight: 200', count: 200 },
+  "mqtt's maxInFlight": { source: 'mqtt', total: 10_000, from: 'maxInFlight: 200', count: 200 },
   "the gateway's maxInFlight": { source: 'kafka', total: 20_000, gateway: ', maxInFlight: 1000', count: 1_000 },
   "the gateway's maxInFlightBytes": {
     ...{ source: 'kafka', total: 20_000, gateway: ', maxInFlightBytes: 256KiB' },

@@ -1,6 +1,6 @@
 /** The embedded broker with a store: nothing is acknowledged before it is on disk, and what it finds there at its start. */
 import { afterEach, describe, expect, test } from '@jest/globals'
-import type { EmbeddedConnection } from '../../protocols/mqtt/broker/config.ts'
+import type { MqttBrokerConnection } from '../../protocols/mqtt/broker/config.ts'
 import type { Outbound } from '../../src/adapter/contract.ts'
 import { FakeKept } from '../support/contexts/kept.ts'
 import {
@@ -21,7 +21,7 @@ const signal = new AbortController().signal
 const accept = () => 'accept' as const
 const connackBytes = 4
 
-async function keptPlace(kept: FakeKept, settings: Partial<EmbeddedConnection> = {}) {
+async function keptPlace(kept: FakeKept, settings: Partial<MqttBrokerConnection> = {}) {
   const at = await place(settings, { ...testContext(), kept })
   return { ...at, sink: await at.sink() }
 }
@@ -133,7 +133,7 @@ describe('at the start', () => {
   })
   const login = (username: string) => ({ username, password: 'p', clientId: 'away', clean: false })
 
-  async function restart(kept: FakeKept, before: Partial<EmbeddedConnection>, after: Partial<EmbeddedConnection>) {
+  async function restart(kept: FakeKept, before: Partial<MqttBrokerConnection>, after: Partial<MqttBrokerConnection>) {
     const at = await place(before, { ...testContext(), kept })
     const sink = await at.sink()
     const device = await at.device(login('a'))

@@ -5,7 +5,6 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import mqttJs from 'mqtt'
 import { openLink } from '../../protocols/mqtt/client/connection.ts'
-import { clientSettings } from '../../protocols/mqtt/config.ts'
 import { FakeBroker, types } from '../support/brokers/fake-mqtt-broker.ts'
 import { startMosquitto } from '../support/brokers/mosquitto.ts'
 import {
@@ -155,7 +154,7 @@ it('leaves its will when it vanishes, and not when it closes', async () => {
   const link = (name: string) =>
     openLink(
       {
-        settings: clientSettings(connectionOf({ will })),
+        settings: connectionOf({ will }),
         clientId: name,
         clean: true,
         receiveMaximum: 9,
@@ -233,7 +232,7 @@ describe('what the adapter relies on in mqtt.js', () => {
   it.each([1, 2])('ends the connection before mqtt.js acknowledges QoS %i by itself', async (qos) => {
     const broker = await FakeBroker.start()
     bench.later(() => broker.stop())
-    const settings = clientSettings(connectionOf({ url: broker.url }))
+    const settings = connectionOf({ url: broker.url })
     const options = { settings, clientId: 'x', clean: true, receiveMaximum: 9, take: () => false }
     const link = await openLink({ ...options, log: contextOf().log }, never)
     broker.publish('a', 'x', { qos })

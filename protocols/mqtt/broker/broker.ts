@@ -26,7 +26,7 @@ import { Unfinished } from './admission/unfinished.ts'
 import { createUsers, type Users } from './admission/users.ts'
 import { Arrivals } from './arrivals.ts'
 import { Canary } from './canary.ts'
-import { type EmbeddedConnection, identityOf, type Limits, limitsOf, listenAddresses } from './config.ts'
+import { identityOf, type Limits, limitsOf, listenAddresses, type MqttBrokerConnection } from './config.ts'
 import { type Answer, Device } from './device.ts'
 import type { AedesPublishPacket, Client, OpenAedes, PublishPacket, Subscription } from './driver.ts'
 import { filterCost } from './filter.ts'
@@ -51,7 +51,7 @@ const willBytes = 512
 const unfinishedBytes = 16 * 1024 ** 2
 
 export class EmbeddedBroker {
-  readonly #connection: EmbeddedConnection
+  readonly #connection: MqttBrokerConnection
   readonly #limits: Limits
   readonly #intakes: readonly Intake[]
   readonly #context: Context
@@ -83,7 +83,7 @@ export class EmbeddedBroker {
   readonly #filters = new Shares(sessionBounds.subscriptions)
 
   /** `intakes` holds those of all sources of the connection, open or not; more may come. */
-  constructor(connection: EmbeddedConnection, intakes: readonly Intake[], context: Context) {
+  constructor(connection: MqttBrokerConnection, intakes: readonly Intake[], context: Context) {
     this.#connection = connection
     this.#limits = limitsOf(connection)
     this.#unfinished = new Unfinished(Math.max(unfinishedBytes, 4 * this.#limits.maxPacketBytes))
@@ -92,11 +92,11 @@ export class EmbeddedBroker {
     this.#context = context
     this.#notices = new Notices(context)
     this.#aedes = new Aedes(this.#aedesOptions()) as OpenAedes
-    this.#users = createUsers(connection.users ?? [], identityOf(connection) !== undefined)
+    this.#users = createUsers(connection.users, identityOf(connection) !== undefined)
     this.#admission = new Admission({
       users: this.#users,
       maxAway: this.#limits.maxConnections,
-      isUser: (name) => connection.users?.some(({ username }) => username === name) ?? false,
+      isUser: (name) => connection.users.some(({ username }) => username === name) ?? false,
       willProblem: ({ willTopic }, rights) =>
         willTopic === undefined ? undefined : publishProblem(rights, willTopic, this.#limits),
       hasRoomForWill: () => !this.#room.isCrowded && (this.#sessions?.hasRoomForWill ?? true),

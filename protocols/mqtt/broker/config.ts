@@ -1,8 +1,8 @@
-/** Settings of an mqtt connection that listens: the embedded broker. The shape is a part of the connection's schema. */
+/** Settings of a connection that listens: the embedded broker. */
 import { z } from 'zod'
 import { type AddressRule, addressProblem, parseAddress } from '../../../src/adapter/address.ts'
 import { duration, refuse, secret, size } from '../../../src/adapter/schema.ts'
-import type { Format } from '../../../src/envelope/envelope.ts'
+import { maxInFlight, tls } from '../settings.ts'
 import type { Identity } from './admission/identity.ts'
 import { originOf } from './admission/origins.ts'
 import { placeholderProblem } from './admission/placeholders.ts'
@@ -52,91 +52,57 @@ const user = z.strictObject({
   }),
 })
 
-/** Every field is optional, as a connection with `url` has none of them; `embeddedDefaults` fills the gaps. */
-export const embeddedShape = {
-  listen: z
-    .union([listenUrl(), z.array(listenUrl()).min(1)])
-    .optional()
-    .meta({
+export const MqttBrokerConnection = z
+  .strictObject({
+    listen: z.union([listenUrl(), z.array(listenUrl()).min(1)]).meta({
       description: 'Addresses the embedded broker listens on, by mqtt, mqtts, ws or wss.',
       examples: ['mqtt://127.0.0.1:1883'],
     }),
-  users: z.array(user).refine(hasNoDouble, { error: 'a user is named twice' }).optional().meta({
-    description:
-      'Who may connect. Without `publish` and `subscribe` a user may use every topic; with one of them nothing else. No users: anybody may connect.',
-  }),
-  maxPacketSize: size().optional().meta({
-    description:
-      'Largest packet: `listen`, that a device may send (default 1MiB); `url`, that the broker takes. A broker that speaks 3.1.1 cannot say so and hangs up on a larger one.',
-  }),
-  origins: z
-    .array(origin())
-    .min(1)
-    .optional()
-    .meta({
+    users: z.array(user).refine(hasNoDouble, { error: 'a user is named twice' }).default([]).meta({
       description:
-        'Origins of the pages that may open a websocket from a browser, `*` for all. Default: pages of the same host, whatever their port.',
-      examples: [['https://panel.example.com']],
+        'Who may connect. Without `publish` and `subscribe` a user may use every topic; with one of them nothing else. No users: anybody may connect.',
     }),
-  maxConnections: z.int().min(1).optional().meta({ description: 'Most devices at once; default 10000.' }),
-  maxConnectionsPerAddress: z.int().min(1).optional().meta({
-    description:
-      'Most connections from one IPv4 address or IPv6 /64 network at once. Default: half of `maxConnections`; from this machine itself, all.',
-  }),
-  connectTimeout: duration()
-    .optional()
-    .meta({ description: 'Time a device has from opening the connection to its CONNECT; default 5s.' }),
-  maxTopicLevels: z
-    .int()
-    .min(1)
-    .max(100)
-    .optional()
-    .meta({ description: 'Most levels of a topic or filter; default 32.' }),
-  maxSubscriptions: z.int().min(1).optional().meta({ description: 'Most subscriptions of one device; default 100.' }),
-  maxTopicSize: size().optional().meta({ description: 'Most bytes of a topic or filter; default 1KiB.' }),
-  maxClientIdSize: size().optional().meta({ description: 'Most bytes of a client id; default 256B.' }),
-  insecure: z
-    .boolean()
-    .optional()
-    .meta({ description: 'Allows a listener that others can reach without users or client certificates.' }),
-} as const
-
-/** An embedded connection as the schema gives it; fields of the client side are not looked at. */
-export interface EmbeddedConnection {
-  readonly listen?: string | readonly string[] | undefined
-  readonly users?: readonly EmbeddedUser[] | undefined
-  readonly tls?: ListenerTls | undefined
-  readonly maxPacketSize?: number | undefined
-  readonly origins?: readonly string[] | undefined
-  readonly maxConnections?: number | undefined
-  readonly maxConnectionsPerAddress?: number | undefined
-  readonly connectTimeout?: number | undefined
-  readonly maxTopicLevels?: number | undefined
-  readonly maxSubscriptions?: number | undefined
-  readonly maxTopicSize?: number | undefined
-  readonly maxClientIdSize?: number | undefined
-  readonly insecure?: boolean | undefined
-  readonly maxInFlight?: number | undefined
-  readonly format?: Format | undefined
-}
-export interface EmbeddedUser {
-  readonly username: string
-  readonly password?: string | undefined
-  readonly clientIds?: readonly string[] | undefined
-  readonly publish?: readonly string[] | undefined
-  readonly subscribe?: readonly string[] | undefined
-}
+    tls: tls().optional().meta({
+      description: 'Certificate and key of mqtts and wss; with `ca` devices need a certificate of that authority.',
+    }),
+    maxPacketSize: size().prefault('1MiB').meta({ description: 'Largest packet that a device may send.' }),
+    origins: z
+      .array(origin())
+      .min(1)
+      .optional()
+      .meta({
+        description:
+          'Origins of the pages that may open a websocket from a browser, `*` for all. Default: pages of the same host, whatever their port.',
+        examples: [['https://panel.example.com']],
+      }),
+    maxConnections: z.int().min(1).default(10_000).meta({ description: 'Most devices at once.' }),
+    maxConnectionsPerAddress: z.int().min(1).optional().meta({
+      description:
+        'Most connections from one IPv4 address or IPv6 /64 network at once. Default: half of `maxConnections`; from this machine itself, all.',
+    }),
+    connectTimeout: duration()
+      .prefault('5s')
+      .meta({ description: 'Time a device has from opening the connection to its CONNECT.' }),
+    maxTopicLevels: z.int().min(1).max(100).default(32).meta({ description: 'Most levels of a topic or filter.' }),
+    maxSubscriptions: z.int().min(1).default(100).meta({ description: 'Most subscriptions of one device.' }),
+    maxTopicSize: size().prefault('1KiB').meta({ description: 'Most bytes of a topic or filter.' }),
+    maxClientIdSize: size().prefault('256B').meta({ description: 'Most bytes of a client id.' }),
+    insecure: z
+      .boolean()
+      .default(false)
+      .meta({ description: 'Allows a listener that others can reach without users or client certificates.' }),
+    maxInFlight: maxInFlight()
+      .default(1_024)
+      .meta({ description: 'The `maxInFlight` of each `from` that has none of its own.' }),
+  })
+  .meta({ title: 'With `listen`: the embedded broker' })
+export type MqttBrokerConnection = z.output<typeof MqttBrokerConnection>
+export type EmbeddedUser = z.output<typeof user>
 /** Files of the listeners' certificate and key (PEM), and of the authority of client certificates, which are then demanded; `crl` names the revoked. */
-export interface ListenerTls {
-  readonly cert?: string | undefined
-  readonly key?: string | undefined
-  readonly ca?: string | undefined
-  readonly crl?: string | undefined
-  readonly identity?: Identity | undefined
-}
+export type ListenerTls = NonNullable<MqttBrokerConnection['tls']>
 
 /** What of a client certificate is the user's name: told, or the common name where nothing but certificates lets anybody in. */
-export function identityOf({ tls, users = [] }: EmbeddedConnection): Identity | undefined {
+export function identityOf({ tls, users }: MqttBrokerConnection): Identity | undefined {
   return tls?.identity ?? (tls?.ca !== undefined && users.length === 0 ? 'cn' : undefined)
 }
 
@@ -167,22 +133,21 @@ export function parseListenUrl(text: string): ListenAddress {
 }
 
 /** The addresses of an embedded connection; the schema has checked them. */
-export function listenAddresses(connection: EmbeddedConnection): readonly ListenAddress[] {
-  const texts = typeof connection.listen === 'string' ? [connection.listen] : (connection.listen ?? [])
-  return texts.map(parseListenUrl)
+export function listenAddresses({ listen }: MqttBrokerConnection): readonly ListenAddress[] {
+  return (typeof listen === 'string' ? [listen] : listen).map(parseListenUrl)
 }
 
-/** A connection's limits with the defaults in place; times in milliseconds, sizes in bytes. */
-export function limitsOf(connection: EmbeddedConnection) {
+/** A connection's limits; times in milliseconds, sizes in bytes. */
+export function limitsOf(connection: MqttBrokerConnection) {
   return {
-    maxPacketBytes: connection.maxPacketSize ?? 1024 ** 2,
-    maxConnections: connection.maxConnections ?? 10_000,
+    maxPacketBytes: connection.maxPacketSize,
+    maxConnections: connection.maxConnections,
     maxConnectionsPerAddress: connection.maxConnectionsPerAddress,
-    connectTimeoutMs: connection.connectTimeout ?? 5_000,
-    maxTopicLevels: connection.maxTopicLevels ?? 32,
-    maxSubscriptions: connection.maxSubscriptions ?? 100,
-    maxTopicBytes: connection.maxTopicSize ?? 1024,
-    maxClientIdBytes: connection.maxClientIdSize ?? 256,
+    connectTimeoutMs: connection.connectTimeout,
+    maxTopicLevels: connection.maxTopicLevels,
+    maxSubscriptions: connection.maxSubscriptions,
+    maxTopicBytes: connection.maxTopicSize,
+    maxClientIdBytes: connection.maxClientIdSize,
   }
 }
 export type Limits = ReturnType<typeof limitsOf>

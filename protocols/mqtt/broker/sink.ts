@@ -13,7 +13,7 @@ import { type GatewayError, messageOf, PermanentError, RetryableError } from '..
 import { encode, retains } from '../codec.ts'
 import type { MqttTarget } from '../config.ts'
 import type { EmbeddedBroker } from './broker.ts'
-import { type EmbeddedConnection, limitsOf } from './config.ts'
+import { limitsOf, type MqttBrokerConnection } from './config.ts'
 import type { PublishPacket, StoredPacket } from './driver.ts'
 import { type TopicLimits, topicProblem } from './filter.ts'
 import { type House, houseOf, type Lease } from './sessions/house.ts'
@@ -24,7 +24,7 @@ const sendWithinMs = 10_000
  * Publishes to the broker's own subscribers. Delivered means: in the queue of every kept session that subscribes, and in
  * the sockets of those connected; that there is none is no failure. It never reaches the gateway's own source.
  */
-export function createBrokerSink(connection: EmbeddedConnection, context: Context): Sink<MqttTarget> {
+export function createBrokerSink(connection: MqttBrokerConnection, context: Context): Sink<MqttTarget> {
   return new BrokerSink(connection, context)
 }
 
@@ -37,7 +37,7 @@ class BrokerSink implements Sink<MqttTarget> {
   readonly #limits: TopicLimits
   #lease: Lease | undefined
 
-  constructor(connection: EmbeddedConnection, context: Context) {
+  constructor(connection: MqttBrokerConnection, context: Context) {
     this.#house = houseOf(connection)
     this.#context = context
     this.#limits = limitsOf(connection)

@@ -2,25 +2,24 @@ import { Budget } from '../../../src/adapter/budget.ts'
 import type { Context, Deliver, Source } from '../../../src/adapter/contract.ts'
 import { messageOf, RetryableError } from '../../../src/errors.ts'
 import { decode } from '../codec.ts'
+import type { MqttFrom } from '../config.ts'
+import { leastInFlight } from '../settings.ts'
 import { filterOf } from '../topic.ts'
 import { seldom } from './admission/seldom.ts'
-import type { EmbeddedConnection } from './config.ts'
+import type { MqttBrokerConnection } from './config.ts'
 import type { Consumer, Intake } from './intake.ts'
 import { type House, houseOf, type Lease } from './sessions/house.ts'
-
-const defaultMaxInFlight = 1024
 
 /**
  * What devices publish to the topics of `froms`. QoS 1 and 2 are acknowledged after `accept` or `reject`; `release`
  * disconnects the device unacknowledged, as MQTT 3.1.1 has no other way to say so. QoS 0 is never held.
  */
-export function createBrokerSource(
-  connection: EmbeddedConnection,
-  froms: readonly { readonly topic: string }[],
-  context: Context,
-): Source {
+export function createBrokerSource(connection: MqttBrokerConnection, froms: readonly From[], context: Context): Source {
   return new BrokerSource(connection, froms, context)
 }
+
+/** Of a `from`; the publisher's QoS rules. */
+type From = Pick<MqttFrom, 'topic' | 'maxInFlight'>
 
 class BrokerSource implements Source {
   readonly #house: House
@@ -32,12 +31,12 @@ class BrokerSource implements Source {
   #lease: Lease | undefined
   #onClose: (() => void) | undefined
 
-  constructor(connection: EmbeddedConnection, froms: readonly { readonly topic: string }[], context: Context) {
+  constructor(connection: MqttBrokerConnection, froms: readonly From[], context: Context) {
     this.#house = houseOf(connection)
     this.#filters = [...new Set(froms.map(({ topic }) => filterOf(topic)))]
     this.#intake = this.#house.intakeOf(this.#filters)
     this.#context = context
-    this.#maxInFlight = connection.maxInFlight ?? defaultMaxInFlight
+    this.#maxInFlight = leastInFlight(froms, connection.maxInFlight)
     this.#undecodable = seldom(context.log, 'a message could not be decoded; its device is disconnected', 'error')
   }
 

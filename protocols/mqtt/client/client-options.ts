@@ -3,14 +3,14 @@ import type { IClientOptions, Packet } from 'mqtt'
 import { type Address, parseAddress } from '../../../src/adapter/address.ts'
 import type { Log } from '../../../src/adapter/contract.ts'
 import { clientTlsOptions } from '../../../src/adapter/tls-files.ts'
-import type { ClientSettings } from '../config.ts'
+import type { MqttClientConnection } from './config.ts'
 
 const connectMs = 10_000
 
 export type MqttVersion = 4 | 5
 
 export interface LinkOptions {
-  readonly settings: ClientSettings
+  readonly settings: MqttClientConnection
   readonly clientId: string
   /** Forget the session at the end. */
   readonly clean: boolean
@@ -39,7 +39,7 @@ export function clientOptions(version: MqttVersion, options: LinkOptions): IClie
     protocolVersion: version,
     clientId: options.clientId,
     clean,
-    keepalive: Math.round(settings.keepaliveMs / 1000),
+    keepalive: Math.round(settings.keepalive / 1000),
     ...(username !== undefined && { username }),
     ...(password !== undefined && { password }),
     ...willOptions(options),
@@ -69,7 +69,7 @@ function willOptions({ settings: { will }, clientId }: LinkOptions) {
 }
 
 function connectProperties(options: LinkOptions) {
-  const expirySecs = options.clean ? 0 : Math.ceil(options.settings.sessionExpiryMs / 1000)
+  const expirySecs = options.clean ? 0 : Math.ceil(options.settings.sessionExpiry / 1000)
   return { receiveMaximum: options.receiveMaximum, sessionExpiryInterval: Math.min(expirySecs, 0xffff_ffff) }
 }
 

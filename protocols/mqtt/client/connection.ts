@@ -87,7 +87,7 @@ export class Link {
   constructor(client: MqttClient, version: MqttVersion, url: string, { take, settings, clientId }: LinkOptions) {
     this.version = version
     this.#client = client
-    this.#maxPacketBytes = settings.maxPacketBytes
+    this.#maxPacketBytes = settings.maxPacketSize ?? Number.POSITIVE_INFINITY
     this.#stream = client.stream as Duplex
     this.#url = url
     this.#clientId = clientId

@@ -9,23 +9,26 @@ import {
 } from '../../../src/adapter/contract.ts'
 import { Pace } from '../../../src/adapter/pace.ts'
 import { type GatewayError, RetryableError } from '../../../src/errors.ts'
-import type { ClientSettings, MqttTarget } from '../config.ts'
+import type { MqttTarget } from '../config.ts'
+import type { MqttClientConnection } from './config.ts'
 import { type Link, openLink } from './connection.ts'
 import { Outflow } from './outflow.ts'
 
 const mostInBatch = 250
 
+const usualInFlight = 1_024
+
 export class MqttSink implements Sink<MqttTarget> {
   readonly keepsOrder = true
   readonly maxConcurrentSends = 4
   readonly #pace = new Pace(mostInBatch) // for as long as the sink lives: it is the broker's, whatever its connection
-  readonly #settings: ClientSettings
+  readonly #settings: MqttClientConnection
   readonly #clientId: string
   readonly #log: Log
   #link: Link | undefined
   #outflow: Outflow | undefined
 
-  constructor(settings: ClientSettings, context: Context) {
+  constructor(settings: MqttClientConnection, context: Context) {
     this.#settings = settings
     this.#clientId = `${settings.clientId ?? `${context.gatewayId}-${context.connection}`}-out`
     this.#log = context.log
@@ -49,7 +52,7 @@ export class MqttSink implements Sink<MqttTarget> {
       },
       signal,
     )
-    outflow.start(link, this.#settings.maxInFlight)
+    outflow.start(link, this.#settings.maxInFlight ?? usualInFlight)
     void link.lost().then((error) => outflow.stop(asOutage(error)))
     this.#link = link
     this.#outflow = outflow

@@ -1,19 +1,26 @@
 /** Reads topics from an external broker: one client per connection and share group. */
 import type { Context, Delivery, Source } from '../../../src/adapter/contract.ts'
 import { RetryableError } from '../../../src/errors.ts'
-import type { ClientSettings, MqttFrom } from '../config.ts'
+import type { MqttFrom } from '../config.ts'
+import { leastInFlight } from '../settings.ts'
 import { filterOf } from '../topic.ts'
+import type { MqttClientConnection } from './config.ts'
 import { type Link, openLink } from './connection.ts'
 import { HeldFilters, type Wanted } from './held-filters.ts'
 import { createSession, Intake, type Session } from './intake.ts'
 import { coveringFilters, covers } from './subscription.ts'
 
+const usualInFlight = 1_024
+/** For what is settled as soon as it is on disk: few messages at a time die young, at a part of the collector's cost (docs/decisions/0012). */
+const storedInFlight = 256
+
 export class MqttSource implements Source {
-  readonly #settings: ClientSettings
+  readonly #settings: MqttClientConnection
   readonly #context: Context
   readonly #wanted: readonly Wanted[]
   readonly #held: HeldFilters
   readonly #clientId: string
+  readonly #maxInFlight: number
   readonly #session: Session
   #link: Link | undefined
   #intake: Intake | undefined
@@ -21,13 +28,17 @@ export class MqttSource implements Source {
   #isSubscribed = false
 
   /** `froms` are of one group: they have the same `share`. */
-  constructor(settings: ClientSettings, froms: readonly MqttFrom[], context: Context) {
+  constructor(settings: MqttClientConnection, froms: readonly MqttFrom[], context: Context) {
     const share = froms[0]?.share
     this.#settings = settings
     this.#context = context
     this.#wanted = wantedOf(froms, share)
     this.#clientId = `${settings.clientId ?? `${context.gatewayId}-${context.connection}`}-in${share === undefined ? '' : `-${share}`}`
-    this.#session = createSession(context, settings.maxInFlight)
+    this.#maxInFlight = leastInFlight(
+      froms,
+      settings.maxInFlight ?? (context.settlesOnDisk ? storedInFlight : usualInFlight),
+    )
+    this.#session = createSession(context, this.#maxInFlight)
     this.#held = new HeldFilters(this.#wanted, this.#clientId, context)
   }
 
@@ -39,7 +50,7 @@ export class MqttSource implements Source {
         settings: this.#settings,
         clientId: this.#clientId,
         clean: this.#settings.clean,
-        receiveMaximum: this.#settings.maxInFlight,
+        receiveMaximum: this.#maxInFlight,
         take: (packet) => intake.take(packet),
         log: this.#context.log,
       },
@@ -82,10 +93,10 @@ export class MqttSource implements Source {
   }
 
   #warnIfShorter(grantedMs: number | undefined): void {
-    const { clean, sessionExpiryMs } = this.#settings
-    if (clean || grantedMs === undefined || grantedMs >= sessionExpiryMs) return
+    const { clean, sessionExpiry } = this.#settings
+    if (clean || grantedMs === undefined || grantedMs >= sessionExpiry) return
     const text = `the broker keeps the session for ${grantedMs / 1000} s only: a gateway that is away for longer loses messages`
-    this.#context.log.warn(text, { connection: this.#context.connection, askedSecs: sessionExpiryMs / 1000 })
+    this.#context.log.warn(text, { connection: this.#context.connection, askedSecs: sessionExpiry / 1000 })
   }
 
   #warnIfWeaker(filter: string, asked: number, granted: number): void {

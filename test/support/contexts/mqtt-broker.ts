@@ -6,7 +6,7 @@ import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connectAsync, type IClientOptions, type MqttClient } from 'mqtt'
-import type { EmbeddedConnection } from '../../../protocols/mqtt/broker/config.ts'
+import { MqttBrokerConnection } from '../../../protocols/mqtt/broker/config.ts'
 import { createBrokerSink, createBrokerSource } from '../../../protocols/mqtt/broker/index.ts'
 import { type House, houseOf } from '../../../protocols/mqtt/broker/sessions/house.ts'
 import { Budget } from '../../../src/adapter/budget.ts'
@@ -63,7 +63,7 @@ export interface RunningSource {
 }
 
 export interface Place {
-  readonly connection: EmbeddedConnection
+  readonly connection: MqttBrokerConnection
   readonly context: TestContext
   readonly url: string
   readonly port: number
@@ -74,9 +74,9 @@ export interface Place {
   device(options?: IClientOptions): Promise<MqttClient>
 }
 
-export async function place(settings: Partial<EmbeddedConnection> = {}, context = testContext()): Promise<Place> {
+export async function place(settings: Partial<MqttBrokerConnection> = {}, context = testContext()): Promise<Place> {
   const port = await freePort()
-  const connection = { listen: `mqtt://127.0.0.1:${port}`, ...settings }
+  const connection = { ...MqttBrokerConnection.parse({ listen: `mqtt://127.0.0.1:${port}` }), ...settings }
   const house = houseOf(connection)
   const url = `mqtt://127.0.0.1:${port}`
   return {
@@ -97,7 +97,7 @@ export async function place(settings: Partial<EmbeddedConnection> = {}, context 
 }
 
 async function openSource(
-  connection: EmbeddedConnection,
+  connection: MqttBrokerConnection,
   context: Context,
   topics: readonly string[],
   settle: Settler,

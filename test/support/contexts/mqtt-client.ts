@@ -1,7 +1,8 @@
 /** What the tests of the MQTT client share: adapters that close themselves, and a bare client beside them. */
 import { randomUUID } from 'node:crypto'
 import mqttJs, { type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt'
-import type { MqttConnection, MqttFrom, MqttTarget } from '../../../protocols/mqtt/config.ts'
+import { MqttClientConnection } from '../../../protocols/mqtt/client/config.ts'
+import type { MqttFrom, MqttTarget } from '../../../protocols/mqtt/config.ts'
 import { mqtt } from '../../../protocols/mqtt/index.ts'
 import { Budget } from '../../../src/adapter/budget.ts'
 import type { Context, Delivery, Outbound, Outcome, Sink, Source } from '../../../src/adapter/contract.ts'
@@ -15,8 +16,8 @@ export const textOf = (delivery: Delivery) => Buffer.from(delivery.envelope.payl
 export const codes = (outcomes: readonly Outcome[]) =>
   outcomes.map((outcome) => (outcome.kind === 'delivered' ? 'delivered' : outcome.error.code))
 
-export const connectionOf = (settings: Record<string, unknown> = {}): MqttConnection =>
-  mqtt.connection.parse({ url: brokerAddresses().mqtt, ...settings })
+export const connectionOf = (settings: Record<string, unknown> = {}): MqttClientConnection =>
+  MqttClientConnection.parse({ url: brokerAddresses().mqtt, ...settings })
 export const fromOf = (from: Record<string, unknown>): MqttFrom => mqtt.source!.schema.parse(from)
 
 export function outbound(

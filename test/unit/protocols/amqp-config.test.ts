@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { parameterProblems, parametersOf } from '../../../protocols/amqp/client/parameters.ts'
-import { bindingKey, checkFrom, checkTarget } from '../../../protocols/amqp/config.ts'
+import { bindingKey, checkFrom, checkTarget, inFlightOf } from '../../../protocols/amqp/config.ts'
 import { encodeWord, shortStringProblem } from '../../../protocols/amqp/destination.ts'
 import { refusalOf, sizeLimitOf, toGatewayError } from '../../../protocols/amqp/errors.ts'
 import { amqp } from '../../../protocols/amqp/index.ts'
@@ -30,6 +30,12 @@ describe('amqp settings', () => {
     expect(check({ url: 'amqp://user@localhost', password: 'p' })).toEqual([])
     expect(check({ url: 'amqp://localhost', username: 'user', password: 'p' })).toEqual([])
     expect(amqp.connection.safeParse({ url: 'amqp://localhost', username: '' }).success).toBe(false)
+  })
+
+  test('maxInFlight has a former name, which counts where it stands', () => {
+    expect(inFlightOf(from({ queue: 'q' }))).toBe(500)
+    expect(inFlightOf(from({ queue: 'q', maxInFlight: 7 }))).toBe(7)
+    expect(inFlightOf(from({ queue: 'q', prefetch: 3 }))).toBe(3)
   })
 
   test('a target has either an exchange or a queue', () => {

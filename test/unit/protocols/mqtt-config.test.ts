@@ -1,8 +1,10 @@
 import { describe, expect, it, jest } from '@jest/globals'
+import type { MqttClientConnection } from '../../../protocols/mqtt/client/config.ts'
 import { Liveness } from '../../../protocols/mqtt/client/liveness.ts'
-import { clientSettings, type MqttConnection } from '../../../protocols/mqtt/config.ts'
+import type { MqttConnection } from '../../../protocols/mqtt/config.ts'
 import { outcomeOfReason } from '../../../protocols/mqtt/errors.ts'
 import { mqtt } from '../../../protocols/mqtt/index.ts'
+import { leastInFlight } from '../../../protocols/mqtt/settings.ts'
 
 function issues(settings: unknown): string[] {
   const parsed = mqtt.connection.safeParse(settings)
@@ -32,6 +34,7 @@ describe('an mqtt connection', () => {
     [{ url: 'mqtt://a', users: [] }, 'users: `users` belongs to a connection with `listen`'],
     [{ listen: 'mqtt://127.0.0.1:1', keepalive: '3s' }, 'keepalive: `keepalive` belongs to a connection with `url`'],
     [{ url: 'http://a' }, 'url: expected mqtt://'],
+    [{ ulr: 'mqtt://a' }, ': Unrecognized key: "ulr"'],
     [{ url: 'mqtt://a', cleen: true }, ': Unrecognized key: "cleen"'],
     [{ url: 'mqtt://a', protocolVersion: 3 }, 'protocolVersion: '],
     [{ url: 'mqtt://a', password: 'x' }, 'password: a password needs a username'],
@@ -52,17 +55,17 @@ describe('an mqtt connection', () => {
   })
 
   it('has the defaults of the documentation', () => {
-    expect(clientSettings(connectionOf({ url: 'mqtt://a' }))).toMatchObject({
-      clean: false,
-      keepaliveMs: 15_000,
-      maxInFlight: 1024,
-      sessionExpiryMs: 604_800_000,
-      protocolVersion: undefined,
+    const client = { clean: false, keepalive: 15_000, sessionExpiry: 604_800_000 }
+    expect(connectionOf({ url: 'mqtt://a' })).toEqual({ url: 'mqtt://a', ...client })
+    expect(connectionOf({ listen: 'mqtt://127.0.0.1:1' })).toEqual({
+      ...{ listen: 'mqtt://127.0.0.1:1', users: [], insecure: false, maxInFlight: 1_024 },
+      ...{ maxPacketSize: 1_048_576, maxConnections: 10_000, connectTimeout: 5_000 },
+      ...{ maxTopicLevels: 32, maxSubscriptions: 100, maxTopicSize: 1_024, maxClientIdSize: 256 },
     })
   })
 
   it('is reached from outside where it listens', () => {
-    const outside = (settings: unknown) => mqtt.sink!.outside!(connectionOf(settings))
+    const outside = (settings: unknown) => mqtt.sink!.outside!(connectionOf(settings)) as MqttClientConnection
     const users = [{ username: 'ada', password: 'p' }]
     expect(outside({ listen: 'mqtt://0.0.0.0:1884', users })).toMatchObject({
       url: 'mqtt://localhost:1884',
@@ -74,10 +77,29 @@ describe('an mqtt connection', () => {
       url: 'mqtts://localhost:8883',
       tls: { ca: 'c' },
     })
-    expect(outside({ url: 'mqtt://a' })).toEqual({ url: 'mqtt://a' })
+    expect(outside({ url: 'mqtt://a' })).toEqual(connectionOf({ url: 'mqtt://a' }))
     expect(outside({ listen: ['mqtt://localhost:0', 'ws://localhost:8080'] }).url).toBe('ws://localhost:8080')
     expect(() => outside({ listen: 'mqtt://localhost:0' })).toThrow('name one to publish through it')
   })
+})
+
+it('a key of the other kind is told beside what else is wrong', () => {
+  expect(issues({ url: 'mqtt://a', users: [], keepalive: 3 })).toEqual([
+    'users: `users` belongs to a connection with `listen`',
+    expect.stringMatching(/^keepalive: /),
+  ])
+})
+
+it('maxInFlight belongs to `from`; of routes that share a source the least counts, and the connection has it for the others', () => {
+  const froms = [{ maxInFlight: 7 }, {}, { maxInFlight: 9 }].map((from) => ({ topic: 'a', ...from }))
+  expect(
+    leastInFlight(
+      froms.map((from) => mqtt.source!.schema.parse(from)),
+      1_024,
+    ),
+  ).toBe(7)
+  expect(leastInFlight([{}], connectionOf({ listen: 'mqtt://127.0.0.1:1', maxInFlight: 5 }).maxInFlight ?? 0)).toBe(5)
+  expect(mqtt.source!.schema.safeParse({ topic: 'a', maxInFlight: 65_536 }).success).toBe(false)
 })
 
 it('a share on the embedded broker is told', () => {

@@ -1,9 +1,9 @@
 /** What the schema of one user cannot see: how users, certificates and filters belong together. */
 import type { SettingsProblem } from '../../../../src/adapter/protocol.ts'
-import type { EmbeddedConnection, EmbeddedUser } from '../config.ts'
+import type { EmbeddedUser, MqttBrokerConnection } from '../config.ts'
 import { anyName, namingProblem } from './placeholders.ts'
 
-export function userProblems({ users = [], tls }: EmbeddedConnection): SettingsProblem[] {
+export function userProblems({ users, tls }: MqttBrokerConnection): SettingsProblem[] {
   const problems = users.flatMap((user, index) => problemsOf(user, ['users', index], tls?.identity !== undefined))
   if (tls?.identity !== undefined && tls.ca === undefined) {
     problems.push({

@@ -2,7 +2,7 @@
 import type { Context } from '../../../../src/adapter/contract.ts'
 import { once } from '../../../../src/adapter/once.ts'
 import type { EmbeddedBroker } from '../broker.ts'
-import type { EmbeddedConnection } from '../config.ts'
+import type { MqttBrokerConnection } from '../config.ts'
 import { Intake } from '../intake.ts'
 
 /** With aedes, for the first that enters: many gateways have no broker of their own. */
@@ -22,14 +22,14 @@ interface Tenancy {
 }
 
 export class House {
-  readonly #connection: EmbeddedConnection
+  readonly #connection: MqttBrokerConnection
   readonly #intakes = new Map<string, Intake>()
   /** The same, as the broker goes through it for every message. */
   readonly #list: Intake[] = []
   #current: Tenancy | undefined
   #closing: Promise<void> = Promise.resolve()
 
-  constructor(connection: EmbeddedConnection) {
+  constructor(connection: MqttBrokerConnection) {
     this.#connection = connection
   }
 
@@ -99,10 +99,10 @@ export class House {
   }
 }
 
-const houses = new WeakMap<EmbeddedConnection, House>()
+const houses = new WeakMap<MqttBrokerConnection, House>()
 
 /** The house of a connection: one per settings object. */
-export function houseOf(connection: EmbeddedConnection): House {
+export function houseOf(connection: MqttBrokerConnection): House {
   const house = houses.get(connection) ?? new House(connection)
   houses.set(connection, house)
   return house

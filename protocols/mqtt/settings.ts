@@ -1,0 +1,22 @@
+/** What settings of MQTT share, wherever they stand. */
+import { z } from 'zod'
+import { clientTls } from '../../src/adapter/schema.ts'
+import { identities } from './broker/admission/identity.ts'
+
+export const qos = () => z.literal([0, 1, 2])
+
+/** Fits the Receive Maximum of MQTT 5. */
+export const maxInFlight = () => z.int().min(1).max(65_535)
+
+export const tls = () =>
+  clientTls().extend({
+    identity: z.enum(identities).optional().meta({
+      description:
+        'For `listen` with `ca`: the user of a device is the common name (`cn`) or the first alternative name (`san`: DNS, mail, URI) of its certificate, which then needs no password. Default: `cn` where there are no `users`.',
+    }),
+  })
+
+/** Of routes that share a source the least counts. */
+export function leastInFlight(froms: readonly { readonly maxInFlight?: number | undefined }[], usual: number): number {
+  return Math.min(...froms.map((from) => from.maxInFlight ?? usual))
+}
