@@ -7,24 +7,24 @@ import { abandoned } from './adapter/standing.ts'
 import type { GatewayConfig, RouteConfig, TargetConfig } from './config/schema/types.ts'
 import { DeadLetterForwarder, type DeadLetterTarget } from './delivery/dead-letters/forwarder.ts'
 import { DeadLetterOffice } from './delivery/dead-letters/office.ts'
-import { placeBy } from './delivery/dead-letters/placement.ts'
+import { type NumberedRoute, placeBy } from './delivery/dead-letters/placement.ts'
 import { Workbench } from './delivery/dead-letters/workbench.ts'
 import { destinationLimitOf } from './delivery/destination-limit.ts'
 import { Dispatcher } from './delivery/dispatcher.ts'
 import { intake } from './delivery/intake.ts'
 import { Outlet } from './delivery/outlet.ts'
-import { hopsOf, RouteRun } from './delivery/route-run.ts'
+import { Route } from './delivery/route.ts'
+import { SourceCustody } from './delivery/source-custody.ts'
 import { Residence } from './delivery/stored/residence.ts'
+import { StoreCustody } from './delivery/stored/store-custody.ts'
 import { StoreKeeper } from './delivery/stored/store-keeper.ts'
-import { StoredOutlet } from './delivery/stored/stored-outlet.ts'
-import { StoredRoute } from './delivery/stored/stored-route.ts'
 import { sinkSession, sourceSession, supervise } from './delivery/supervisor.ts'
 import { targetTextsOf } from './delivery/target-text.ts'
 import type { Format } from './envelope/envelope.ts'
 import type { GatewayError } from './errors.ts'
 import { failpoint } from './failpoint.ts'
 import { type CompiledRoute, compileRoute, compileTarget, Router, scopeOf } from './routing/router.ts'
-import type { Store } from './store/contract.ts'
+import type { Repeatable, Store } from './store/contract.ts'
 import { openStore } from './store/store.ts'
 import { LinkStats, RouteStats, TargetStats } from './telemetry/stats.ts'
 import type { GatewayStatus } from './telemetry/status.ts'
@@ -37,6 +37,16 @@ interface OutboundLink {
   readonly stats: LinkStats
   /** The next outage that a send meets. */
   readonly outage: () => Promise<GatewayError>
+}
+
+/** What a route is made of, whichever custody it has. */
+interface RouteParts {
+  /** Its number in the store. */
+  readonly number: number
+  readonly compiled: CompiledRoute
+  readonly stats: RouteStats
+  readonly outlets: readonly Outlet[]
+  readonly deadLetters: DeadLetterOffice
 }
 
 /** Time for the released messages to reach their sources at the end of a drain, in milliseconds. */
@@ -59,7 +69,10 @@ export class Gateway {
   readonly #links: LinkStats[] = []
   readonly #outbound = new Map<string, OutboundLink>()
   readonly #forwarders: DeadLetterForwarder[] = []
-  readonly #runs: readonly RouteRun[]
+  readonly #parts: readonly RouteParts[]
+  readonly #routes: readonly Route[]
+  /** By the route's number: of those that acknowledge `stored`, and of others that have messages in the store all the same. */
+  readonly #stored = new Map<number, StoreCustody>()
   readonly #stopSources = new AbortController()
   readonly #stopSinks = new AbortController()
   /** Resolves when the sources may begin. */
@@ -87,14 +100,14 @@ export class Gateway {
       log,
       onFatal: (error) => this.#fatal.resolve(error),
     })
-    this.#runs = config.routes.map((route) => this.#runOf(route))
-    const stored = new Map(this.#runs.map((run) => [run.compiled.route.name, run.stored]))
-    const byNumber = new Map([...stored.values()].map((route) => [route.number, route]))
-    this.#keeper = new StoreKeeper({ store: this.#store, settings: config.store, routes: stored, log })
+    this.#parts = config.routes.map((route) => this.#routeParts(route))
+    this.#routes = this.#parts.map((parts) => this.#route(parts))
+    const names = config.routes.map(({ name }) => name)
+    this.#keeper = new StoreKeeper({ store: this.#store, settings: config.store, names, custodies: this.#stored, log })
     this.workbench = new Workbench({
       deadLetters: this.#store.deadLetters,
-      place: placeBy((name) => stored.get(name)),
-      onRequeued: (number, count) => byNumber.get(number)?.requeued(count),
+      place: placeBy((name) => this.#numberedRoute(name)),
+      onRequeued: (number, count) => this.#requeued(number, count),
       log,
     })
   }
@@ -104,11 +117,11 @@ export class Gateway {
     this.#keeper.start()
     for (const forwarder of this.#forwarders) forwarder.wake()
     this.#sinks = Promise.all([...this.#outbound.values()].map((link) => this.#superviseSink(link)))
-    const groups = this.#sourceGroups().map((runs) => ({ runs, link: this.#sourceLink(runs) }))
+    const groups = this.#sourceGroups().map((routes) => ({ routes, link: this.#sourceLink(routes) }))
     this.#tellAbandoned()
-    const starting = groups.map(async ({ runs, link }) => {
+    const starting = groups.map(async ({ routes, link }) => {
       await this.#headStart.promise
-      await this.#superviseSource(runs, link)
+      await this.#superviseSource(routes, link)
     })
     this.#sources = Promise.all(starting)
     setTimeout(headStartMs, undefined, { ref: false }).then(this.#headStart.resolve, () => {})
@@ -133,7 +146,7 @@ export class Gateway {
       startedAt: this.#startedAt,
       isDraining: this.#stopSources.signal.aborted,
       links: this.#links,
-      routes: this.#runs.map((run) => run.stats),
+      routes: this.#routes.map(({ stats }) => stats),
       inFlight: { count: this.#budget.count, bytes: this.#budget.bytes },
       store: this.#keeper.status(),
     }
@@ -146,7 +159,7 @@ export class Gateway {
     const untilMs = performance.now() + this.#config.gateway.drainMs
     const isDrained = await endsWithin(this.#sources, this.#config.gateway.drainMs)
     this.#keeper.stop()
-    for (const run of this.#runs) run.stored.stop()
+    for (const custody of this.#stored.values()) custody.stop()
     for (const forwarder of this.#forwarders) forwarder.stop()
     for (const { dispatcher } of this.#outbound.values()) dispatcher.windDown()
     await this.#settleStored(untilMs)
@@ -164,11 +177,11 @@ export class Gateway {
 
   /** What is under way from the store arrives, so that the next start does not send it again. */
   async #settleStored(untilMs: number): Promise<void> {
-    const isBusy = () => this.#runs.some((run) => run.stored.isBusy)
+    const isBusy = () => [...this.#stored.values()].some((custody) => custody.isBusy)
     while (isBusy() && performance.now() < untilMs) await setTimeout(drainLookMs)
   }
 
-  #runOf(route: RouteConfig): RouteRun {
+  #routeParts(route: RouteConfig): RouteParts {
     const stats = new RouteStats(
       route.name,
       route.to.map((target) => new TargetStats(target.connection, target.protocol)),
@@ -176,45 +189,64 @@ export class Gateway {
     )
     const compiled = compileRoute(route, (name) => this.#protocol(name))
     stats.missingFields = () => compiled.misses.count
-    const deadLetters = this.#deadLetterOffice(route)
-    const numbered = this.#store.outbox.route(
-      route.name,
-      targetTextsOf(route, (name) => this.#protocol(name)),
+    const texts = targetTextsOf(route, (name) => this.#protocol(name))
+    const { route: number, bits } = this.#store.outbox.route(route.name, texts)
+    const outlets = route.to.map((target, index) =>
+      this.#outlet(target, route, { index, bit: bits[index]!, stats: stats.targets[index]! }),
     )
-    const parts = route.to.map((target, index) => ({
-      id: `${route.name}/${index}`,
-      bit: numbered.bits[index]!,
+    return { number, compiled, stats, outlets, deadLetters: this.#deadLetterOffice(route) }
+  }
+
+  #outlet(target: TargetConfig, route: RouteConfig, own: { index: number; bit: number; stats: TargetStats }): Outlet {
+    return new Outlet({
+      ...own,
+      id: `${route.name}/${own.index}`,
       order: route.order,
       retry: route.retry,
       limit: destinationLimitOf(target, this.#protocol(target.protocol)),
       dispatcher: this.#outboundLink(target).dispatcher,
-      stats: stats.targets[index]!,
-      deadLetters,
+      gatewayId: this.#config.gateway.id,
       addressOf: this.#addressOf(target),
       log: this.#log,
-    }))
-    const stored = this.#storedRoute(compiled, stats, numbered, parts)
-    const outlets = parts.map((part) => new Outlet(part))
-    return new RouteRun({ compiled, stats, stored, outlets, deadLetters, gatewayId: this.#config.gateway.id })
-  }
-
-  #storedRoute(
-    compiled: CompiledRoute,
-    stats: RouteStats,
-    { route: number, bits }: { route: number; bits: readonly number[] },
-    parts: readonly ConstructorParameters<typeof Outlet>[0][],
-  ): StoredRoute {
-    const { outbox } = this.#store
-    const shared = { number, outbox, residence: this.#residence, flushed: () => this.#store.flushed() }
-    return new StoredRoute({
-      ...{ compiled, stats, number, bits, outbox, repeats: this.#repeatsOf(compiled.route) },
-      outlets: (route) => parts.map((part, index) => new StoredOutlet({ ...part, ...shared, route, index })),
-      hopsOf: (envelope) => hopsOf(envelope, this.#config.gateway.id),
     })
   }
 
+  /** Whatever a route acknowledges, what an earlier run has left in the store goes on from there. */
+  #route(parts: RouteParts): Route {
+    const { compiled, number, deadLetters } = parts
+    const isStored = compiled.route.acknowledge === 'stored'
+    const isLeft = this.#store.outbox.waiting(number).count > 0
+    const stored = isStored || isLeft ? this.#storeCustody(parts) : undefined
+    const custody = isStored && stored !== undefined ? stored : new SourceCustody(parts)
+    return new Route({ compiled, custody, deadLetters, gatewayId: this.#config.gateway.id })
+  }
+
+  #storeCustody(parts: RouteParts): StoreCustody {
+    const { outbox } = this.#store
+    const repeats = this.#repeatsOf(parts.compiled.route)
+    const flushed = () => this.#store.flushed()
+    const custody = new StoreCustody({ ...parts, outbox, flushed, residence: this.#residence, repeats })
+    this.#stored.set(parts.number, custody)
+    return custody
+  }
+
+  /** Dead letters wait for their route again, also for one that has had nothing in the store so far. */
+  #requeued(number: number, count: number): void {
+    const known = this.#stored.get(number)
+    if (known !== undefined) return known.requeued(count)
+    const parts = this.#parts.find((route) => route.number === number)
+    if (parts !== undefined && !this.#stopSources.signal.aborted) this.#storeCustody(parts).lookAgain()
+  }
+
+  #numberedRoute(name: string): NumberedRoute | undefined {
+    const parts = this.#parts.find(({ compiled }) => compiled.route.name === name)
+    if (parts === undefined) return undefined
+    const { number, outlets, compiled } = parts
+    return { route: number, bits: outlets.map(({ bit }) => bit), match: compiled.route.match }
+  }
+
   /** A scope of the route's own has a name that nobody can give. */
-  #repeatsOf({ name, deduplicate }: RouteConfig) {
+  #repeatsOf({ name, deduplicate }: RouteConfig): Omit<Repeatable, 'id'> | undefined {
     if (deduplicate === undefined) return undefined
     const { scope = `route ${name}`, windowMs } = deduplicate
     return { scope: this.#store.outbox.scope(scope, windowMs), windowMs }
@@ -278,8 +310,8 @@ export class Gateway {
   }
 
   /** Routes that share one source: the same connection, and what its protocol calls the same group. */
-  #sourceGroups(): readonly (readonly RouteRun[])[] {
-    return [...Map.groupBy(this.#runs, ({ compiled }) => this.#sourceOf(compiled.route)).values()]
+  #sourceGroups(): readonly (readonly Route[])[] {
+    return [...Map.groupBy(this.#routes, ({ compiled }) => this.#sourceOf(compiled.route)).values()]
   }
 
   #sourceOf(route: RouteConfig): string {
@@ -305,13 +337,13 @@ export class Gateway {
     }
   }
 
-  #sourceLink(runs: readonly RouteRun[]): LinkStats {
-    const { connection, protocol } = runs[0]!.compiled.route.from
+  #sourceLink(group: readonly Route[]): LinkStats {
+    const { connection, protocol } = group[0]!.compiled.route.from
     return this.#linkStats(connection, protocol, 'source')
   }
 
-  async #superviseSource(runs: readonly RouteRun[], stats: LinkStats): Promise<void> {
-    const routes = runs.map((run) => run.compiled.route)
+  async #superviseSource(group: readonly Route[], stats: LinkStats): Promise<void> {
+    const routes = group.map(({ compiled }) => compiled.route)
     const { protocol } = routes[0]!.from
     const froms = routes.map((route) => route.from.settings)
     const { format } = routes[0]!.from // the same for all of a group: the configuration is refused otherwise
@@ -320,9 +352,9 @@ export class Gateway {
       group: this.#groupOf(routes[0]!),
       settlesOnDisk: routes.every((route) => route.acknowledge === 'stored'),
     })
-    const runOf = new Map(runs.map((run) => [run.compiled, run]))
-    const router = new Router([...runOf.keys()], (name) => this.#protocol(name))
-    const session = sourceSession(source, intake(router, runOf, stats))
+    const byRules = new Map(group.map((route) => [route.compiled, route]))
+    const router = new Router([...byRules.keys()], (name) => this.#protocol(name))
+    const session = sourceSession(source, intake(router, byRules, stats))
     await supervise(source, session, stats, this.#log, this.#stopSources.signal).catch(this.#fatal.resolve)
   }
 

@@ -112,7 +112,7 @@ export class Dispatcher {
   /** The gateway is about to stop: what is on disk and not under way stays there; what is under way is waited for. */
   windDown(): void {
     this.#isWindingDown = true
-    this.#parkAll(this.#lanes.giveUpWhere(isParkable))
+    this.#parkAll(this.#lanes.giveUpWhere(isKept))
   }
 
   /** The gateway stops: what is not under way goes back to its source. */
@@ -129,13 +129,13 @@ export class Dispatcher {
    */
   #park(): void {
     if (this.#isOpen || this.#sends.length > 0) return
-    this.#parkAll(this.#lanes.takeWhere(isParkable))
+    this.#parkAll(this.#lanes.takeWhere(isKept))
   }
 
   #parkAll(parked: Parcel[]): void {
     for (const queue of [this.#urgent, this.#ready]) {
       for (const parcel of queue.takeAll()) {
-        if (isParkable(parcel)) {
+        if (parcel.isKept) {
           parked.push(parcel)
           continue
         }
@@ -203,14 +203,13 @@ export class Dispatcher {
    * Nothing of such a lane is left to be sent, so that what is read again later finds none of it before itself.
    */
   #shelve(parcel: Parcel): boolean {
-    const { owner } = parcel
-    owner.shelved?.(parcel)
-    return owner.shelved !== undefined
+    if (parcel.isKept) parcel.owner.shelved?.(parcel)
+    return parcel.isKept
   }
 
   /** Its first message has just been refused for now, and stands among the waiting. */
   #shelveBehind(first: Parcel, lane: Lane): void {
-    if (first.owner.shelved === undefined || !first.isKeyed) return
+    if (!first.isKept || !first.isKeyed) return
     const behind = lane.waiting.filter((parcel) => parcel !== first)
     lane.waiting.splice(0, Number.POSITIVE_INFINITY, first)
     for (const queue of [this.#urgent, this.#ready]) {
@@ -306,7 +305,7 @@ export class Dispatcher {
       ? undefined
       : (error.retryAfterMs ?? fullJitterMs(parcel.failures, parcel.owner.retry))
     parcel.owner.retried(parcel, error, delayMs)
-    if (this.#isWindingDown && isParkable(parcel)) return this.#giveBack(parcel)
+    if (this.#isWindingDown && parcel.isKept) return this.#giveBack(parcel)
     const isTrial = this.#lanes.of(parcel)?.scout === parcel
     const lane = this.#lanes.hold(parcel, error.isOutage ? 'outage' : 'backoff', this.#lastSend)
     wait(parcel, lane)
@@ -320,7 +319,7 @@ export class Dispatcher {
   /** As the gateway ends: the next one sends it. */
   #giveBack(parcel: Parcel): void {
     this.#lanes.giveUp(parcel)
-    if (!this.#isStopped && isParkable(parcel)) parcel.owner.parked?.(parcel)
+    if (!this.#isStopped && parcel.isKept) parcel.owner.parked?.(parcel)
     else parcel.owner.released(parcel)
   }
 
@@ -385,6 +384,6 @@ function refusalsOf(parcels: readonly Parcel[]): readonly (Outcome | undefined)[
 
 const isAny = (): boolean => true
 
-const isParkable = (parcel: Parcel): boolean => parcel.owner.parked !== undefined
+const isKept = (parcel: Parcel): boolean => parcel.isKept
 
 const outboundOf = (parcel: Parcel): Outbound => parcel.outbound

@@ -1,34 +1,41 @@
 import type { Deliver, Delivery } from '../adapter/contract.ts'
 import type { CompiledRoute, RouteMatch, Router } from '../routing/router.ts'
 import type { LinkStats } from '../telemetry/stats.ts'
-import { type Moment, Receipt } from './receipt.ts'
-import type { RouteRun } from './route-run.ts'
+import type { Arrival } from './message.ts'
+import type { Route } from './route.ts'
+import { SharedDelivery } from './shared-delivery.ts'
 import { Turns } from './turns.ts'
 
 /** What one source feeds: hands each message to the routes that want it. */
-export function intake(router: Router, runs: ReadonlyMap<CompiledRoute, RouteRun>, link: LinkStats): Deliver {
+export function intake(router: Router, routes: ReadonlyMap<CompiledRoute, Route>, link: LinkStats): Deliver {
   const turns = new Turns()
-  const take = (delivery: Delivery, now: Moment): void => {
+  const take = (delivery: Delivery, arrival: Arrival): void => {
     link.received += 1
     const matches = matchesOf(router, delivery)
-    if (matches.length === 0) {
+    if (matches.length === 1) hand(delivery, matches[0] as RouteMatch, arrival)
+    else if (matches.length > 1) share(delivery, matches, arrival)
+    else {
       link.unmatched += 1
       link.settled += 1
-      return delivery.settle('accept')
+      delivery.settle('accept')
     }
-    const receipt = new Receipt(delivery, matches.length, now, link)
-    if (delivery.keep !== undefined) receipt.isStoredByAll = matches.every(isStored)
-    for (const { route, params } of matches) runs.get(route)!.take(delivery, params, receipt)
     delivery.envelope.forgetJson()
   }
+  const hand = (delivery: Delivery, { route, params }: RouteMatch, arrival: Arrival): void =>
+    routes.get(route)?.received(delivery, params, arrival)
+  const share = (delivery: Delivery, matches: readonly RouteMatch[], arrival: Arrival): void => {
+    const isStoredByAll = matches.every(({ route }) => route.route.acknowledge === 'stored')
+    const shared = new SharedDelivery(delivery, { routes: matches.length, isStoredByAll, link })
+    for (const match of matches) hand(shared, match, { ...arrival, link: undefined })
+  }
   return (batch) => {
-    const now = { ms: performance.now(), at: Date.now() }
+    const arrival = { ms: performance.now(), at: Date.now(), link }
     const deliveries = batch[Symbol.iterator]()
     turns.take(() => {
       while (!turns.isOver) {
         const { done, value } = deliveries.next()
         if (done) return true
-        take(value, now)
+        take(value, arrival)
       }
       return false
     })
@@ -40,5 +47,3 @@ function matchesOf(router: Router, { address, subject, readers }: Delivery): rea
   const matches = router.lookup(address, subject)
   return readers === undefined ? matches : matches.filter(({ route }) => readers.has(route.route.from.settings))
 }
-
-const isStored = ({ route }: RouteMatch): boolean => route.route.acknowledge === 'stored'

@@ -1,7 +1,16 @@
 import type { Outbound } from '../adapter/contract.ts'
+import type { Envelope } from '../envelope/envelope.ts'
 import { ownBytes } from '../envelope/own-bytes.ts'
 import type { GatewayError } from '../errors.ts'
 import type { DestinationLimit } from './destination-limit.ts'
+
+/** What a parcel brings: a message of a route, or a dead letter. */
+export interface Content {
+  /** In the store; 0 where it is not there. */
+  readonly id: number
+  /** As received. */
+  readonly envelope: Envelope
+}
 
 /** Who a parcel belongs to: one target of one route, or the way of the dead letters. */
 export interface ParcelOwner {
@@ -19,25 +28,21 @@ export interface ParcelOwner {
   failed(parcel: Parcel, error: GatewayError): void
   /** The gateway stops before it could be sent. */
   released(parcel: Parcel): void
-  /** The target is away for now, and its owner has the message on disk: the dispatcher forgets the parcel. */
+  /** The target is away for now: the dispatcher forgets the parcel, which `isKept`. */
   parked?(parcel: Parcel): void
-  /**
-   * One before it in its lane is refused for now, and its owner has the message on disk: the dispatcher forgets the parcel.
-   * With `parked`, or not at all.
-   */
+  /** One before it in its lane is refused for now: the dispatcher forgets the parcel, which `isKept`. */
   shelved?(parcel: Parcel): void
   /** It is not about to leave: the bytes of the message are to be its own, see `Envelope.ownBytes`. */
   waits?(parcel: Parcel): void
 }
 
 /** One message on its way to one target. */
-export class Parcel {
-  readonly owner: ParcelOwner
+export class Parcel<What extends Content = Content, Owner extends ParcelOwner = ParcelOwner> {
+  readonly owner: Owner
   readonly outbound: Outbound
-  /** Of `performance.now()`, when the gateway received the message. */
-  readonly receivedMs: number
-  /** What the owner needs to find its message again. */
-  readonly context: unknown
+  readonly message: What
+  /** Its message is read again from the store when there is need: the dispatcher may forget it while it has to wait. */
+  isKept = false
   /** Place in the dispatcher's order. */
   seq = 0
   /** Higher ones leave first; never above that of an earlier parcel of its lane. */
@@ -48,14 +53,23 @@ export class Parcel {
   attempts = 0
   /** Failed sends of any kind: what the back-off grows with. */
   failures = 0
+  /** True when the store may know of such answers, in this run or an earlier one. */
+  hasAttempts = false
+  /** Of one that is kept: it was refused for now, and waits for its time. */
+  isRefused = false
   #lane: string | undefined
   #isWaiting = false
 
-  constructor(owner: ParcelOwner, outbound: Outbound, receivedMs: number, context: unknown) {
+  constructor(owner: Owner, outbound: Outbound, message: What) {
     this.owner = owner
     this.outbound = outbound
-    this.receivedMs = receivedMs
-    this.context = context
+    this.message = message
+  }
+
+  /** What it holds in memory. */
+  get sizeBytes(): number {
+    const { envelope } = this.message
+    return envelope.sizeBytes + (this.outbound.envelope === envelope ? 0 : this.outbound.envelope.sizeBytes)
   }
 
   /** True when other messages share its lane. */
@@ -63,10 +77,10 @@ export class Parcel {
     return this.owner.order === 'key' && this.#key !== undefined
   }
 
-  /** The lane's name, made only when a lane is held; without a key a message is its own lane. */
+  /** The lane's name, made only when a lane is held; without a key a message is its own lane. Of a lane all are kept, or none. */
   get lane(): string {
     if (!this.isKeyed) return `#${this.seq}` // not kept: it may be asked for before the dispatcher has given it a place
-    this.#lane ??= `${this.owner.id} ${this.#key}`
+    this.#lane ??= `${this.owner.id}${this.isKept ? '/kept' : ''} ${this.#key}`
     return this.#lane
   }
 

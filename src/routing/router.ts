@@ -1,7 +1,6 @@
 import type { Outbound } from '../adapter/contract.ts'
 import type { AddressPattern } from '../adapter/protocol.ts'
 import type { RouteConfig } from '../config/schema/types.ts'
-import type { Envelope } from '../envelope/envelope.ts'
 import { PermanentError } from '../errors.ts'
 import { AddressIndex } from './address-index.ts'
 import { type Condition, compileCondition, type Misses, type Scope, tooCostly } from './expression.ts'
@@ -16,17 +15,21 @@ import { compileTransform, type Transform } from './transform.ts'
 
 export { type CompiledTarget, compileTarget, type ProtocolOf } from './target.ts'
 
-/** A message for one target; `index` is the target's place in the route's `to`. */
-export interface Forward {
-  readonly index: number
-  readonly outbound: Outbound
+/** A message that goes on, and what copies of it share, where the route looks for them. */
+export interface Forwarding {
+  readonly kind: 'forward'
+  /** By a target's place in the route's `to`; undefined where the message does not go there. */
+  readonly outbounds: readonly (Outbound | undefined)[]
+  /** How many there are. */
+  readonly count: number
+  readonly identity: string | undefined
 }
 
 /** What a route makes of one message. */
 export type Decision =
   | { readonly kind: 'filtered'; readonly reason: 'filter' | 'when' | 'no_target' }
   | { readonly kind: 'failed'; readonly error: PermanentError }
-  | { readonly kind: 'forward'; readonly targets: readonly Forward[]; readonly identity?: string | undefined }
+  | Forwarding
 
 export interface CompiledRoute {
   readonly route: RouteConfig
@@ -34,10 +37,10 @@ export interface CompiledRoute {
   readonly misses: Readonly<Misses>
   /**
    * Judges one message: filter and `when` see it as it came; targets, their `when` and their templates see what `set` made
-   * of it. `receivedAt` is in milliseconds since the epoch. Never throws; a message that fails for one target fails for all,
-   * and so does one for which the rules together cost too much.
+   * of it. Never throws; a message that fails for one target fails for all, and so does one for which the rules together cost
+   * too much.
    */
-  decide(envelope: Envelope, params: Params, receivedAt: number): Decision
+  decide(subject: Subject): Decision
 }
 
 const filtered = (reason: 'filter' | 'when' | 'no_target'): Decision => Object.freeze({ kind: 'filtered', reason })
@@ -64,18 +67,19 @@ export function compileRoute(route: RouteConfig, protocolOf: ProtocolOf): Compil
   const judge = (subject: Subject): Decision => {
     if (!passes(subject)) return byFilter
     if (!holds(subject)) return byWhen
-    const forwards = forwardsOf(transformed(subject, transform), targets, route.match)
-    if (forwards.length === 0) return byTargets
-    return { kind: 'forward', targets: forwards, identity: identify?.(subject) }
+    const outbounds = outboundsOf(transformed(subject, transform), targets, route.match)
+    const count = countOf(outbounds)
+    return count === 0 ? byTargets : { kind: 'forward', outbounds, count, identity: identify?.(subject) }
   }
   return {
     route,
     misses,
-    decide(envelope, params, receivedAt) {
-      if (envelope.malformed !== undefined) return { kind: 'failed', error: envelope.malformed }
+    decide(subject) {
+      const { malformed } = subject.envelope
+      if (malformed !== undefined) return { kind: 'failed', error: malformed }
       holdBudget()
       try {
-        return judge({ envelope, params, receivedAt })
+        return judge(subject)
       } catch (error) {
         return { kind: 'failed', error: permanent(error) }
       } finally {
@@ -91,15 +95,26 @@ function transformed(subject: Subject, transform: Transform | undefined): Subjec
   return { envelope: transform(subject), params, receivedAt }
 }
 
-function forwardsOf(subject: Subject, targets: readonly CompiledTarget[], match: RouteConfig['match']): Forward[] {
-  const forwards: Forward[] = []
+/** By place of target. */
+function outboundsOf(
+  subject: Subject,
+  targets: readonly CompiledTarget[],
+  match: RouteConfig['match'],
+): (Outbound | undefined)[] {
+  const outbounds: (Outbound | undefined)[] = []
   for (let index = 0; index < targets.length; index += 1) {
     const target = targets[index] as CompiledTarget
-    if (!target.accepts(subject)) continue
-    forwards.push({ index, outbound: target.outbound(subject) })
-    if (match === 'first') break
+    const outbound = target.accepts(subject) ? target.outbound(subject) : undefined
+    outbounds.push(outbound)
+    if (outbound !== undefined && match === 'first') break
   }
-  return forwards
+  return outbounds
+}
+
+function countOf(outbounds: readonly (Outbound | undefined)[]): number {
+  let count = 0
+  for (const outbound of outbounds) if (outbound !== undefined) count += 1
+  return count
 }
 
 function permanent(error: unknown): PermanentError {

@@ -84,12 +84,14 @@ function judge(config: GatewayConfig, given: Given): Answer {
   const matches = router.lookup(given.address, given.subject)
   const judged = matches.map(({ route, params }) => ({
     route,
-    decision: route.decide(envelopeOf(given), params, receivedAt),
+    decision: route.decide({ envelope: envelopeOf(given), params, receivedAt }),
   }))
   return {
     forwards: judged.flatMap(({ route, decision }) =>
-      forwardsOf(decision).map(({ index, outbound: { target, envelope } }) => {
-        return { connection: route.route.to[index]?.connection ?? '', target, envelope }
+      outboundsOf(decision).flatMap((outbound, index) => {
+        if (outbound === undefined) return []
+        const { target, envelope } = outbound
+        return [{ connection: route.route.to[index]?.connection ?? '', target, envelope }]
       }),
     ),
     reasons: matches.length === 0 ? ['no_route'] : judged.flatMap(({ decision }) => reasonOf(decision)),
@@ -99,7 +101,7 @@ function judge(config: GatewayConfig, given: Given): Answer {
   }
 }
 
-const forwardsOf = (decision: Decision) => (decision.kind === 'forward' ? decision.targets : [])
+const outboundsOf = (decision: Decision) => (decision.kind === 'forward' ? decision.outbounds : [])
 const reasonOf = (decision: Decision) => (decision.kind === 'filtered' ? [decision.reason] : [])
 
 function envelopeOf({

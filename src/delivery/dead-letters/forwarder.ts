@@ -68,8 +68,8 @@ export class DeadLetterForwarder implements ParcelOwner {
     this.#refusals.close()
   }
 
-  confirmed(parcel: Parcel): void {
-    this.#store.forwarded(letterOf(parcel).id, 'confirmed')
+  confirmed({ message }: Parcel): void {
+    this.#store.forwarded(message.id, 'confirmed')
     this.#ended()
   }
 
@@ -81,8 +81,8 @@ export class DeadLetterForwarder implements ParcelOwner {
     this.#log.warn(`dead letters of route ${this.#route} wait on disk: ${error.message}; trying again`, fields)
   }
 
-  failed(parcel: Parcel, error: GatewayError): void {
-    this.#refused(letterOf(parcel), error)
+  failed({ message }: Parcel, error: GatewayError): void {
+    this.#refused(message, error)
     this.#ended()
   }
 
@@ -103,7 +103,7 @@ export class DeadLetterForwarder implements ParcelOwner {
     try {
       const outbound = this.#target.outbound(deadLetterEnvelope(letter), letter.params, letter.firstAt)
       this.#underWay += 1
-      this.#target.dispatcher.add(new Parcel(this, outbound, performance.now(), letter))
+      this.#target.dispatcher.add(new Parcel(this, outbound, letter))
     } catch (error) {
       this.#refused(letter, error)
       this.wake() // its place is free
@@ -115,7 +115,7 @@ export class DeadLetterForwarder implements ParcelOwner {
     this.wake()
   }
 
-  #refused(letter: StoredDeadLetter, error: unknown): void {
+  #refused(letter: Pick<StoredDeadLetter, 'id'>, error: unknown): void {
     this.#store.forwarded(letter.id, 'refused')
     if (!this.#refusals.isFirst()) return
     this.#log.error(`the dead letter target of route ${this.#route} does not take a letter, it stays on disk alone`, {
@@ -125,5 +125,3 @@ export class DeadLetterForwarder implements ParcelOwner {
     })
   }
 }
-
-const letterOf = (parcel: Parcel): StoredDeadLetter => parcel.context as StoredDeadLetter

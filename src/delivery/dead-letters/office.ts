@@ -1,26 +1,16 @@
 import type { Log } from '../../adapter/contract.ts'
-import type { Envelope } from '../../envelope/envelope.ts'
 import type { GatewayError } from '../../errors.ts'
-import type { DeadLetter, DeadLetterReason, DeadLetterStore, Params } from '../../store/contract.ts'
-import type { Transit } from '../transit.ts'
+import type { DeadLetter, DeadLetterReason, DeadLetterStore } from '../../store/contract.ts'
+import type { Message, Place } from '../message.ts'
 import { reasonOf } from './dead-letter.ts'
 import type { DeadLetterForwarder } from './forwarder.ts'
 import { Obituary } from './obituary.ts'
 
 /** A message that failed for good, and where. */
 export interface Dead {
-  /** As received. */
-  readonly envelope: Envelope
-  readonly params: Params
-  /** Milliseconds since the epoch. */
-  readonly receivedAt: number
-  readonly requeues: number
+  readonly message: Pick<Message, 'envelope' | 'params' | 'receivedAt' | 'requeues'>
   readonly error: GatewayError
-  /** Attempts that the target answered. */
-  readonly attempts: number
-  /** `kafka://events/telemetry`, and its bit; undefined where the message did not get as far. */
-  readonly target: string | undefined
-  readonly bit: number | undefined
+  readonly place: Place
 }
 
 /** What becomes of a letter, see `Burial` of the store. */
@@ -51,31 +41,33 @@ export class DeadLetterOffice {
   }
 
   /**
-   * Takes over a message whose source still waits; ends its transit when the letter is on disk. Where the dead letters have no
-   * room, the source goes on waiting.
+   * Takes over a message that its source still holds; one of its targets has ended when the letter is on disk. Where the dead
+   * letters have no room, the source goes on waiting.
    */
-  take(transit: Transit, error: GatewayError, at: Pick<Dead, 'attempts' | 'target' | 'bit'>): void {
-    const { receipt, params } = transit
-    const { receivedAt } = receipt
-    const dead = { envelope: receipt.delivery.envelope, params, receivedAt, requeues: 0, error, ...at }
+  take(message: Message, error: GatewayError, place: Place): void {
     const reason = reasonOf(error)
-    this.bury(dead, {
-      safe: () => transit.deadLettered(reason, performance.now()),
-      released: () => transit.released(performance.now()),
-      held() {
-        receipt.delivery.envelope.ownBytes()
-        receipt.delivery.waits?.()
+    this.bury(
+      { message, error, place },
+      {
+        safe: () => message.targetEnded(reason, performance.now()),
+        released: () => message.targetEnded('released', performance.now()),
+        held() {
+          message.envelope.ownBytes()
+          message.waits()
+        },
       },
-    })
+    )
   }
 
   /** Hands the letter to the store. */
-  bury(dead: Dead, { admitted, safe, ...burial }: Burial): void {
-    const { envelope, error, receivedAt, ...rest } = dead
+  bury({ message, error, place }: Dead, { admitted, safe, ...burial }: Burial): void {
+    const { envelope, params, receivedAt, requeues } = message
     const reason = reasonOf(error)
     const letter: DeadLetter = {
-      ...rest,
+      ...place,
       envelope,
+      params,
+      requeues,
       reason,
       error,
       route: this.#route,

@@ -3,12 +3,12 @@ import { failpoint } from '../../failpoint.ts'
 import { type Outbox, type StoredMessage, sequenceOf } from '../../store/contract.ts'
 import { fullDiskMs } from '../backoff.ts'
 import type { Dispatcher } from '../dispatcher.ts'
+import type { Parcel } from '../parcel.ts'
 import { Cursors } from './cursors.ts'
 import { Rate } from './rate.ts'
 import type { Room } from './residence.ts'
 import { type Beginnings, Shelf } from './shelf.ts'
 import type { Starts } from './starts.ts'
-import type { StoredParcel } from './stored-parcel.ts'
 import { Trial } from './trial.ts'
 
 /** Messages in one read of the store: one turn of the event loop deals with them. */
@@ -37,7 +37,7 @@ export interface Offered {
 }
 
 interface Held {
-  readonly parcel: StoredParcel
+  readonly parcel: Parcel
   readonly message: Offered
   readonly heldMs: number
 }
@@ -122,7 +122,7 @@ export class Feed {
    * its hands full, or is about to catch up, it is held for a moment, and `message.taken` is called later: so
    * its source is slowed to the pace of the target before anything has to be read back.
    */
-  offer(parcel: StoredParcel, message: Offered): void {
+  offer(parcel: Parcel, message: Offered): void {
     if (this.#isStopped || !this.#dispatcher.isOpen || this.#isFarBehind) {
       this.#loseHold() // what came before it must not come to be read, or handed on, behind it
       return this.#leaveOnDisk(parcel, message)
@@ -130,7 +130,7 @@ export class Feed {
     if (this.#held.size === 0 && !this.#room.isFull && !this.isBehind) return this.#take(parcel, message)
     const heldMs = performance.now()
     this.#held.push({ parcel, message, heldMs })
-    this.#inMemory.add(sequenceOf(parcel.id))
+    this.#inMemory.add(sequenceOf(parcel.message.id))
     this.#patience ??= setTimeout(() => this.#losePatience(), holdMs)
   }
 
@@ -162,10 +162,10 @@ export class Feed {
   }
 
   /** False when it stays on disk, as its lane is stuck. */
-  handOut(parcel: StoredParcel): boolean {
+  handOut(parcel: Parcel): boolean {
     if (this.#shelf.has(parcel)) {
       this.#shelf.put(parcel)
-      this.#inMemory.delete(sequenceOf(parcel.id))
+      this.#inMemory.delete(sequenceOf(parcel.message.id))
       return false
     }
     this.#room.take(parcel.sizeBytes)
@@ -176,14 +176,14 @@ export class Feed {
   }
 
   /** It has ended, which the store has been told. */
-  left(parcel: StoredParcel): void {
+  left(parcel: Parcel): void {
     this.#rate.count()
-    if (this.#mayReadAgain(parcel.id)) this.skip(parcel.id)
+    if (this.#mayReadAgain(parcel.message.id)) this.skip(parcel.message.id)
     this.#forget(parcel)
   }
 
   /** The gateway stops: it stays on disk. */
-  released(parcel: StoredParcel): void {
+  released(parcel: Parcel): void {
     this.#forget(parcel)
   }
 
@@ -193,24 +193,24 @@ export class Feed {
   }
 
   /** It waits for its time. */
-  refused(parcel: StoredParcel): void {
+  refused(parcel: Parcel): void {
     if (parcel.isRefused) return
     this.#setAside(parcel)
     this.#fillUp()
   }
 
-  #setAside(parcel: StoredParcel): void {
+  #setAside(parcel: Parcel): void {
     parcel.isRefused = true
     this.#room.setAside()
   }
 
   /** One of its lane before it is refused for now: the dispatcher has forgotten it until that one has got through. */
-  shelved(parcel: StoredParcel): void {
+  shelved(parcel: Parcel): void {
     this.#shelf.put(parcel)
     this.#forget(parcel)
   }
 
-  #forget(parcel: StoredParcel): void {
+  #forget(parcel: Parcel): void {
     this.#room.give(parcel.sizeBytes, parcel.isRefused)
     this.#inMemory.delete(sequenceOf(parcel.message.id))
     this.answered(parcel.message.id)
@@ -224,7 +224,7 @@ export class Feed {
   }
 
   /** The dispatcher has forgotten it for as long as the target is away. */
-  parked(parcel: StoredParcel): void {
+  parked(parcel: Parcel): void {
     this.#hasParked = true
     this.#loseHold()
     this.#forget(parcel)
@@ -245,15 +245,15 @@ export class Feed {
     this.#loseHold()
   }
 
-  #take(parcel: StoredParcel, message: Offered): void {
-    this.#cursors.pass(parcel.id)
+  #take(parcel: Parcel, message: Offered): void {
+    this.#cursors.pass(parcel.message.id)
     this.handOut(parcel)
     message.taken()
   }
 
-  #leaveOnDisk(parcel: StoredParcel, message: Offered): void {
-    this.#inMemory.delete(sequenceOf(parcel.id))
-    this.#cursors.reach(parcel.id)
+  #leaveOnDisk(parcel: Parcel, message: Offered): void {
+    this.#inMemory.delete(sequenceOf(parcel.message.id))
+    this.#cursors.reach(parcel.message.id)
     message.taken()
     this.#readOn() // with nothing on its way, nobody else would
   }

@@ -1,5 +1,5 @@
 import { rankOf } from '../../store/contract.ts'
-import type { StoredParcel } from './stored-parcel.ts'
+import type { Parcel } from '../parcel.ts'
 
 /** By rank: the first message to be read again. */
 export type Beginnings = Map<number, number>
@@ -18,14 +18,15 @@ export class Shelf {
     return this.#lanes.size === 0
   }
 
-  has(parcel: StoredParcel): boolean {
+  has(parcel: Parcel): boolean {
     return this.#lanes.size > 0 && parcel.isKeyed && this.#lanes.has(parcel.lane)
   }
 
-  put(parcel: StoredParcel): void {
+  put(parcel: Parcel): void {
+    const { id } = parcel.message
     const firsts: Beginnings = this.#lanes.get(parcel.lane) ?? new Map()
     this.#lanes.set(parcel.lane, firsts)
-    startAt(firsts, rankOf(parcel.id), parcel.id)
+    startAt(firsts, rankOf(id), id)
   }
 
   /** Forgets the lanes that do not stay; from where all of theirs has to be read, or undefined where all do. */

@@ -4,7 +4,7 @@ import { PermanentError } from '../../errors.ts'
 import { type Store, sequenceOf } from '../../store/contract.ts'
 import type { StoreStatus } from '../../telemetry/status.ts'
 import { DeadLetterKeeper } from '../dead-letters/keeper.ts'
-import type { StoredRoute } from './stored-route.ts'
+import type { StoreCustody } from './store-custody.ts'
 
 const lookMs = 1_000
 /** Between two pieces while the store is full. */
@@ -19,7 +19,8 @@ const pieceBytes = 16 * 1024 ** 2
 export class StoreKeeper {
   readonly #store: Store
   readonly #settings: StoreSettings
-  readonly #routes: ReadonlyMap<string, StoredRoute>
+  readonly #names: readonly string[]
+  readonly #custodies: ReadonlyMap<number, StoreCustody>
   readonly #log: Log
   readonly #letters: DeadLetterKeeper
   #timer: NodeJS.Timeout | undefined
@@ -30,12 +31,16 @@ export class StoreKeeper {
   constructor(parts: {
     store: Store
     settings: StoreSettings
-    routes: ReadonlyMap<string, StoredRoute>
+    /** Of all routes that are configured. */
+    names: readonly string[]
+    /** Of those that have messages in the store; more may come. */
+    custodies: ReadonlyMap<number, StoreCustody>
     log: Log
   }) {
     this.#store = parts.store
     this.#settings = parts.settings
-    this.#routes = parts.routes
+    this.#names = parts.names
+    this.#custodies = parts.custodies
     this.#log = parts.log
     this.#letters = new DeadLetterKeeper(parts.store.deadLetters, parts.settings.deadLetters, parts.log)
   }
@@ -106,10 +111,10 @@ export class StoreKeeper {
     const { receivedBefore, maxBytes = pieceBytes } = which
     const setAside = () => {
       let bytes = 0
-      for (const { route, id, bytes: size } of this.#longestWaiting(receivedBefore)) {
+      for (const { custody, id, bytes: size } of this.#longestWaiting(receivedBefore)) {
         if (bytes >= maxBytes) break
         const message = this.#store.outbox.get(id)
-        if (message !== undefined && route.setAside(message, error)) bytes += size
+        if (message !== undefined && custody.setAside(message, error)) bytes += size
       }
     }
     this.#store.flushed().then(setAside, () => {}) // a store that has failed ends the process
@@ -117,16 +122,16 @@ export class StoreKeeper {
 
   /** Of all routes, in the order of receipt. */
   #longestWaiting(receivedBefore: number | undefined) {
-    const found = [...this.#routes.values()].flatMap((route) => {
+    const found = [...this.#custodies.values()].flatMap((custody) => {
       const which = { limit: pieceCount, receivedBefore }
-      return route.longestWaiting(which).map(({ id, bytes }) => ({ route, id, bytes }))
+      return custody.longestWaiting(which).map(({ id, bytes }) => ({ custody, id, bytes }))
     })
     return found.sort((a, b) => sequenceOf(a.id) - sequenceOf(b.id)).slice(0, pieceCount)
   }
 
   #sayWaiting(): void {
     const { outbox } = this.#store
-    const orphans = outbox.orphans([...this.#routes.keys()]).reduce((sum, { count }) => sum + count, 0)
+    const orphans = outbox.orphans(this.#names).reduce((sum, { count }) => sum + count, 0)
     const count = outbox.total.count - orphans
     if (count > 0)
       this.#log.info(`messages of an earlier run wait in the store and go first: ${count}`, { waiting: count })
@@ -135,11 +140,11 @@ export class StoreKeeper {
   /** Of messages whose route or target was taken out of the configuration. */
   #sayOrphans(): void {
     for (const { route, target, count } of this.#store.outbox.orphanTargets()) {
-      if (!this.#routes.has(route)) continue
+      if (!this.#names.includes(route)) continue
       const text = `messages of route ${route} wait for ${target}, which is not configured any more; they are kept: ${count}`
       this.#log.warn(text, { route, target, waiting: count })
     }
-    for (const { name, count } of this.#store.outbox.orphans([...this.#routes.keys()])) {
+    for (const { name, count } of this.#store.outbox.orphans(this.#names)) {
       const text = `messages in the store belong to ${name}, which is not configured any more; they are kept: ${count}`
       this.#log.warn(text, { route: name, waiting: count })
     }

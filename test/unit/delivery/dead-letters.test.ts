@@ -11,8 +11,8 @@ import { deadLetterEnvelope } from '../../../src/delivery/dead-letters/dead-lett
 import { DeadLetterForwarder, type DeadLetterTarget } from '../../../src/delivery/dead-letters/forwarder.ts'
 import { DeadLetterOffice } from '../../../src/delivery/dead-letters/office.ts'
 import { Dispatcher } from '../../../src/delivery/dispatcher.ts'
-import { Receipt } from '../../../src/delivery/receipt.ts'
-import { Transit } from '../../../src/delivery/transit.ts'
+import { Message } from '../../../src/delivery/message.ts'
+import { SourceCustody } from '../../../src/delivery/source-custody.ts'
 import { Envelope } from '../../../src/envelope/envelope.ts'
 import { PermanentError } from '../../../src/errors.ts'
 import { Gateway } from '../../../src/gateway.ts'
@@ -33,17 +33,18 @@ const envelope = new Envelope({
 })
 const error = new PermanentError('MESSAGE_REFUSED', 'the target said no')
 
-function transitOf(params: Params = {}) {
+/** A message whose source waits for its one target. */
+function messageOf(office: DeadLetterOffice, params: Params = {}) {
   const settled = Promise.withResolvers<Settlement>()
-  const delivery = { envelope, address: 'a/b', settle: settled.resolve }
-  const receipt = new Receipt(
-    delivery,
-    1,
-    { ms: performance.now(), at: Date.now() },
-    new LinkStats('plant', 'mqtt', 'source'),
-  )
+  const source = { envelope, address: 'a/b', settle: settled.resolve }
+  const link = new LinkStats('plant', 'mqtt', 'source')
   const stats = new RouteStats('hot', [])
-  return { transit: new Transit(receipt, params, 1, stats), settled: settled.promise, stats }
+  const custody = new SourceCustody({ stats, outlets: [], deadLetters: office })
+  const arrival = { ms: performance.now(), at: Date.now(), link }
+  const message = new Message(custody, envelope, { params, arrival, source })
+  message.goesTo(1)
+  stats.inFlight += 1
+  return { message, settled: settled.promise, stats }
 }
 
 /** A store of this test's own. */
@@ -69,8 +70,9 @@ const nowhere = { attempts: 0, target: undefined, bit: undefined }
 
 test('a message is rejected at its source only after its letter is in the store', () =>
   inStore(async (store) => {
-    const { transit, settled, stats } = transitOf()
-    officeOf(store).take(transit, error, { attempts: 3, target: 'kafka://events/x', bit: 1 })
+    const office = officeOf(store)
+    const { message, settled, stats } = messageOf(office)
+    office.take(message, error, { attempts: 3, target: 'kafka://events/x', bit: 1 })
     expect(stats.inFlight).toBe(1)
     expect(await settled).toBe('reject')
     expect(lettersIn(store)).toEqual([
@@ -86,7 +88,6 @@ test('a message is rejected at its source only after its letter is in the store'
 
 test('a dead letter target gets the original bytes and the reason as headers, and the store keeps the letter', () =>
   inStore(async (store) => {
-    const { transit, settled } = transitOf()
     const sent = Promise.withResolvers<Envelope>()
     const target = {
       dispatcher: openDispatcher(new ScriptedSink()),
@@ -95,7 +96,9 @@ test('a dead letter target gets the original bytes and the reason as headers, an
         return { envelope: letter, target: {}, format: undefined }
       },
     }
-    officeOf(store, target).take(transit, error, { attempts: 2, target: 'kafka://events/x', bit: 1 })
+    const office = officeOf(store, target)
+    const { message, settled } = messageOf(office)
+    office.take(message, error, { attempts: 2, target: 'kafka://events/x', bit: 1 })
     expect(await settled).toBe('reject')
     const letter = await sent.promise
     expect(letter.payload).toEqual(envelope.payload)
@@ -114,7 +117,6 @@ test('a dead letter target gets the original bytes and the reason as headers, an
 
 test('a dead letter target is filled in with what the address of the message captured', () =>
   inStore(async (store) => {
-    const { transit } = transitOf({ site: 'berlin' })
     const queue = Promise.withResolvers<string>()
     const target = {
       dispatcher: openDispatcher(new ScriptedSink()),
@@ -123,7 +125,8 @@ test('a dead letter target is filled in with what the address of the message cap
         return { envelope: letter, target: {}, format: undefined }
       },
     }
-    officeOf(store, target).take(transit, error, nowhere)
+    const office = officeOf(store, target)
+    office.take(messageOf(office, { site: 'berlin' }).message, error, nowhere)
     expect(await queue.promise).toBe('dead-berlin')
     await eventually(() => store.deadLetters.count({ toForward: true }) === 0, { what: 'the letter is dealt with' })
   }))
@@ -164,12 +167,13 @@ routes:
 
 test('a letter that its target refuses stays in the store, and is not sent again', () =>
   inStore(async (store) => {
-    const { transit, settled } = transitOf()
     const sink = new ScriptedSink()
     sink.script.set(Buffer.from(envelope.payload!).toString(), [refused])
     const dispatcher = openDispatcher(sink)
     const target = { dispatcher, outbound: (letter: Envelope) => ({ envelope: letter, target: {}, format: undefined }) }
-    officeOf(store, target).take(transit, error, nowhere)
+    const office = officeOf(store, target)
+    const { message, settled } = messageOf(office)
+    office.take(message, error, nowhere)
     expect(await settled).toBe('reject')
     await eventually(() => store.deadLetters.count({ toForward: true }) === 0, { what: 'the letter is dealt with' })
     expect(lettersIn(store)).toEqual([expect.objectContaining({ forwardedAt: undefined })])
@@ -179,8 +183,9 @@ test('letters that the last run did not send to the dead letter target are sent 
   inStore(async (store) => {
     const away = new Dispatcher(new ScriptedSink(), () => {})
     const outbound = (letter: Envelope) => ({ envelope: letter, target: {}, format: undefined })
-    const { transit, settled } = transitOf()
-    officeOf(store, { dispatcher: away, outbound }).take(transit, error, nowhere)
+    const office = officeOf(store, { dispatcher: away, outbound })
+    const { message, settled } = messageOf(office)
+    office.take(message, error, nowhere)
     expect(await settled).toBe('reject')
     const target = { dispatcher: openDispatcher(new ScriptedSink()), outbound }
     new DeadLetterForwarder({ route: 'hot', target, store: store.deadLetters, log: silent }).wake()

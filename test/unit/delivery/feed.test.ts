@@ -1,11 +1,10 @@
 import { afterEach, describe, expect, jest, test } from '@jest/globals'
 import { delivered } from '../../../src/adapter/contract.ts'
 import { Dispatcher } from '../../../src/delivery/dispatcher.ts'
-import type { Parcel } from '../../../src/delivery/parcel.ts'
+import { type Content, Parcel, type ParcelOwner } from '../../../src/delivery/parcel.ts'
 import { Feed, type FeedOwner } from '../../../src/delivery/stored/feed.ts'
 import { Residence, Room } from '../../../src/delivery/stored/residence.ts'
 import { Starts } from '../../../src/delivery/stored/starts.ts'
-import { StoredParcel, type StoredParcelOwner } from '../../../src/delivery/stored/stored-parcel.ts'
 import { RetryableError } from '../../../src/errors.ts'
 import { idOf, type Outbox, rankOf, type StoredMessage, sequenceOf } from '../../../src/store/contract.ts'
 import { randomOf } from '../../support/fault/random.ts'
@@ -112,7 +111,7 @@ class FakeOutbox {
 }
 
 /** One target: a sink, its dispatcher, and what became of each message. */
-class Target implements StoredParcelOwner, FeedOwner {
+class Target implements ParcelOwner, FeedOwner {
   readonly id = 'route/0/stored'
   readonly order = 'key'
   readonly retry = { attempts: 3, delayMs: 1, maxDelayMs: 1 }
@@ -167,26 +166,25 @@ class Target implements StoredParcelOwner, FeedOwner {
   }
   confirmed(parcel: Parcel): void {
     this.arrived.push(parcel.outbound.envelope.messageId)
-    this.#outbox.finish((parcel as StoredParcel).message.id, this.bit)
-    this.feed.left(parcel as StoredParcel)
+    this.#outbox.finish(parcel.message.id, this.bit)
+    this.feed.left(parcel)
   }
   retried(parcel: Parcel, _error: unknown, delayMs: number | undefined): void {
-    this.feed.answered((parcel as StoredParcel).message.id)
-    if (delayMs !== undefined) this.feed.refused(parcel as StoredParcel)
+    this.feed.answered(parcel.message.id)
+    if (delayMs !== undefined) this.feed.refused(parcel)
   }
   failed(parcel: Parcel): void {
     this.confirmed(parcel)
   }
   released(parcel: Parcel): void {
-    this.feed.released(parcel as StoredParcel)
+    this.feed.released(parcel)
   }
   parked(parcel: Parcel): void {
-    this.feed.parked(parcel as StoredParcel)
+    this.feed.parked(parcel)
   }
   shelved(parcel: Parcel): void {
-    this.feed.shelved(parcel as StoredParcel)
+    this.feed.shelved(parcel)
   }
-  ended(): void {}
 
   get sent(): readonly string[] {
     return this.sink.sent
@@ -195,10 +193,11 @@ class Target implements StoredParcelOwner, FeedOwner {
   /** By text: not before that time, in milliseconds since the epoch. */
   readonly dueAt = new Map<string, number>()
 
-  parcelOf(row: StoredMessage): StoredParcel {
+  parcelOf(row: StoredMessage): Parcel {
     const outbound = { envelope: row.envelope, target: {}, format: undefined }
-    const parcel = new StoredParcel(this, outbound, 0, { ...row, hasAttempts: false })
-    return Object.assign(parcel, { dueAt: this.dueAt.get(row.envelope.messageId) ?? 0 })
+    const parcel = new Parcel<Content>(this, outbound, row)
+    const dueAt = this.dueAt.get(row.envelope.messageId) ?? 0
+    return Object.assign(parcel, { isKept: true, rank: rankOf(row.id), dueAt })
   }
 }
 

@@ -116,7 +116,8 @@ export function parcel(owner: ParcelOwner, text: string, key?: string, fields: P
     key,
     ...fields,
   })
-  return new Parcel(owner, { envelope, target: {}, format: undefined }, 0, undefined)
+  const made = new Parcel(owner, { envelope, target: {}, format: undefined }, { id: 0, envelope })
+  return Object.assign(made, { isKept: owner.parked !== undefined })
 }
 
 export const textOf = (outbound: Outbound): string => Buffer.from(outbound.envelope.payload ?? []).toString()

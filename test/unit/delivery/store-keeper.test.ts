@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from '@jest/globals'
+import type { StoreCustody } from '../../../src/delivery/stored/store-custody.ts'
 import { StoreKeeper } from '../../../src/delivery/stored/store-keeper.ts'
-import type { StoredRoute } from '../../../src/delivery/stored/stored-route.ts'
 import type { Candidate, LongestWaiting, StoredMessage } from '../../../src/store/contract.ts'
 import { eventually } from '../../support/poll.ts'
 import { append, message, open, silent, temporaryDirectory } from '../store/stores.ts'
@@ -16,8 +16,7 @@ function fullStore(maxBytes: number) {
   const orphan = store.outbox.route('gone', ['x'])
   const mine = store.outbox.route('road', ['x'])
   const setAside: number[] = []
-  const route = {
-    number: mine.route,
+  const custody = {
     longestWaiting: (which: LongestWaiting): readonly Candidate[] =>
       store.outbox.waitingLongest(mine.route, 1, { ...which, isSuch: () => true }),
     setAside: ({ id, route, bytes, wanted }: StoredMessage) => {
@@ -25,10 +24,12 @@ function fullStore(maxBytes: number) {
       store.outbox.finish({ id, route, bytes, wanted, bits: 1, hasAttempts: false, ended() {} })
       return true
     },
-  } as unknown as StoredRoute
+  } as unknown as StoreCustody
   const deadLetters = { maxBytes: 2 ** 30, maxAgeMs: undefined, onFull: 'wait' } as const
   const settings = { maxBytes, maxAgeMs: undefined, onFull: 'deadLetterOldest', deadLetters } as const
-  const keeper = new StoreKeeper({ store, settings, routes: new Map([['road', route]]), log: silent })
+  const keeper = new StoreKeeper({
+    ...{ store, settings, names: ['road'], custodies: new Map([[mine.route, custody]]), log: silent },
+  })
   keepers.push(keeper)
   keeper.start()
   return { store, orphan, mine, setAside }

@@ -91,7 +91,10 @@ function dispatched(broker: SlowBroker) {
   const dispatcher = new Dispatcher(broker.sink, (error) => outages.push(error))
   dispatcher.resume()
   const add = (all: readonly string[]) => {
-    for (const text of all) dispatcher.add(new Parcel(owner, outbound(text), 0, undefined))
+    for (const text of all) {
+      const out = outbound(text)
+      dispatcher.add(new Parcel(owner, out, { id: 0, envelope: out.envelope }))
+    }
   }
   return { owner, outages, add }
 }

@@ -75,17 +75,17 @@ function route(from: From, rest: Partial<RouteConfig> = {}): RouteConfig {
 
 const compiled = (rest: Partial<RouteConfig> = {}) => compileRoute(route({ topics: ['a/{x}'] }, rest), protocolOf)
 const decide = (rest: Partial<RouteConfig>, subject = subjectOf({ n: 1 }, { params: { x: 'X' } })) =>
-  compiled(rest).decide(subject.envelope, subject.params, 0)
+  compiled(rest).decide({ ...subject, receivedAt: 0 })
 
 describe('a decision', () => {
   test('forwards the very envelope and the very settings where nothing is rendered', () => {
     const { envelope, params } = subjectOf({})
     const plain = target({ topic: 'out', qos: 1, deep: { kept: true } }, { format: 'raw' })
-    const decision = compiled({ to: [plain] }).decide(envelope, params, 0)
+    const decision = compiled({ to: [plain] }).decide({ envelope, params, receivedAt: 0 })
     if (decision.kind !== 'forward') throw new Error(decision.kind)
-    expect(decision.targets).toEqual([{ index: 0, outbound: { envelope, target: plain.settings, format: 'raw' } }])
-    expect(decision.targets[0]?.outbound.envelope).toBe(envelope)
-    expect(decision.targets[0]?.outbound.target).toBe(plain.settings)
+    expect(decision.outbounds).toEqual([{ envelope, target: plain.settings, format: 'raw' }])
+    expect(decision.outbounds[0]?.envelope).toBe(envelope)
+    expect(decision.outbounds[0]?.target).toBe(plain.settings)
   })
 
   test('fills in templates, and leaves other settings as they are', () => {
@@ -93,13 +93,13 @@ describe('a decision', () => {
       to: [target({ topic: 'out/{params.x}', key: '{payload.n}', text: '{payload.n}', qos: 1 })],
     })
     expect(decision).toMatchObject({
-      targets: [{ outbound: { target: { topic: 'out/X', key: '1', text: '{payload.n}', qos: 1 } } }],
+      outbounds: [{ target: { topic: 'out/X', key: '1', text: '{payload.n}', qos: 1 } }],
     })
   })
 
   test('unescapes braces of literals', () => {
     expect(decide({ to: [target({ topic: 'a{{b}}' })] })).toMatchObject({
-      targets: [{ outbound: { target: { topic: 'a{b}' } } }],
+      outbounds: [{ target: { topic: 'a{b}' } }],
     })
   })
 
@@ -149,7 +149,7 @@ describe('a decision', () => {
     ]
     const indexes = (match: 'first' | 'all') => {
       const decision = decide({ to, match })
-      return decision.kind === 'forward' ? decision.targets.map(({ index }) => index) : []
+      return decision.kind === 'forward' ? decision.outbounds.flatMap((found, index) => (found ? [index] : [])) : []
     }
     expect(indexes('first')).toEqual([1])
     expect(indexes('all')).toEqual([1, 2])
@@ -159,15 +159,15 @@ describe('a decision', () => {
     const to = [target({ topic: 'out/{eventType}' }, { when: "eventType == 'New'" })]
     const decision = decide({ when: '!has(eventType)', set: new Map([['eventType', "'New'"]]), to })
     expect(decision).toMatchObject({
-      targets: [{ outbound: { target: { topic: 'out/New' }, envelope: { eventType: 'New' } } }],
+      outbounds: [{ target: { topic: 'out/New' }, envelope: { eventType: 'New' } }],
     })
   })
 
   test('counts what the rules looked for in vain', () => {
     const found = compiled({ when: 'payload.none == 1' })
     const { envelope, params } = subjectOf({})
-    found.decide(envelope, params, 0)
-    found.decide(envelope, params, 0)
+    found.decide({ envelope, params, receivedAt: 0 })
+    found.decide({ envelope, params, receivedAt: 0 })
     expect(found.misses.count).toBe(2)
   })
 })

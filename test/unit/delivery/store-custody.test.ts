@@ -2,13 +2,14 @@ import { afterEach, describe, expect, jest, test } from '@jest/globals'
 import type { Delivery } from '../../../src/adapter/contract.ts'
 import { DeadLetterOffice } from '../../../src/delivery/dead-letters/office.ts'
 import { Dispatcher } from '../../../src/delivery/dispatcher.ts'
-import { Receipt } from '../../../src/delivery/receipt.ts'
+import { Outlet } from '../../../src/delivery/outlet.ts'
+import { Route } from '../../../src/delivery/route.ts'
 import { Residence } from '../../../src/delivery/stored/residence.ts'
-import { StoredOutlet } from '../../../src/delivery/stored/stored-outlet.ts'
-import { StoredRoute } from '../../../src/delivery/stored/stored-route.ts'
+import { StoreCustody } from '../../../src/delivery/stored/store-custody.ts'
 import type { Envelope } from '../../../src/envelope/envelope.ts'
 import { PermanentError } from '../../../src/errors.ts'
 import type { CompiledRoute } from '../../../src/routing/router.ts'
+import type { Subject } from '../../../src/routing/subject.ts'
 import type { Store } from '../../../src/store/contract.ts'
 import { LinkStats, RouteStats, TargetStats } from '../../../src/telemetry/stats.ts'
 import { message, open, readAll, silent, temporaryDirectory } from '../store/stores.ts'
@@ -40,45 +41,49 @@ function start(directory: string, targets = 1, again?: (envelope: Envelope) => o
   const sinks = names.map(() => new ScriptedSink())
   const dispatchers = sinks.map((sink) => new Dispatcher(sink, () => {}))
   const forward = (envelope: Envelope) => ({ envelope, target: {}, format: undefined })
-  const forwardsOf = (envelope: Envelope) => names.map((_, index) => ({ index, outbound: forward(envelope) }))
+  const forwardingOf = (envelope: Envelope) => {
+    const outbounds = names.map(() => forward(envelope))
+    return { kind: 'forward' as const, outbounds, count: targets, identity: undefined }
+  }
+  let isReadBack = true
   const compiled = {
     route: { order: 'key', deduplicate: undefined, from: { connection: 'source' } },
     misses: { count: 0 },
-    decide: again ?? ((envelope: Envelope) => ({ kind: 'forward', targets: forwardsOf(envelope) })),
+    decide: ({ envelope }: Subject) => (isReadBack && again ? again(envelope) : forwardingOf(envelope)),
   } as unknown as CompiledRoute
-  const residence = new Residence(2 ** 30)
+  const outlets = names.map(
+    (name, index) =>
+      new Outlet({
+        ...{ id: `road/${index}`, order: 'key', retry: { attempts: 3, delayMs: 1, maxDelayMs: 1 } },
+        ...{ index, bit: bits[index]!, log: silent, gatewayId: 'here', addressOf: () => `test://${name}` },
+        ...{ dispatcher: dispatchers[index]!, stats: stats.targets[index]! },
+      }),
+  )
   const { outbox } = store
-  const route = new StoredRoute({
-    ...{ compiled, outbox, stats, number, bits, hopsOf: () => 'here' },
-    outlets: (end) =>
-      names.map(
-        (name, index) =>
-          new StoredOutlet({
-            ...{ id: `road/${index}`, order: 'key', retry: { attempts: 3, delayMs: 1, maxDelayMs: 1 } },
-            ...{ index, bit: bits[index]!, number, outbox, residence, route: end, deadLetters, log: silent },
-            ...{ flushed: () => store.flushed(), dispatcher: dispatchers[index]!, stats: stats.targets[index]! },
-            addressOf: () => `test://${name}`,
-          }),
-      ),
+  const custody = new StoreCustody({
+    ...{ compiled, stats, number, outlets, deadLetters, outbox, residence: new Residence(2 ** 30) },
+    flushed: () => store.flushed(),
   })
+  const route = new Route({ compiled, custody, deadLetters, gatewayId: 'here' })
   const settled: string[] = []
   const link = new LinkStats('source', 'test', 'source')
   const keep = async (...texts: string[]) => {
+    isReadBack = false
     for (const text of texts) {
       const envelope = message({ messageId: text, payload: Buffer.from(text), key: 'k' })
       const delivery: Delivery = { envelope, address: 'a', settle: (how) => void settled.push(`${text} ${how}`) }
-      const decided = { params: {}, forwards: forwardsOf(envelope), identity: undefined }
-      route.keep(delivery, new Receipt(delivery, 1, { ms: 0, at: Date.now() }, link), decided)
+      route.received(delivery, {}, { ms: 0, at: Date.now(), link })
     }
+    isReadBack = true
     await store.flushed()
   }
   const stop = async () => {
-    route.stop()
+    custody.stop()
     for (const dispatcher of dispatchers) dispatcher.stop()
     await store.flushed()
     store.close()
   }
-  return { store, route, stats, sinks, dispatchers, settled, keep, stop }
+  return { store, number, custody, stats, sinks, dispatchers, settled, keep, stop }
 }
 
 /** A dead letter of the target with this bit; its id. */
@@ -164,12 +169,12 @@ test('what one target has is not sent to it again after a restart, however long 
 })
 
 test('a message that is set aside is not sent, although its target comes back in the same moment', async () => {
-  const { keep, route, sinks, dispatchers, stats, store } = start(temporaryDirectory())
+  const { keep, custody, sinks, dispatchers, stats, store } = start(temporaryDirectory())
   await keep('a', 'b')
   const [oldest] = readAll(store)
   dispatchers[0]!.resume() // its feed reads in the next turn, and the store commits later
-  expect(route.setAside(oldest!, new PermanentError('STORE_FULL', 'it was the oldest'))).toBe(true)
-  expect(route.setAside(oldest!, new PermanentError('STORE_FULL', 'it was the oldest'))).toBe(false)
+  expect(custody.setAside(oldest!, new PermanentError('STORE_FULL', 'it was the oldest'))).toBe(true)
+  expect(custody.setAside(oldest!, new PermanentError('STORE_FULL', 'it was the oldest'))).toBe(false)
   await until(() => stats.waiting === 0)
   expect(sinks[0]!.sent).toEqual(['b'])
   expect(stats).toMatchObject({ delivered: 1, deadLetteredTotal: 1 })
@@ -177,26 +182,26 @@ test('a message that is set aside is not sent, although its target comes back in
 })
 
 test('a message that is on its way is not set aside', async () => {
-  const { keep, route, sinks, dispatchers, stats, store } = start(temporaryDirectory())
+  const { keep, custody, sinks, dispatchers, stats, store } = start(temporaryDirectory())
   dispatchers[0]!.resume()
   sinks[0]!.isHolding = true
   await keep('a')
   await until(() => sinks[0]!.held.length === 1)
-  expect(route.setAside(readAll(store)[0]!, new PermanentError('STORE_FULL', 'full'))).toBe(false)
+  expect(custody.setAside(readAll(store)[0]!, new PermanentError('STORE_FULL', 'full'))).toBe(false)
   sinks[0]!.held[0]!.answer([{ kind: 'delivered' }])
   await until(() => stats.waiting === 0)
   expect(stats).toMatchObject({ delivered: 1, deadLetteredTotal: 0 })
 })
 
 test('a letter that is sent again while its target has its hands full comes before what is stored after it', async () => {
-  const { keep, route, sinks, dispatchers, stats, store } = start(temporaryDirectory())
+  const { keep, number, custody, sinks, dispatchers, stats, store } = start(temporaryDirectory())
   const [sink] = sinks as [ScriptedSink]
   dispatchers[0]!.resume()
   sink.isHolding = true
   const texts = Array.from({ length: 1_100 }, (_, i) => `m${i}`)
   await keep(...texts)
   const id = await addLetter(store, 1)
-  route.requeued(store.deadLetters.requeue([{ id, route: route.number, wanted: 1, dueAt: 0 }]).length)
+  custody.requeued(store.deadLetters.requeue([{ id, route: number, wanted: 1, dueAt: 0 }]).length)
   await until(() => sink.held.length === 1)
   sink.isHolding = false
   sink.held[0]!.answer(sink.held[0]!.texts.map(() => ({ kind: 'delivered' })))
@@ -212,12 +217,13 @@ test.each([
 ])('a letter sent again %s goes where the rules say now, or is a letter again', async (_, wanted, expected) => {
   const toFirst = (envelope: Envelope) => ({
     kind: 'forward',
-    targets: [{ index: 0, outbound: { envelope, target: {}, format: undefined } }],
+    outbounds: [{ envelope, target: {}, format: undefined }],
+    count: 1,
   })
-  const { route, sinks, dispatchers, stats, store } = start(temporaryDirectory(), 2, toFirst)
+  const { number, custody, sinks, dispatchers, stats, store } = start(temporaryDirectory(), 2, toFirst)
   for (const dispatcher of dispatchers) dispatcher.resume()
   const id = await addLetter(store, 2)
-  route.requeued(store.deadLetters.requeue([{ id, route: route.number, wanted, dueAt: 0 }]).length)
+  custody.requeued(store.deadLetters.requeue([{ id, route: number, wanted, dueAt: 0 }]).length)
   await until(() => stats.waiting === 0)
   const letters = store.deadLetters.list({}, { after: 0, limit: 10 }).map(({ reason }) => reason)
   expect({ sent: sinks.map(({ sent }) => sent), letters }).toEqual(expected)
@@ -257,7 +263,7 @@ describe('a message of three targets that the rules, read back, decide otherwise
     'is delivered where one still gets it, and a letter for each other, woken in the order %j',
     async (order) => {
       const { letters, stats, sent } = await readBack(
-        (envelope) => ({ kind: 'forward', targets: [{ index: 1, outbound: outbound(envelope) }] }),
+        (envelope) => ({ kind: 'forward', outbounds: [undefined, outbound(envelope)], count: 1 }),
         order,
       )
       expect(sent).toEqual([[], ['a', 'b'], []])
