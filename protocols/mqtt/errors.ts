@@ -56,7 +56,7 @@ export function connectError(error: unknown, url: string): GatewayError {
     return new RetryableError('PEER_TIMEOUT', `${url} did not answer CONNECT in time`, { cause: error })
   }
   const text = `${url} cannot be reached: ${withTlsHint(error)}`
-  const isHungUp = /before it answered CONNECT|socket hang up/.test(text)
+  const isHungUp = /before it answered CONNECT|socket hang up|ECONNRESET/.test(text)
   const isSecure = /^(mqtts|wss):/.test(url)
   const hint = isHungUp ? `; ${hungUpHint('MQTT', isSecure, url.startsWith('ws') ? 'wss://' : 'mqtts://')}` : ''
   return new RetryableError('PEER_UNREACHABLE', `${text}${hint}`, { cause: error })

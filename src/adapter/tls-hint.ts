@@ -10,8 +10,9 @@ export function withTlsHint(error: unknown): string {
 
 /** What to ask where a peer hangs up without a word before it has answered; `secure` is how its TLS is asked for. */
 export function hungUpHint(protocol: string, isSecure: boolean, secure: string): string {
-  const wish = isSecure ? 'another client certificate' : `TLS (${secure})`
-  return `does it speak ${protocol}, does it want ${wish}?`
+  return isSecure
+    ? `does this port speak ${protocol} over TLS, does it want another client certificate?`
+    : `does it speak ${protocol}, does it want TLS (${secure})?`
 }
 
 function hintOf(code: string, text: string): string | undefined {

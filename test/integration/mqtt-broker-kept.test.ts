@@ -86,6 +86,32 @@ describe('while the disk is busy', () => {
     expect([...kept.all('retained')]).toHaveLength(1)
   })
 
+  test.each([
+    ['no source wants', []],
+    ['a source wants', ['#']],
+  ])(
+    'PUBACKs leave in the order of the messages, those that need no disk too, where %s them',
+    async (_name, topics) => {
+      const kept = new FakeKept()
+      const at = await keptPlace(kept)
+      if (topics.length > 0) await at.source(topics, accept)
+      const sender = await raw(at.port)
+      sender.send(packets.connect())
+      await sender.receive(connackBytes)
+      const goOn = kept.stall()
+      const retain = 1
+      sender.send(packets.publish('t', 'x', 1, 5, retain), packets.publish('u', 'y', 1, 6))
+      await settled(sender)
+      sender.send(packets.publish('u', 'z', 1, 7))
+      await settled(sender)
+      expect(sender.bytes()).toHaveLength(connackBytes + 2 * pongs)
+      goOn()
+      await sender.receive(connackBytes + 2 * pongs + 3 * 4)
+      const ids = [...sender.bytes().subarray(connackBytes + 2 * pongs)].filter((_, index) => index % 4 === 3)
+      expect(ids).toEqual([5, 6, 7])
+    },
+  )
+
   test('no SUBACK for a kept session, no delivery by the sink', async () => {
     const kept = new FakeKept()
     const at = await keptPlace(kept)

@@ -391,7 +391,13 @@ export class EmbeddedBroker {
     }
     const intakes = this.#intakes.filter((intake) => intake.matches(packet.topic))
     if (packet.cmd === undefined || device === undefined) this.#publishWill(packet, intakes, done)
-    else this.#onMessage(device, packet, intakes, packet.qos === 1 ? this.#afterPublishing(client, packet, done) : done)
+    else
+      this.#onMessage(
+        device,
+        packet,
+        intakes,
+        packet.qos === 1 ? this.#afterPublishing(client, device, packet, done) : done,
+      )
   }
 
   #onMessage(device: Device, packet: PublishPacket, intakes: readonly Intake[], done: Answer): void {
@@ -401,12 +407,15 @@ export class EmbeddedBroker {
   }
 
   /** PUBACK says that the message is in the queues of those who are away, and retained: on disk, where there is one. */
-  #afterPublishing(client: Client | null, packet: PublishPacket, done: Answer): Answer {
+  #afterPublishing(client: Client | null, device: Device, packet: PublishPacket, done: Answer): Answer {
     return (error) => {
-      if (error !== undefined || !this.#sessions?.mustKeep(packet)) return done(error)
+      const isKept = error === undefined && this.#sessions?.mustKeep(packet) === true
+      if (!isKept && !device.isPublishing) return done(error)
+      const inTurn = device.publishes(done)
+      if (!isKept) return inTurn(error)
       this.#aedes.publish(packet, client, (failure) => {
         this.#published.add(packet)
-        done(failure ?? undefined)
+        inTurn(failure ?? undefined)
       })
     }
   }

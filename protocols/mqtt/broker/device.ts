@@ -49,6 +49,8 @@ export class Device {
   #waiting = 0
   // [MQTT-4.6.0-2]: acknowledgements leave in the order of the messages
   readonly #held = new OrderedPrefix<Held>(({ answer, error }) => answer(error))
+  /** Settled, and answered when what they publish is on disk. */
+  readonly #publishing = new OrderedPrefix<Held>(({ answer, error }) => answer(error))
 
   /** To be called when its CONNECT came. */
   readonly onConnect: () => void
@@ -67,12 +69,19 @@ export class Device {
     return this.conn.destroyed
   }
 
+  /** True while acknowledgements of `publishes` are not let go. */
+  get isPublishing(): boolean {
+    return this.#publishing.size > 0
+  }
+
   get isBusy(): boolean {
-    return this.#held.size + this.#waiting > 0 || (this.turnstile?.isHolding ?? false)
+    return this.#held.size + this.#publishing.size + this.#waiting > 0 || (this.turnstile?.isHolding ?? false)
   }
 
   get isHeld(): boolean {
-    return this.#held.size + this.#waiting >= maxUnsettled || (this.turnstile?.isHolding ?? false)
+    return (
+      this.#held.size + this.#publishing.size + this.#waiting >= maxUnsettled || (this.turnstile?.isHolding ?? false)
+    )
   }
 
   /** It was held, and is no longer: whoever reads it asks again. */
@@ -91,12 +100,12 @@ export class Device {
 
   /** Holds an acknowledgement back; the function given lets it go, in its turn. */
   hold(answer: Answer): Answer {
-    const held: Held = { answer, error: undefined }
-    const place = this.#held.add(held)
-    return (error) => {
-      held.error = error
-      this.#held.finish(place)
-    }
+    return placed(this.#held, answer)
+  }
+
+  /** The same for messages that are settled, called in their order. */
+  publishes(answer: Answer): Answer {
+    return placed(this.#publishing, answer)
   }
 
   /** Calls `left` when the connection is over, at once where it is. */
@@ -129,5 +138,14 @@ export class Device {
 
   close(): void {
     this.conn.destroy()
+  }
+}
+
+function placed(order: OrderedPrefix<Held>, answer: Answer): Answer {
+  const held: Held = { answer, error: undefined }
+  const place = order.add(held)
+  return (error) => {
+    held.error = error
+    order.finish(place)
   }
 }

@@ -1,6 +1,6 @@
 /** Settings of a connection to an external MQTT broker. */
 import { z } from 'zod'
-import { passwordProblems } from '../../../src/adapter/address.ts'
+import { parseAddress, passwordProblems } from '../../../src/adapter/address.ts'
 import type { SettingsProblem } from '../../../src/adapter/protocol.ts'
 import { address, duration, secret, size } from '../../../src/adapter/schema.ts'
 import { maxInFlight, qos, tls } from '../settings.ts'
@@ -58,7 +58,7 @@ export type MqttClientConnection = z.output<typeof MqttClientConnection>
 export function clientProblems(connection: MqttClientConnection): SettingsProblem[] {
   const problems: SettingsProblem[] = []
   const { keepalive, will, tls } = connection
-  problems.push(...passwordProblems(connection))
+  problems.push(...passwordProblems(connection), ...tailProblems(connection.url))
   if (keepalive < 1_000 || keepalive > 65_535_000) {
     problems.push({ path: ['keepalive'], message: 'keepalive lies between 1s and 65535s' })
   }
@@ -75,4 +75,12 @@ export function clientProblems(connection: MqttClientConnection): SettingsProble
     problems.push({ path: ['tls', 'identity'], message: '`identity` belongs to a connection with `listen`' })
   }
   return problems
+}
+
+/** Only a websocket has a path to ask for. */
+function tailProblems(url: string): SettingsProblem[] {
+  const { scheme, path, query } = parseAddress(url)
+  if (scheme.startsWith('ws') || (path.length <= 1 && query === '')) return []
+  const message = `an ${scheme}:// address ends with host and port; settings such as \`keepalive\` are keys of their own`
+  return [{ path: ['url'], message }]
 }

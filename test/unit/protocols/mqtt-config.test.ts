@@ -2,7 +2,7 @@ import { describe, expect, it, jest } from '@jest/globals'
 import type { MqttClientConnection } from '../../../protocols/mqtt/client/config.ts'
 import { Liveness } from '../../../protocols/mqtt/client/liveness.ts'
 import type { MqttConnection } from '../../../protocols/mqtt/config.ts'
-import { outcomeOfReason } from '../../../protocols/mqtt/errors.ts'
+import { connectError, outcomeOfReason } from '../../../protocols/mqtt/errors.ts'
 import { mqtt } from '../../../protocols/mqtt/index.ts'
 import { leastInFlight } from '../../../protocols/mqtt/settings.ts'
 
@@ -19,6 +19,8 @@ describe('an mqtt connection', () => {
     [{ url: 'mqtt://localhost:1883' }],
     [{ url: 'wss://host/mqtt', tls: { ca: 'ca.pem' }, username: 'a', password: 'b', keepalive: '5s', clean: true }],
     [{ url: 'mqtt://user@host', password: 'b' }],
+    [{ url: 'mqtt://host:1883/' }],
+    [{ url: 'wss://host/mqtt?token=x' }],
     [{ listen: 'mqtt://127.0.0.1:1883' }],
     [{ listen: ['mqtt://127.0.0.1:1883', 'ws://[::1]:8080'] }],
     [{ listen: 'mqtt://0.0.0.0:1883', users: [{ username: 'a', password: 'b' }] }],
@@ -37,6 +39,8 @@ describe('an mqtt connection', () => {
     [{ ulr: 'mqtt://a' }, ': Unrecognized key: "ulr"'],
     [{ url: 'mqtt://a', cleen: true }, ': Unrecognized key: "cleen"'],
     [{ url: 'mqtt://a', protocolVersion: 3 }, 'protocolVersion: '],
+    [{ url: 'mqtt://a?keepalive=5' }, 'url: an mqtt:// address ends with host and port'],
+    [{ url: 'mqtts://a/vhost' }, 'url: an mqtts:// address ends with host and port'],
     [{ url: 'mqtt://a', password: 'x' }, 'password: a password needs a username'],
     [{ url: 'mqtt://a', keepalive: '10ms' }, 'keepalive: keepalive lies between'],
     [{ url: 'mqtt://a', will: { topic: 'a/#' } }, 'will.topic: the topic holds a wildcard'],
@@ -125,6 +129,13 @@ it('success codes are delivered, others retryable or rejected', () => {
     kind: 'rejected',
     error: { message: /0x99.*some\/topic/ },
   })
+})
+
+it.each([
+  ['mqtts://host:1883', 'does this port speak MQTT over TLS'],
+  ['mqtt://host:8883', 'does it want TLS (mqtts://)?'],
+])('a peer of %s that resets the connection is asked about', (url, hint) => {
+  expect(connectError(Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' }), url).message).toContain(hint)
 })
 
 describe('liveness', () => {
