@@ -6,7 +6,7 @@
  */
 import type { Channel, ConsumeMessage } from 'amqplib'
 import type { Budget } from '../../src/adapter/budget.ts'
-import type { Context, Delivery, Settlement } from '../../src/adapter/contract.ts'
+import type { Context, Deliver, Settlement } from '../../src/adapter/contract.ts'
 import { withDeadline } from '../../src/adapter/deadline.ts'
 import { Queue } from '../../src/adapter/queue.ts'
 import { SourceDelivery } from '../../src/adapter/source-delivery.ts'
@@ -76,7 +76,7 @@ export class Consumption implements SourcePeer<AmqpDelivery> {
   }
 
   /** Resolves when the signal has aborted and all in flight is settled; rejects when the connection is lost. */
-  async run(deliver: (batch: readonly Delivery[]) => void, signal: AbortSignal): Promise<void> {
+  async run(deliver: Deliver, signal: AbortSignal): Promise<void> {
     const onAbort = () => this.#stop()
     signal.addEventListener('abort', onAbort, { once: true })
     if (signal.aborted) onAbort()

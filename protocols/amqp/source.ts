@@ -1,5 +1,5 @@
 import type { Budget } from '../../src/adapter/budget.ts'
-import type { Context, Delivery, Source } from '../../src/adapter/contract.ts'
+import type { Context, Deliver, Source } from '../../src/adapter/contract.ts'
 import { sourceBudget } from '../../src/adapter/source-session.ts'
 import { rememberBindings } from './bindings.ts'
 import { AmqpConnection } from './client/connection.ts'
@@ -27,9 +27,9 @@ export class AmqpSource implements Source {
     this.#settings = settings
     this.#froms = froms
     this.#context = context
-    const counts = froms.map(inFlightOf)
-    this.#budget = sourceBudget(context, counts)
-    this.#window = new Window(Math.min(...counts), this.#budget)
+    const maxInFlight = froms.map(inFlightOf)
+    this.#budget = sourceBudget(context, { maxInFlight })
+    this.#window = new Window(Math.min(...maxInFlight), this.#budget)
   }
 
   async open(signal: AbortSignal): Promise<void> {
@@ -46,7 +46,7 @@ export class AmqpSource implements Source {
     }
   }
 
-  async consume(deliver: (batch: readonly Delivery[]) => void, signal: AbortSignal): Promise<void> {
+  async consume(deliver: Deliver, signal: AbortSignal): Promise<void> {
     const consumption = this.#consumption
     if (consumption === undefined || !this.#connection?.isOpen) throw lost('not connected')
     await consumption.run(deliver, signal)

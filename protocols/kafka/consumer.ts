@@ -6,7 +6,7 @@
  *   any state -> (an error) -> the promise of `run` rejects; what is in flight is committed by nobody
  */
 import type { Budget } from '../../src/adapter/budget.ts'
-import type { Context, Delivery } from '../../src/adapter/contract.ts'
+import type { Context, Deliver } from '../../src/adapter/contract.ts'
 import { withDeadline } from '../../src/adapter/deadline.ts'
 import { SourceSession } from '../../src/adapter/source-session.ts'
 import { messageOf, RetryableError } from '../../src/errors.ts'
@@ -37,7 +37,7 @@ interface Parts {
   readonly context: Context
   readonly budget: Budget
   readonly settings: ConsumerSettings
-  readonly deliver: (batch: readonly Delivery[]) => void
+  readonly deliver: Deliver
   readonly signal: AbortSignal
   readonly past: Past
 }

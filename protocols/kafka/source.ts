@@ -1,5 +1,5 @@
 import type { Budget } from '../../src/adapter/budget.ts'
-import type { Context, Delivery, Source } from '../../src/adapter/contract.ts'
+import type { Context, Deliver, Source } from '../../src/adapter/contract.ts'
 import { withDeadline } from '../../src/adapter/deadline.ts'
 import { sourceBudget } from '../../src/adapter/source-session.ts'
 import { RetryableError } from '../../src/errors.ts'
@@ -27,11 +27,7 @@ export class KafkaSource implements Source {
     this.#connection = connection
     this.#context = context
     const maxBytes = froms.map((from) => from.maxBytes)
-    this.#budget = sourceBudget(
-      context,
-      froms.map((from) => from.maxInFlight),
-      maxBytes,
-    )
+    this.#budget = sourceBudget(context, { maxInFlight: froms.map((from) => from.maxInFlight), maxBytes })
     this.#settings = {
       group: froms[0]?.group ?? context.gatewayId,
       patterns: [...new Set(froms.flatMap(topicsOf))],
@@ -54,7 +50,7 @@ export class KafkaSource implements Source {
     this.#cluster = cluster
   }
 
-  async consume(deliver: (batch: readonly Delivery[]) => void, signal: AbortSignal): Promise<void> {
+  async consume(deliver: Deliver, signal: AbortSignal): Promise<void> {
     const cluster = this.#cluster
     if (cluster === undefined) throw new RetryableError('PEER_LOST', 'not connected')
     const consumer = new Consumer({

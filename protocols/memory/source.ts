@@ -1,5 +1,5 @@
 import type { Budget } from '../../src/adapter/budget.ts'
-import type { Context, Delivery, Settlement, Source } from '../../src/adapter/contract.ts'
+import type { Context, Deliver, Settlement, Source } from '../../src/adapter/contract.ts'
 import { SourceDelivery } from '../../src/adapter/source-delivery.ts'
 import { type SourcePeer, SourceSession, sourceBudget } from '../../src/adapter/source-session.ts'
 import { decode, type MemoryMessage } from './codec.ts'
@@ -21,10 +21,7 @@ export class MemorySource implements Source {
   constructor(connection: MemoryConnectionConfig, froms: readonly MemoryFromConfig[], context: Context) {
     this.#bus = memoryBus(connection.bus)
     this.#pattern = froms[0]?.topic ?? ''
-    this.#budget = sourceBudget(
-      context,
-      froms.map((from) => from.maxInFlight),
-    )
+    this.#budget = sourceBudget(context, { maxInFlight: froms.map((from) => from.maxInFlight) })
     this.#releaseDelayMs = Math.max(...froms.map((from) => from.releaseDelay))
     this.#context = context
   }
@@ -41,7 +38,7 @@ export class MemorySource implements Source {
     })
   }
 
-  async consume(deliver: (batch: readonly Delivery[]) => void, signal: AbortSignal): Promise<void> {
+  async consume(deliver: Deliver, signal: AbortSignal): Promise<void> {
     if (this.#consumption === undefined) throw toGatewayError('lost', this.#bus.name)
     await this.#consumption.run(deliver, signal)
   }
@@ -90,7 +87,7 @@ class Consumption implements SourcePeer<MemoryDelivery> {
     }
   }
 
-  run(deliver: (batch: readonly Delivery[]) => void, signal: AbortSignal): Promise<void> {
+  run(deliver: Deliver, signal: AbortSignal): Promise<void> {
     return this.#session.run(deliver, signal)
   }
 

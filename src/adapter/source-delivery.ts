@@ -1,4 +1,5 @@
 import type { Envelope } from '../envelope/envelope.ts'
+import type { Budget } from './budget.ts'
 import type { Delivery, Settlement } from './contract.ts'
 
 /** Where a delivery is in flight. */
@@ -15,6 +16,8 @@ export class SourceDelivery implements Delivery {
   readonly address: string
   /** What it takes of the budget. */
   readonly sizeBytes: number
+  /** What it is taken from; undefined: the budget of its session. */
+  budget: Budget | undefined = undefined
   /** Of the session alone; undefined until it is handed over, and once it is settled. */
   session: Settling | undefined = undefined
 

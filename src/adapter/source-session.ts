@@ -9,7 +9,7 @@
  * turn of the event loop, has brought. It is settled once. What is released comes again from here or from the peer.
  */
 import { Budget } from './budget.ts'
-import type { Context, Delivery, Settlement } from './contract.ts'
+import type { Context, Deliver, Settlement } from './contract.ts'
 import type { SourceDelivery } from './source-delivery.ts'
 import { Waiting } from './waiting.ts'
 
@@ -39,16 +39,17 @@ export interface SourcePeer<D extends SourceDelivery> {
  * The budget of a source, for all its sessions. Each route that reads it bounds what is unsettled: of their limits the smallest
  * holds.
  */
-export function sourceBudget(
-  { budget }: Context,
-  maxInFlight: readonly number[],
-  maxBytes?: readonly number[],
-): Budget {
-  return new Budget({
-    maxCount: Math.min(...maxInFlight),
-    maxBytes: Math.min(...(maxBytes ?? [])), // of none: no limit
-    parent: budget,
-  })
+export function sourceBudget({ budget }: Context, limits: SourceLimits): Budget {
+  const { maxInFlight, maxBytes = [], parts } = limits
+  return new Budget({ maxCount: Math.min(...maxInFlight), maxBytes: Math.min(...maxBytes), parts, parent: budget })
+}
+
+interface SourceLimits {
+  readonly maxInFlight: readonly number[]
+  /** Of none: no limit but the parent's. */
+  readonly maxBytes?: readonly number[]
+  /** See `Budget`. */
+  readonly parts?: number
 }
 
 export interface SourceSessionOptions {
@@ -69,7 +70,7 @@ export class SourceSession<D extends SourceDelivery> {
   /** Aborts when nothing more is handed over. */
   readonly #reading = new AbortController()
   readonly #idle = new Waiting()
-  #deliver: ((batch: readonly Delivery[]) => void) | undefined
+  #deliver: Deliver | undefined
   #inFlight = 0
   #isDue = false
   #isPaused = false
@@ -104,7 +105,7 @@ export class SourceSession<D extends SourceDelivery> {
   }
 
   /** Hands over until `signal` aborts; resolves when all in flight is settled then, rejects with the error of `end`. */
-  async run(deliver: (batch: readonly Delivery[]) => void, signal: AbortSignal): Promise<void> {
+  async run(deliver: Deliver, signal: AbortSignal): Promise<void> {
     const stop = () => this.stop()
     signal.addEventListener('abort', stop, { once: true })
     if (signal.aborted) stop()
@@ -118,7 +119,7 @@ export class SourceSession<D extends SourceDelivery> {
   }
 
   /** From now on what waits is handed over. */
-  start(deliver: (batch: readonly Delivery[]) => void): void {
+  start(deliver: Deliver): void {
     this.#deliver = deliver
     this.arrived()
   }
@@ -143,8 +144,7 @@ export class SourceSession<D extends SourceDelivery> {
       while (batch.length < most && !this.#budget.isFull) {
         const delivery = next()
         if (delivery === undefined) break
-        this.#take(delivery)
-        batch.push(delivery)
+        batch.push(this.take(delivery))
       }
     } catch (error) {
       for (const delivery of batch) this.#giveBack(delivery)
@@ -153,6 +153,15 @@ export class SourceSession<D extends SourceDelivery> {
     this.#peer.handingOver?.(batch)
     if (batch.length > 0) this.#deliver?.(batch)
     return batch.length
+  }
+
+  /** In flight from now on: for a protocol that chooses the next of a batch as late as it is asked for. */
+  take(delivery: D): D {
+    delivery.session = this
+    delivery.budget ??= this.#budget
+    delivery.budget.take(delivery.sizeBytes)
+    this.#inFlight += 1
+    return delivery
   }
 
   /** Resolves when there is room, or nothing more will be handed over. */
@@ -208,12 +217,6 @@ export class SourceSession<D extends SourceDelivery> {
     if (!this.isStopped) this.#peer.resume?.()
   }
 
-  #take(delivery: D): void {
-    delivery.session = this
-    this.#budget.take(delivery.sizeBytes)
-    this.#inFlight += 1
-  }
-
   /** Nobody holds it. */
   #giveBack(delivery: D): void {
     delivery.session = undefined
@@ -222,7 +225,7 @@ export class SourceSession<D extends SourceDelivery> {
 
   #finish(delivery: D, settlement: Settlement): void {
     this.#inFlight -= 1
-    this.#budget.give(delivery.sizeBytes)
+    delivery.budget?.give(delivery.sizeBytes)
     if (this.#failure === undefined) this.#peer.settle(delivery, settlement)
     else this.#peer.settleLate?.(delivery, settlement)
     if (this.#inFlight === 0 && this.#idle.size > 0) this.#idle.wake()

@@ -138,8 +138,8 @@ describe('Kafka, partition by partition', () => {
       budget: context.budget,
       settings: { group: freshName('group'), patterns: [topic], startFrom: () => 'latest', maxFetchBytes: 1024 ** 2 },
       deliver: (batch) => {
-        seen.push(...batch.map(({ envelope }) => String(envelope.payload)))
-        acceptAll(batch)
+        seen.push(...[...batch].map(({ envelope }) => String(envelope.payload)))
+        acceptAll([...batch])
       },
       signal: stopping.signal,
       past: { ghost: '' },

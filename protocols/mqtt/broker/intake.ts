@@ -1,6 +1,8 @@
 /** Where messages of devices wait for a source, and leave the broker as deliveries of the gateway. */
 import type { Budget } from '../../../src/adapter/budget.ts'
-import type { Deliver, Delivery, KeptEntry, Settlement } from '../../../src/adapter/contract.ts'
+import type { Deliver, KeptEntry, Settlement } from '../../../src/adapter/contract.ts'
+import { SourceDelivery } from '../../../src/adapter/source-delivery.ts'
+import type { SourcePeer, SourceSession } from '../../../src/adapter/source-session.ts'
 import type { Envelope } from '../../../src/envelope/envelope.ts'
 import type { Arrival } from './arrival.ts'
 import type { PublishPacket } from './driver.ts'
@@ -14,8 +16,7 @@ export interface Consumer {
   /** Told of what `decode` throws. */
   onUndecodable(error: unknown): void
   readonly deliver: Deliver
-  /** Called when the last message in flight is settled. */
-  onIdle(): void
+  readonly session: SourceSession<DeviceMessage>
 }
 
 /** A message that takes longer makes its sender wait behind the others. */
@@ -93,7 +94,7 @@ export class Intake {
   }
 
   /** Each message is chosen when it is asked for. Ends behind one that took long: what came meanwhile may go first. */
-  *#batch(consumer: Consumer): Generator<Delivery> {
+  *#batch(consumer: Consumer): Generator<DeviceMessage> {
     let sinceMs = performance.now()
     while (this.#consumer === consumer) {
       const next = this.#waiting.shift()
@@ -101,7 +102,7 @@ export class Intake {
       const taken = take(next, consumer)
       if (taken === undefined) continue
       yield taken
-      taken.announce()
+      taken.arrival.onTaken()
       const nowMs = performance.now()
       if (nowMs - sinceMs > slowMs) {
         this.#waiting.slowDown(next.arrival.sender, next.lane)
@@ -137,7 +138,7 @@ export class Intake {
   }
 }
 
-function take({ arrival, lane }: { arrival: Arrival; lane: Lane }, consumer: Consumer): Taken | undefined {
+function take({ arrival, lane }: { arrival: Arrival; lane: Lane }, consumer: Consumer): DeviceMessage | undefined {
   arrival.onLeft()
   if (arrival.isAbandoned()) {
     arrival.onSettled('release')
@@ -145,7 +146,7 @@ function take({ arrival, lane }: { arrival: Arrival; lane: Lane }, consumer: Con
   }
   try {
     const envelope = consumer.decode(arrival.packet, arrival.arrivedAt)
-    return new Taken({ arrival, consumer, envelope, budget: lane.take(envelope.sizeBytes) })
+    return consumer.session.take(new DeviceMessage(arrival, envelope, lane.budget))
   } catch (error) {
     consumer.onUndecodable(error)
     arrival.onSettled('release')
@@ -153,43 +154,26 @@ function take({ arrival, lane }: { arrival: Arrival; lane: Lane }, consumer: Con
   }
 }
 
-class Taken implements Delivery {
-  readonly envelope: Envelope
-  readonly #arrival: Arrival
-  readonly #consumer: Consumer
-  readonly #budget: Budget
-  #isSettled = false
+export class DeviceMessage extends SourceDelivery {
+  readonly arrival: Arrival
 
-  /** `budget` is what it has been taken from. */
-  constructor(parts: { arrival: Arrival; consumer: Consumer; envelope: Envelope; budget: Budget }) {
-    this.envelope = parts.envelope
-    this.#arrival = parts.arrival
-    this.#consumer = parts.consumer
-    this.#budget = parts.budget
+  constructor(arrival: Arrival, envelope: Envelope, budget: Budget) {
+    super(envelope, arrival.packet.topic)
+    this.arrival = arrival
+    this.budget = budget
   }
 
   get keep(): KeptEntry | undefined {
-    return this.#arrival.note
-  }
-
-  get address(): string {
-    return this.#arrival.packet.topic
+    return this.arrival.note
   }
 
   /** The broker has the packet until it is acknowledged, and then sends it on. */
   waits(): void {
-    this.#arrival.packet.payload = this.envelope.payload as Buffer
-  }
-
-  announce(): void {
-    this.#arrival.onTaken()
-  }
-
-  settle(settlement: Settlement): void {
-    if (this.#isSettled) return
-    this.#isSettled = true
-    this.#budget.give(this.envelope.sizeBytes)
-    this.#arrival.onSettled(settlement)
-    if (this.#consumer.budget.count === 0) this.#consumer.onIdle()
+    this.arrival.packet.payload = this.envelope.payload as Buffer
   }
 }
+
+const tellDevice = ({ arrival }: DeviceMessage, settlement: Settlement): void => arrival.onSettled(settlement)
+
+/** The peer of a session. A device's connection is not the source's: it may outlive it, and hears what is settled late. */
+export const devices: SourcePeer<DeviceMessage> = { settle: tellDevice, settleLate: tellDevice }

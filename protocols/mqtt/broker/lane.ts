@@ -62,9 +62,8 @@ export class Lane {
     return !this.hasWaiting && this.#budget.count === 0
   }
 
-  /** Returns what the bytes are to be given back to. */
-  take(bytes: number): Budget {
-    this.#budget.take(bytes)
+  /** What its messages are taken from. */
+  get budget(): Budget {
     return this.#budget
   }
 

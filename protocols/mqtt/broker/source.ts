@@ -1,5 +1,6 @@
-import { Budget } from '../../../src/adapter/budget.ts'
+import type { Budget } from '../../../src/adapter/budget.ts'
 import type { Context, Deliver, Source } from '../../../src/adapter/contract.ts'
+import { SourceSession, sourceBudget } from '../../../src/adapter/source-session.ts'
 import { messageOf, RetryableError } from '../../../src/errors.ts'
 import { decode } from '../codec.ts'
 import type { MqttFrom } from '../config.ts'
@@ -7,7 +8,7 @@ import { leastInFlight } from '../settings.ts'
 import { filterOf } from '../topic.ts'
 import { seldom } from './admission/seldom.ts'
 import type { MqttBrokerConnection } from './config.ts'
-import type { Consumer, Intake } from './intake.ts'
+import { type Consumer, type DeviceMessage, devices, type Intake } from './intake.ts'
 import { type House, houseOf, type Lease } from './sessions/house.ts'
 
 /**
@@ -23,20 +24,20 @@ type From = Pick<MqttFrom, 'topic' | 'maxInFlight'>
 
 class BrokerSource implements Source {
   readonly #house: House
-  readonly #filters: readonly string[]
   readonly #intake: Intake
   readonly #context: Context
-  readonly #maxInFlight: number
+  readonly #budget: Budget
   readonly #undecodable: ReturnType<typeof seldom>
   #lease: Lease | undefined
   #onClose: (() => void) | undefined
 
   constructor(connection: MqttBrokerConnection, froms: readonly From[], context: Context) {
     this.#house = houseOf(connection)
-    this.#filters = [...new Set(froms.map(({ topic }) => filterOf(topic)))]
-    this.#intake = this.#house.intakeOf(this.#filters)
+    const filters = [...new Set(froms.map(({ topic }) => filterOf(topic)))]
+    this.#intake = this.#house.intakeOf(filters)
     this.#context = context
-    this.#maxInFlight = leastInFlight(froms, connection.maxInFlight)
+    const maxInFlight = [leastInFlight(froms, connection.maxInFlight)]
+    this.#budget = sourceBudget(context, { maxInFlight, parts: filters.length })
     this.#undecodable = seldom(context.log, 'a message could not be decoded; its device is disconnected', 'error')
   }
 
@@ -47,22 +48,19 @@ class BrokerSource implements Source {
   async consume(deliver: Deliver, signal: AbortSignal): Promise<void> {
     const lease = this.#lease
     if (lease === undefined) throw new RetryableError('PEER_LOST', 'the embedded broker is not open')
-    const ended = Promise.withResolvers<void>()
-    const consumer = this.#consumer(deliver, () => signal.aborted && ended.resolve())
-    const drain = () => {
-      this.#intake.detach(consumer)
-      if (consumer.budget.count === 0) ended.resolve()
-    }
-    this.#onClose = () => ended.reject(new RetryableError('PEER_LOST', 'the embedded broker was closed'))
-    void lease.broker.failed.then(ended.reject)
-    signal.addEventListener('abort', drain, { once: true })
+    const session = new SourceSession(devices, { budget: this.#budget, gather: 'turn' })
+    const consumer = this.#consumer(deliver, session)
+    const detach = () => this.#intake.detach(consumer)
+    this.#onClose = () => session.end(new RetryableError('PEER_LOST', 'the embedded broker was closed'))
+    void lease.broker.failed.then((error) => session.end(error))
+    signal.addEventListener('abort', detach, { once: true })
     this.#intake.attach(consumer)
-    if (signal.aborted) drain()
+    if (signal.aborted) detach()
     try {
-      await ended.promise
+      await session.run(deliver, signal)
     } finally {
-      this.#intake.detach(consumer)
-      signal.removeEventListener('abort', drain)
+      detach()
+      signal.removeEventListener('abort', detach)
     }
   }
 
@@ -74,16 +72,11 @@ class BrokerSource implements Source {
     await lease?.release()
   }
 
-  #consumer(deliver: Deliver, onIdle: () => void): Consumer {
-    const { connection, budget } = this.#context
-    const at = { connection, version: 4, format: this.#context.format } as const
+  #consumer(deliver: Deliver, session: SourceSession<DeviceMessage>): Consumer {
+    const { connection, format } = this.#context
+    const at = { connection, version: 4, format } as const
     return {
-      budget: new Budget({
-        maxCount: this.#maxInFlight,
-        maxBytes: Number.POSITIVE_INFINITY,
-        parts: this.#filters.length,
-        parent: budget,
-      }),
+      budget: this.#budget,
       onUndecodable: (error) => this.#undecodable({ error: messageOf(error) }),
       decode: (packet, arrivedAt) => {
         if (packet.qos === 0) this.#context.count('mqtt_qos0_received')
@@ -100,7 +93,7 @@ class BrokerSource implements Source {
         )
       },
       deliver,
-      onIdle,
+      session,
     }
   }
 }

@@ -7,7 +7,7 @@
 
 import type { IPublishPacket, Packet } from 'mqtt'
 import type { Budget } from '../../../src/adapter/budget.ts'
-import type { Context, Delivery, Settlement } from '../../../src/adapter/contract.ts'
+import type { Context, Deliver, Settlement } from '../../../src/adapter/contract.ts'
 import { OrderedPrefix } from '../../../src/adapter/ordered.ts'
 import { Queue } from '../../../src/adapter/queue.ts'
 import { SourceDelivery } from '../../../src/adapter/source-delivery.ts'
@@ -31,7 +31,7 @@ export interface Session {
 }
 
 export function createSession(context: Context, maxInFlight: number): Session {
-  return { accepted: new Set(), budget: sourceBudget(context, [maxInFlight]) }
+  return { accepted: new Set(), budget: sourceBudget(context, { maxInFlight: [maxInFlight] }) }
 }
 
 export class Intake implements SourcePeer<MqttDelivery> {
@@ -72,7 +72,7 @@ export class Intake implements SourcePeer<MqttDelivery> {
   }
 
   /** Hands messages over until `signal` aborts; resolves when all are settled, rejects when the connection is lost. */
-  async consume(deliver: (batch: readonly Delivery[]) => void, signal: AbortSignal): Promise<void> {
+  async consume(deliver: Deliver, signal: AbortSignal): Promise<void> {
     await this.#session.run(deliver, signal)
     this.#writeAcks()
   }

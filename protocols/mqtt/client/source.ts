@@ -1,5 +1,5 @@
 /** Reads topics from an external broker: one client per connection and share group. */
-import type { Context, Delivery, Source } from '../../../src/adapter/contract.ts'
+import type { Context, Deliver, Source } from '../../../src/adapter/contract.ts'
 import { RetryableError } from '../../../src/errors.ts'
 import type { MqttFrom } from '../config.ts'
 import { leastInFlight } from '../settings.ts'
@@ -64,7 +64,7 @@ export class MqttSource implements Source {
     void this.#held.letGo(link)
   }
 
-  async consume(deliver: (batch: readonly Delivery[]) => void, signal: AbortSignal): Promise<void> {
+  async consume(deliver: Deliver, signal: AbortSignal): Promise<void> {
     if (this.#intake === undefined) throw new RetryableError('PEER_LOST', 'the source is not open')
     await this.#intake.consume(deliver, signal)
   }

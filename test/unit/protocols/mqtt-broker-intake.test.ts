@@ -1,9 +1,10 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test } from '@jest/globals'
 import type { Arrival } from '../../../protocols/mqtt/broker/arrival.ts'
-import { type Consumer, Intake } from '../../../protocols/mqtt/broker/intake.ts'
+import { type Consumer, type DeviceMessage, devices, Intake } from '../../../protocols/mqtt/broker/intake.ts'
 import { Budget } from '../../../src/adapter/budget.ts'
 import type { Delivery, Settlement } from '../../../src/adapter/contract.ts'
+import { SourceSession } from '../../../src/adapter/source-session.ts'
 import { Envelope } from '../../../src/envelope/envelope.ts'
 import { eventually } from '../../support/poll.ts'
 
@@ -13,9 +14,11 @@ const fields = { messageId: 'i', timestamp: '2026-12-01T12:00:00Z', source: 's' 
 /** Reads whatever it is given; a message whose payload is `slow` takes long, and ends the reader's turn. */
 class Reader implements Consumer {
   readonly budget: Budget
+  readonly session: SourceSession<DeviceMessage>
   readonly got: Delivery[] = []
   constructor(maxCount = 1_000) {
     this.budget = new Budget({ maxCount, maxBytes: Number.POSITIVE_INFINITY, parts: 3 })
+    this.session = new SourceSession(devices, { budget: this.budget, gather: 'turn' })
   }
 
   get texts(): string[] {
@@ -26,7 +29,6 @@ class Reader implements Consumer {
   onUndecodable(error: unknown): void {
     throw error
   }
-  onIdle(): void {}
   deliver = (batch: Iterable<Delivery>): void => {
     this.#read(batch[Symbol.iterator]())
   }

@@ -101,7 +101,7 @@ function read({ maxCount = 1_000 } = {}) {
   const log = { debug() {}, info: say('info'), warn: say('warn'), error: say('error') }
   const context = testContext('events', { log })
   const budget = new WatchedBudget(maxCount)
-  const deliver = (batch: readonly Delivery[]) => {
+  const deliver = (batch: Iterable<Delivery>) => {
     for (const { envelope } of batch) {
       const partition = Number(envelope.messageId.split('/')[1])
       delivered.set(partition, (delivered.get(partition) ?? 0) + 1)
