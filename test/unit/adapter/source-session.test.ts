@@ -135,6 +135,21 @@ describe('budget', () => {
   })
 })
 
+test('a message may be taken from a budget of its own, one at a time, and counts as in flight', async () => {
+  const { session, budget, peer, stopping, endOf } = start()
+  const part = new Budget({ maxCount: 5, maxBytes: 1_000, parent: budget })
+  const message = messageOf('a')
+  message.budget = part
+  expect(session.take(message)).toBe(message)
+  expect([session.inFlight, part.bytes, budget.bytes]).toEqual([1, 10, 10])
+  stopping.abort()
+  await turn()
+  expect(endOf()).toBe('running')
+  message.settle('accept')
+  await turn()
+  expect([endOf(), settlements(peer), part.bytes, budget.bytes]).toEqual(['drained', ['accept a'], 0, 0])
+})
+
 describe('gather', () => {
   test('what came in one turn of the event loop is one batch', async () => {
     const { peer, session, texts } = start()
