@@ -1,9 +1,10 @@
 /** What bindings leave behind when the configuration asks for others. */
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
-import { Bench, recorder, unique } from '../support/contexts/amqp.ts'
+import { Bench, recorder } from '../support/contexts/amqp.ts'
 import { FakeKept } from '../support/contexts/kept.ts'
 import { TestGateway } from '../support/gateway/gateway.ts'
+import { unique } from '../support/names.ts'
 
 let bench: Bench
 beforeEach(() => {
@@ -21,7 +22,7 @@ test('a binding that is asked for no more is told once, and stays', async () => 
     await running.stop()
     await running.source.close()
     await kept.flushed()
-    return context.lines.filter((line) => line.includes('is bound to'))
+    return context.texts().filter((line) => line.includes('is bound to'))
   }
   expect(await start('a.{kind}')).toEqual([])
   const [line] = await start('b.*')

@@ -7,7 +7,8 @@ import { join } from 'node:path'
 import { createServer as createTlsServer } from 'node:tls'
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
-import { Bench, codes, never, outbound, recorder, settingsOf, targetOf } from '../support/contexts/amqp.ts'
+import { Bench, outbound, recorder, settingsOf, targetOf } from '../support/contexts/amqp.ts'
+import { codes, never } from '../support/contexts/messages.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
 
@@ -119,7 +120,7 @@ describe('amqp connection', () => {
       (cause: Error) => cause,
     )
     expect(error).toMatchObject({ code: 'CREDENTIALS_REFUSED', retryable: true })
-    expect(`${error?.message} ${error?.stack} ${context.lines.join()}`).not.toContain('hunter2')
+    expect(`${error?.message} ${error?.stack} ${context.texts().join()}`).not.toContain('hunter2')
   })
 
   test('user and password may stand beside the address, with any characters', async () => {
@@ -208,7 +209,7 @@ describe('amqp connection', () => {
     expect(relay.bytesIn).toBe(before)
     relay.unblock()
     expect(codes(await sending)).toEqual(['delivered'])
-    expect(context.lines.filter((line) => line.includes('low on it'))).toHaveLength(1)
+    expect(context.texts().filter((line) => line.includes('low on it'))).toHaveLength(1)
   })
 
   test('without a confirm a send ends, and the next one has a channel of its own', async () => {

@@ -1,17 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { startRabbitmq } from '../support/brokers/rabbitmq.ts'
-import {
-  Bench,
-  codes,
-  never,
-  outbound,
-  Running,
-  recorder,
-  settingsOf,
-  targetOf,
-  textOf,
-  unique,
-} from '../support/contexts/amqp.ts'
+import { Bench, outbound, recorder, settingsOf, targetOf } from '../support/contexts/amqp.ts'
+import { codes, never, textOf } from '../support/contexts/messages.ts'
+import { RunningSource } from '../support/contexts/running-source.ts'
+import { unique } from '../support/names.ts'
 import { eventually } from '../support/poll.ts'
 
 let bench: Bench
@@ -50,7 +42,7 @@ describe('amqp limits of a broker of its own', () => {
     const second = sink.send([outbound(target)], never)
     await sink.close()
     expect(codes([...(await first), ...(await second)])).toEqual(['PEER_LOST', 'PEER_LOST'])
-    expect(context.lines.some((line) => line.includes('low on memory'))).toBe(true)
+    expect(context.texts().some((line) => line.includes('low on memory'))).toBe(true)
   })
 
   test('a message held for longer than consumer_timeout comes again, and nothing is lost', async () => {
@@ -65,7 +57,7 @@ describe('amqp limits of a broker of its own', () => {
     await held.has(4)
     await expect(held.done).rejects.toMatchObject({ retryable: true, message: expect.stringContaining('timeout') })
     await held.source.open(never)
-    const again = new Running(held.source, held.context)
+    const again = new RunningSource(held.source)
     again.onBatch = (batch) => {
       for (const delivery of batch) delivery.settle('accept')
     }

@@ -4,9 +4,9 @@ import fc from 'fast-check'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { type Field, RawAmqp, type RawMessage, type Table } from '../support/brokers/amqp-raw.ts'
 import { cases, tables, text, withoutOurs } from '../support/brokers/amqp-tables.ts'
-import { unique } from '../support/contexts/amqp.ts'
 import { withAdmin } from '../support/contexts/kafka.ts'
 import { TestGateway } from '../support/gateway/gateway.ts'
+import { unique } from '../support/names.ts'
 import { createTopics } from '../support/places/topics.ts'
 
 const { amqp, kafka, mqtt } = brokerAddresses()

@@ -2,8 +2,9 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import type { GetMessage } from 'amqplib'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
-import { Bench, unique } from '../support/contexts/amqp.ts'
+import { Bench } from '../support/contexts/amqp.ts'
 import { TestGateway } from '../support/gateway/gateway.ts'
+import { unique } from '../support/names.ts'
 import { eventually } from '../support/poll.ts'
 
 let bench: Bench

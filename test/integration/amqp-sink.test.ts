@@ -1,15 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
-import {
-  Bench,
-  codes,
-  kinds,
-  never,
-  outbound,
-  recorder,
-  settingsOf,
-  targetOf,
-  unique,
-} from '../support/contexts/amqp.ts'
+import { Bench, outbound, recorder, settingsOf, targetOf } from '../support/contexts/amqp.ts'
+import { codes, kinds, never } from '../support/contexts/messages.ts'
+import { unique } from '../support/names.ts'
 import { eventually } from '../support/poll.ts'
 
 let bench: Bench

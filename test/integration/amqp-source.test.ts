@@ -1,8 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import type { Delivery } from '../../src/adapter/contract.ts'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
-import { Bench, never, outbound, Running, recorder, targetOf, textOf, unique } from '../support/contexts/amqp.ts'
+import { Bench, outbound, recorder, targetOf } from '../support/contexts/amqp.ts'
+import { never, textOf } from '../support/contexts/messages.ts'
+import { RunningSource } from '../support/contexts/running-source.ts'
 import { TestGateway } from '../support/gateway/gateway.ts'
+import { unique } from '../support/names.ts'
 import { eventually } from '../support/poll.ts'
 
 let bench: Bench
@@ -26,7 +29,8 @@ describe('amqp source', () => {
   test('hands over in order, in batches, and leaves nothing unacknowledged behind', async () => {
     const queue = await bench.queue()
     await fill(queue, 5_000)
-    const running = await bench.source({ queue, prefetch: 200 })
+    const context = recorder()
+    const running = await bench.source({ queue, prefetch: 200 }, context)
     running.onBatch = acceptAll
     await running.has(5_000)
     await running.stop()
@@ -34,7 +38,7 @@ describe('amqp source', () => {
     expect(running.received.map(textOf)).toEqual(Array.from({ length: 5_000 }, (_, index) => `${index}`))
     expect(Math.max(...running.batches)).toBeGreaterThan(1)
     expect(running.received[0]).toMatchObject({ address: queue, subject: queue })
-    expect(running.context.budget.count).toBe(0)
+    expect(context.budget.count).toBe(0)
     expect(await bench.depth(queue)).toBe(0)
   })
 
@@ -70,23 +74,25 @@ describe('amqp source', () => {
   test('a settlement after the connection is gone does nothing but free the budget', async () => {
     const queue = await bench.queue()
     await fill(queue, 3)
-    const running = await bench.source({ queue })
+    const context = recorder()
+    const running = await bench.source({ queue }, context)
     await running.has(3)
     await running.source.close()
-    expect(running.context.budget.count).toBe(3)
+    expect(context.budget.count).toBe(3)
     acceptAll(running.received)
-    expect(running.context.budget).toMatchObject({ count: 0, bytes: 0 })
+    expect(context.budget).toMatchObject({ count: 0, bytes: 0 })
     await eventually(async () => (await bench.depth(queue)) === 3, { what: 'all three back in the queue' })
   })
 
   test('what is unsettled from before a reconnect still counts, and makes room when it is settled', async () => {
     const queue = await bench.queue()
     await fill(queue, 10)
-    const first = await bench.source({ queue, prefetch: 4 })
+    const context = recorder()
+    const first = await bench.source({ queue, prefetch: 4 }, context)
     await first.has(4)
     await first.source.close()
     await first.source.open(never)
-    const second = new Running(first.source, first.context)
+    const second = new RunningSource(first.source)
     const isBack = async () => (await bench.depth(queue)) === 9 // and one is sent ahead, as the queue stays in use
     await eventually(isBack, { what: 'the unsettled to be back' })
     expect(second.received).toHaveLength(0)
@@ -98,7 +104,7 @@ describe('amqp source', () => {
     acceptAll(second.received)
     await second.has(10)
     await second.stop()
-    expect(first.context.budget.count).toBe(0)
+    expect(context.budget.count).toBe(0)
   })
 
   test('what is released comes again, what is rejected goes to the dead-letter exchange', async () => {

@@ -15,17 +15,10 @@ import { commandPath } from '../support/brokers/install.ts'
 import { startKafka } from '../support/brokers/kafka.ts'
 import { startMosquitto } from '../support/brokers/mosquitto.ts'
 import type { Running } from '../support/brokers/process.ts'
+import { complaints } from '../support/contexts/log.ts'
 import { Installation } from '../support/gateway/delivery-program.ts'
 import type { TestGateway } from '../support/gateway/gateway.ts'
-import {
-  arrived,
-  checkNothingLost,
-  complaints,
-  type Scope,
-  scenario,
-  setKey,
-  texts,
-} from '../support/gateway/scenario.ts'
+import { arrived, checkNothingLost, type Scope, scenario, setKey, texts } from '../support/gateway/scenario.ts'
 import { amqpPlace, fresh, kafkaPlace, type Place } from '../support/places/places.ts'
 import { createTopics } from '../support/places/topics.ts'
 import { eventually } from '../support/poll.ts'

@@ -4,9 +4,7 @@ import { Cluster } from '../../protocols/kafka/client/connection.ts'
 import type { ProduceResult } from '../../protocols/kafka/client/requests.ts'
 import { Consumer } from '../../protocols/kafka/consumer.ts'
 import {
-  acceptAll,
   connection,
-  freshName,
   makeContext,
   makeTopic,
   openSink,
@@ -15,6 +13,8 @@ import {
   read,
   withAdmin,
 } from '../support/contexts/kafka.ts'
+import { acceptAll } from '../support/contexts/running-source.ts'
+import { unique } from '../support/names.ts'
 import { eventually } from '../support/poll.ts'
 
 const never = new AbortController().signal
@@ -80,9 +80,9 @@ describe('Kafka, partition by partition', () => {
       [bad, 5],
       [good, 4],
     ] as const) {
-      const reading = await read({ topic, group: freshName('group') })
-      await reading.atLeast(count)
-      expect(reading.texts()).toEqual(Array.from({ length: count }, (_, n) => `${n}`))
+      const reading = await read({ topic, group: unique('group') })
+      await reading.has(count)
+      expect(reading.texts).toEqual(Array.from({ length: count }, (_, n) => `${n}`))
     }
   })
 
@@ -92,9 +92,9 @@ describe('Kafka, partition by partition', () => {
     doubtful(topic, 2)
     await produce(sink, [...numbered(topic, 0, 3), ...numbered(good, 0, 3)])
     await produce(sink, numbered(topic, 3, 2))
-    const reading = await read({ topic, group: freshName('group') })
-    await reading.atLeast(5)
-    expect(reading.texts()).toEqual(['0', '1', '2', '3', '4'])
+    const reading = await read({ topic, group: unique('group') })
+    await reading.has(5)
+    expect(reading.texts).toEqual(['0', '1', '2', '3', '4'])
   })
 
   it.each(['from its start', 'while it reads'])(
@@ -103,11 +103,11 @@ describe('Kafka, partition by partition', () => {
       const [good, bad] = [await makeTopic(), await makeTopic()]
       const sink = await openSink()
       await produce(sink, [...numbered(bad, 0, 3), ...numbered(good, 0, 3)])
-      const group = freshName('group')
-      const of = (topic: string) => reading.deliveries.filter(({ address }) => address === topic).length
+      const group = unique('group')
+      const of = (topic: string) => reading.received.filter(({ address }) => address === topic).length
       const early = when === 'from its start' ? withoutLeader(bad) : undefined
       const reading = await read({ topics: [good, bad], group, startFrom: 'earliest' }, { onBatch: acceptAll })
-      if (early === undefined) await reading.atLeast(6)
+      if (early === undefined) await reading.has(6)
       const outage = early ?? withoutLeader(bad)
       await eventually(() => of(good) === 3, { what: 'the topic with a leader' })
       await produce(await openSink(), numbered(good, 3, 2))
@@ -136,7 +136,7 @@ describe('Kafka, partition by partition', () => {
       cluster,
       context,
       budget: context.budget,
-      settings: { group: freshName('group'), patterns: [topic], startFrom: () => 'latest', maxFetchBytes: 1024 ** 2 },
+      settings: { group: unique('group'), patterns: [topic], startFrom: () => 'latest', maxFetchBytes: 1024 ** 2 },
       deliver: (batch) => {
         seen.push(...[...batch].map(({ envelope }) => String(envelope.payload)))
         acceptAll([...batch])

@@ -4,7 +4,6 @@ import { kafka } from '../../protocols/kafka/index.ts'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import {
   connection,
-  freshName,
   makeContext,
   makeTopic,
   openSink,
@@ -13,6 +12,7 @@ import {
   read,
   withAdmin,
 } from '../support/contexts/kafka.ts'
+import { unique } from '../support/names.ts'
 import { freePorts } from '../support/ports.ts'
 
 const never = new AbortController().signal
@@ -29,9 +29,9 @@ describe('Kafka sink', () => {
     expect(outcomes[13]).toMatchObject({
       error: { code: 'MESSAGE_TOO_LARGE', message: expect.stringContaining(topic) },
     })
-    const reading = await read({ topic, group: freshName('group') })
-    await reading.atLeast(29)
-    expect(reading.texts()).toEqual(batch.map((_, n) => String(n)).filter((n) => n !== '13'))
+    const reading = await read({ topic, group: unique('group') })
+    await reading.has(29)
+    expect(reading.texts).toEqual(batch.map((_, n) => String(n)).filter((n) => n !== '13'))
   })
 
   it('splits a flood of large messages by what a broker takes at once', async () => {
@@ -47,7 +47,7 @@ describe('Kafka sink', () => {
 
   it('leaves an unknown topic retryable and names it, unless the broker creates it, and delivers the rest', async () => {
     const topic = await makeTopic()
-    const absent = freshName('absent')
+    const absent = unique('absent')
     const sink = await openSink()
     const outcomes = await sink.send([outbound({ topic }), outbound({ topic: absent }), outbound({ topic })], never)
     const isCreated = (await withAdmin((a) => a.listTopics())).includes(absent) // auto.create.topics.enable
@@ -80,10 +80,10 @@ describe('Kafka sink', () => {
       )
       await produce(sink, batch)
     }
-    const reading = await read({ topic, group: freshName('group'), maxInFlight: 5000 })
-    await reading.atLeast(2000)
+    const reading = await read({ topic, group: unique('group'), maxInFlight: 5000 })
+    await reading.has(2000)
     const lastOf = new Map<unknown, number>()
-    for (const { envelope } of reading.deliveries) {
+    for (const { envelope } of reading.received) {
       const n = Number(Buffer.from(envelope.payload ?? []).toString())
       expect(n).toBeGreaterThan(lastOf.get(envelope.key) ?? -1)
       lastOf.set(envelope.key, n)
@@ -99,13 +99,13 @@ describe('Kafka sink', () => {
       Array.from({ length: 50 }, (_, n) => outbound({ topic, key: `k${n}` }, { payload: Buffer.from(`value ${n}`) })),
     )
     if (compression === 'zstd') {
-      const reading = await read({ topic, group: freshName('group') })
-      await reading.atLeast(50)
-      expect(reading.texts()[49]).toBe('value 49')
+      const reading = await read({ topic, group: unique('group') })
+      await reading.has(50)
+      expect(reading.texts[49]).toBe('value 49')
       return
     }
     const consumer = new Kafka({ brokers: brokerAddresses().kafka, logLevel: logLevel.NOTHING }).consumer({
-      groupId: freshName('group'),
+      groupId: unique('group'),
     })
     await consumer.connect()
     await consumer.subscribe({ topic, fromBeginning: true })

@@ -4,9 +4,7 @@ import type { Delivery } from '../../src/adapter/contract.ts'
 import { RetryableError } from '../../src/errors.ts'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import {
-  acceptAll,
   committedOffsets,
-  freshName,
   makeContext,
   makeTopic,
   openSink,
@@ -15,6 +13,8 @@ import {
   read,
   withAdmin,
 } from '../support/contexts/kafka.ts'
+import { acceptAll } from '../support/contexts/running-source.ts'
+import { unique } from '../support/names.ts'
 import { eventually } from '../support/poll.ts'
 
 async function filled(count: number, options: Parameters<typeof makeTopic>[0] = {}): Promise<string> {
@@ -38,16 +38,16 @@ const numbers = (count: number) => Array.from({ length: count }, (_, i) => Strin
 describe('Kafka source', () => {
   it('commits no further than the unbroken confirmed prefix, and a new reader goes on from there', async () => {
     const topic = await filled(10)
-    const group = freshName('group')
+    const group = unique('group')
     const first = await read({ topic, group })
-    await first.atLeast(10)
-    for (const n of [0, 1, 2, 4, 5, 9]) first.deliveries[n]?.settle('accept')
+    await first.has(10)
+    for (const n of [0, 1, 2, 4, 5, 9]) first.received[n]?.settle('accept')
     await eventually(async () => (await committedOffsets(group, topic))[0] === 3, { what: 'offset 3 committed' })
     await first.kill()
     expect((await committedOffsets(group, topic))[0]).toBe(3)
     const second = await read({ topic, group })
-    await second.atLeast(7, 45_000)
-    expect(second.texts()).toEqual(['3', '4', '5', '6', '7', '8', '9'])
+    await second.has(7, 45_000)
+    expect(second.texts).toEqual(['3', '4', '5', '6', '7', '8', '9'])
   })
 
   it('never exceeds maxInFlight and goes on when there is room', async () => {
@@ -56,7 +56,7 @@ describe('Kafka source', () => {
     let most = 0
     const waiting: Delivery[] = []
     const reading = await read(
-      { topic, group: freshName('group'), maxInFlight: 8 },
+      { topic, group: unique('group'), maxInFlight: 8 },
       {
         onBatch: (batch) => {
           inFlight += batch.length
@@ -66,31 +66,31 @@ describe('Kafka source', () => {
       },
     )
     await eventually(() => waiting.length === 8, { what: 'a full budget' })
-    while (reading.deliveries.length < 60 || waiting.length > 0) {
+    while (reading.received.length < 60 || waiting.length > 0) {
       const delivery = await eventually(() => waiting.shift(), { what: 'the next message' })
       inFlight -= 1
       delivery.settle('accept')
     }
     expect(most).toBe(8)
-    expect(reading.texts().toSorted()).toEqual(numbers(60).toSorted())
+    expect(reading.texts.toSorted()).toEqual(numbers(60).toSorted())
     await reading.stop()
   })
 
   it('drains on stop: waits for what is in flight, commits it and leaves', async () => {
     const topic = await filled(5)
-    const group = freshName('group')
+    const group = unique('group')
     const reading = await read({ topic, group })
-    await reading.atLeast(5)
+    await reading.has(5)
     let hasEnded = false
     const stopping = reading.stop().then(() => {
       hasEnded = true
     })
-    reading.deliveries.slice(0, 4).forEach((delivery) => {
+    reading.received.slice(0, 4).forEach((delivery) => {
       delivery.settle('accept')
     })
     await eventually(async () => (await committedOffsets(group, topic))[0] === 4, { what: 'offset 4 committed' })
     expect(hasEnded).toBe(false)
-    reading.deliveries[4]?.settle('reject')
+    reading.received[4]?.settle('reject')
     await stopping
     expect((await committedOffsets(group, topic))[0]).toBe(5)
     const { groups } = await withAdmin((a) => a.describeGroups([group]))
@@ -99,29 +99,29 @@ describe('Kafka source', () => {
 
   it('delivers a released message again, and leaves it uncommitted when released while stopping', async () => {
     const topic = await filled(2)
-    const group = freshName('group')
+    const group = unique('group')
     const reading = await read({ topic, group })
-    await reading.atLeast(2)
-    reading.deliveries[0]?.settle('release')
-    reading.deliveries[1]?.settle('accept')
-    await reading.atLeast(3)
-    expect(reading.texts()).toEqual(['0', '1', '0'])
+    await reading.has(2)
+    reading.received[0]?.settle('release')
+    reading.received[1]?.settle('accept')
+    await reading.has(3)
+    expect(reading.texts).toEqual(['0', '1', '0'])
     const stopping = reading.stop()
-    reading.deliveries[2]?.settle('release')
+    reading.received[2]?.settle('release')
     await stopping
     expect((await committedOffsets(group, topic))[0]).toBe(0)
   })
 
   it('shares partitions between two members, loses nothing, and repeats nothing that was confirmed', async () => {
     const topic = await filled(300, { partitions: 4 })
-    const group = freshName('group')
+    const group = unique('group')
     const seen: string[] = []
     const note = (batch: readonly Delivery[]) => {
       for (const { envelope } of batch) seen.push(Buffer.from(envelope.payload ?? []).toString())
       acceptAll(batch)
     }
     const first = await read({ topic, group }, { onBatch: note })
-    await first.atLeast(300)
+    await first.has(300)
     const second = await read({ topic, group }, { onBatch: note })
     await eventually(
       async () => {
@@ -132,8 +132,8 @@ describe('Kafka source', () => {
     )
     await fill(topic, 300, 300)
     await eventually(() => new Set(seen).size === 600, { withinMs: 30_000, what: 'all messages' })
-    expect(first.deliveries.length).toBeGreaterThan(300)
-    expect(second.deliveries.length).toBeGreaterThan(0)
+    expect(first.received.length).toBeGreaterThan(300)
+    expect(second.received.length).toBeGreaterThan(0)
     await second.stop()
     await fill(topic, 600, 100)
     await eventually(() => new Set(seen).size === 700, { withinMs: 30_000, what: 'all messages by one member' })
@@ -143,28 +143,28 @@ describe('Kafka source', () => {
 
   it('ignores what is settled after the partition has gone to another member', async () => {
     const topic = await filled(4, { partitions: 2 })
-    const group = freshName('group')
+    const group = unique('group')
     const first = await read({ topic, group })
-    await first.atLeast(4)
+    await first.has(4)
     const second = await read({ topic, group }, { onBatch: acceptAll })
-    await eventually(() => second.deliveries.length > 0, { withinMs: 30_000, what: 'messages at the second member' })
-    const taken = new Set(second.texts())
+    await eventually(() => second.received.length > 0, { withinMs: 30_000, what: 'messages at the second member' })
+    const taken = new Set(second.texts)
     await eventually(async () => Object.values(await committedOffsets(group, topic)).some((offset) => offset > 0), {
       what: 'a commit of the second member',
     })
     const before = await committedOffsets(group, topic)
-    for (const delivery of first.deliveries) {
+    for (const delivery of first.received) {
       if (taken.has(Buffer.from(delivery.envelope.payload ?? []).toString())) delivery.settle('accept')
     }
     await fill(topic, 4, 20)
-    await second.atLeast(taken.size + 1)
+    await second.has(taken.size + 1)
     const after = await committedOffsets(group, topic)
     const untouched = Object.keys(before).filter((partition) => (before[Number(partition)] ?? -1) <= 0)
     for (const partition of untouched) expect(after[Number(partition)]).toBe(before[Number(partition)])
   })
 
   it('names the topic that does not exist', async () => {
-    const topic = freshName('absent')
+    const topic = unique('absent')
     const failure = await read({ topic }).catch((error: unknown) => error)
     expect(failure).toBeInstanceOf(RetryableError)
     expect(failure).toMatchObject({ code: 'NOT_FOUND', message: expect.stringContaining(topic) })
@@ -179,32 +179,32 @@ describe('Kafka source', () => {
       outbound({ topic, key: 'gone' }, { payload: null }),
       outbound({ topic }, { headers: { colour: ['red', 'blue'] }, payload: Buffer.from([0, 255, 1]) }),
     ])
-    const reading = await read({ topic, group: freshName('group') })
-    await reading.atLeast(2)
-    const [gone, bytes] = reading.deliveries.map(({ envelope }) => envelope)
+    const reading = await read({ topic, group: unique('group') })
+    await reading.has(2)
+    const [gone, bytes] = reading.received.map(({ envelope }) => envelope)
     expect(gone?.payload).toBeNull()
     expect(gone?.key).toBe('gone')
     expect(bytes?.key).toBeUndefined()
     expect(Buffer.from(bytes?.payload ?? [])).toEqual(Buffer.from([0, 255, 1]))
     expect(bytes?.headers.colour).toEqual(['red', 'blue'])
-    expect(reading.deliveries[0]?.address).toBe(topic)
+    expect(reading.received[0]?.address).toBe(topic)
   })
 
   it('begins at latest when told so, and remembers that place', async () => {
     const topic = await filled(3)
-    const group = freshName('group')
+    const group = unique('group')
     const first = await read({ topic, group, startFrom: 'latest' })
     await eventually(async () => (await committedOffsets(group, topic))[0] === 3, { what: 'the place committed' })
     await first.stop()
     await fill(topic, 3, 2)
     const second = await read({ topic, group, startFrom: 'latest' })
-    await second.atLeast(2)
-    expect(second.texts()).toEqual(['3', '4'])
+    await second.has(2)
+    expect(second.texts).toEqual(['3', '4'])
   })
 
   it('says loudly when its position has been deleted, and goes on', async () => {
     const topic = await filled(10)
-    const group = freshName('group')
+    const group = unique('group')
     await withAdmin((a) => a.setOffsets({ groupId: group, topic, partitions: [{ partition: 0, offset: '2' }] }))
     await withAdmin(async (a) => {
       await a.fetchTopicOffsets(topic) // makes kafkajs learn who leads the topic
@@ -212,8 +212,8 @@ describe('Kafka source', () => {
     })
     const context = makeContext()
     const reading = await read({ topic, group }, { context })
-    await reading.atLeast(4)
-    expect(reading.texts()).toEqual(['6', '7', '8', '9'])
+    await reading.has(4)
+    expect(reading.texts).toEqual(['6', '7', '8', '9'])
     const errors = context.lines.filter(({ level }) => level === 'error')
     expect(errors).toHaveLength(1)
     expect(errors[0]?.fields).toMatchObject({ topic, position: 2, earliest: 6, latest: 10, goesOnAt: 6 })
@@ -221,9 +221,9 @@ describe('Kafka source', () => {
 
   it('leaves out what a transaction has aborted, and commits past it', async () => {
     const topic = await makeTopic()
-    const group = freshName('group')
+    const group = unique('group')
     const client = new Kafka({ brokers: brokerAddresses().kafka, logLevel: logLevel.NOTHING })
-    const producer = client.producer({ transactionalId: freshName('tx'), maxInFlightRequests: 1, idempotent: true })
+    const producer = client.producer({ transactionalId: unique('tx'), maxInFlightRequests: 1, idempotent: true })
     await producer.connect()
     for (const fate of ['abort', 'commit', 'abort'] as const) {
       const transaction = await producer.transaction()
@@ -232,18 +232,18 @@ describe('Kafka source', () => {
     }
     await producer.disconnect()
     const reading = await read({ topic, group }, { onBatch: acceptAll })
-    await reading.atLeast(2)
+    await reading.has(2)
     await eventually(async () => (await committedOffsets(group, topic))[0] === 9, { what: 'the end committed' })
-    expect(reading.texts()).toEqual(['commit', 'commit'])
+    expect(reading.texts).toEqual(['commit', 'commit'])
   })
 
   it('reads every topic that a pattern matches', async () => {
-    const prefix = freshName('sites')
+    const prefix = unique('sites')
     for (const site of ['berlin', 'oslo']) await filled(2, { name: `${prefix}.${site}` })
     await filled(2, { name: `${prefix}.oslo.old` })
-    const reading = await read({ topic: `${prefix}.{site}`, group: freshName('group') })
-    await reading.atLeast(4)
-    expect(new Set(reading.deliveries.map(({ address }) => address))).toEqual(
+    const reading = await read({ topic: `${prefix}.{site}`, group: unique('group') })
+    await reading.has(4)
+    expect(new Set(reading.received.map(({ address }) => address))).toEqual(
       new Set([`${prefix}.berlin`, `${prefix}.oslo`]),
     )
   })

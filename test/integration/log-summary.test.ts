@@ -1,6 +1,7 @@
 /** What is amiss with each message is told once, then counted. */
 import { expect } from '@jest/globals'
-import { complaints, scenario, texts } from '../support/gateway/scenario.ts'
+import { complaints } from '../support/contexts/log.ts'
+import { scenario, texts } from '../support/gateway/scenario.ts'
 import { inProcess, patientMs, sourceIsUp } from '../support/gateway/stored.ts'
 import { amqpPlace, kafkaPlace } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'

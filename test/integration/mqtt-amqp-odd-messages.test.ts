@@ -1,10 +1,13 @@
 /** Messages as only a rule with a mistake, or a bug, makes them: each fails alone or arrives, and the connection holds. */
+
 import { afterEach, describe, expect, test } from '@jest/globals'
 import type { Outbound, Outcome, Sink } from '../../src/adapter/contract.ts'
 import { Envelope, type EnvelopeFields, formats } from '../../src/envelope/envelope.ts'
 import * as amqp from '../support/contexts/amqp.ts'
+import { never } from '../support/contexts/messages.ts'
 import { cleanUp, place } from '../support/contexts/mqtt-broker.ts'
 import * as mqtt from '../support/contexts/mqtt-client.ts'
+import { unique } from '../support/names.ts'
 
 const benches = [new amqp.Bench(), new mqtt.Bench()]
 afterEach(async () => {
@@ -99,13 +102,13 @@ async function sendOdd<Target>(sink: Sink<Target>, target: Target): Promise<Reco
   void sink.lost().then(() => {
     isLost = true
   })
-  const outcomes = await sink.send(batch, mqtt.never)
+  const outcomes = await sink.send(batch, never)
   const told: Record<string, string> = {}
   for (const [i, outcome] of outcomes.entries()) {
     const text = textOf(outcome)
     if (names[i] === 'plain' ? text !== 'delivered' : outcome.kind === 'retryable') told[`${i} ${names[i]}`] = text
   }
-  const again = await sink.send(batch.slice(0, 1), mqtt.never)
+  const again = await sink.send(batch.slice(0, 1), never)
   return { ...told, lost: String(isLost), afterwards: textOf(again[0]!) }
 }
 
@@ -116,7 +119,7 @@ const allWell = { lost: 'false', afterwards: 'delivered' }
 describe('odd messages', () => {
   test.each([5, 4])('of MQTT, version %i', async (protocolVersion) => {
     const sink = await (benches[1] as mqtt.Bench).sink(mqtt.connectionOf({ protocolVersion }))
-    expect(await sendOdd(sink, mqtt.outbound(mqtt.unique('odd'), '').target)).toEqual(allWell)
+    expect(await sendOdd(sink, mqtt.outbound(unique('odd'), '').target)).toEqual(allWell)
   })
 
   test('of the embedded MQTT broker', async () => {

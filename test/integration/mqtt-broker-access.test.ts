@@ -25,7 +25,7 @@ describe('embedded broker, users', () => {
     const before = performance.now()
     await expect(at.device(login)).rejects.toMatchObject({ code })
     expect(performance.now() - before).toBeGreaterThan(200)
-    expect(at.context.logged.filter(({ message }) => message === 'a device was refused')).toHaveLength(1)
+    expect(at.context.lines.filter(({ message }) => message === 'a device was refused')).toHaveLength(1)
     await at.device(sensor)
   })
 
@@ -42,7 +42,7 @@ describe('embedded broker, users', () => {
     // 20 wait their turn; while all 60 come in, some may have had theirs
     await eventually(() => of(5) >= 35, { what: 'refusals unread' })
     expect(of(4)).toBeLessThanOrEqual(5)
-    expect(at.context.logged.filter(({ level }) => level === 'warn')).toHaveLength(1)
+    expect(at.context.lines.filter(({ level }) => level === 'warn')).toHaveLength(1)
   })
 
   test('a user publishes to granted topics only, and is disconnected elsewhere', async () => {
@@ -55,7 +55,7 @@ describe('embedded broker, users', () => {
     const listener = await at.device({ username: 'listener', password: 'three' })
     listener.publish('s/1', 'denied', { qos: 1 })
     await eventually(() => !listener.connected, { what: 'the end of the connection' })
-    expect(source.texts()).toEqual(['granted'])
+    expect(source.texts).toEqual(['granted'])
   })
 
   test('a user subscribes to granted filters and narrower ones only', async () => {

@@ -2,8 +2,9 @@
 import { afterEach, describe, expect, test } from '@jest/globals'
 import { sessionBounds } from '../../protocols/mqtt/broker/sessions/sessions.ts'
 import type { Delivery } from '../../src/adapter/contract.ts'
+import { testContext } from '../support/contexts/context.ts'
 import { FakeKept } from '../support/contexts/kept.ts'
-import { cleanUp, inbox, packets, place, raw, testContext } from '../support/contexts/mqtt-broker.ts'
+import { cleanUp, inbox, packets, place, raw } from '../support/contexts/mqtt-broker.ts'
 import { eventually } from '../support/poll.ts'
 
 afterEach(cleanUp)
@@ -14,7 +15,7 @@ const many = (count: number) => Array.from({ length: count }, (_, i) => `t/${i}`
 
 async function keptPlace(settings = {}) {
   const kept = new FakeKept()
-  const at = await place(settings, { ...testContext(), kept })
+  const at = await place(settings, { ...testContext('devices'), kept })
   await at.source(['other'], accept)
   const subscriptions = () => [...kept.all('subscription')].map(([key]) => key.replace(/^\d+ dev/, '')).sort()
   return { ...at, kept, subscriptions }
@@ -35,7 +36,7 @@ describe('one SUBSCRIBE', () => {
     expect(await device.closed()).toBe(true)
     expect(device.bytes()).toHaveLength(connackBytes)
     expect(at.subscriptions()).toEqual([])
-    expect(JSON.stringify(at.context.logged)).toContain(`names ${count} filters, 100 are allowed`)
+    expect(JSON.stringify(at.context.lines)).toContain(`names ${count} filters, 100 are allowed`)
   })
 
   test('keeps exactly what it was granted, each once, also where only some of it is', async () => {
@@ -136,7 +137,7 @@ describe('one SUBSCRIBE', () => {
     const device = await connected(at.port, true)
     device.send(...[1, 2, 3].map((id) => packets.subscribe('#', 0, id)), packets.publish('in', 'x', 1, 7), packets.ping)
     await device.receive(connackBytes + 3 * 5 + 4 + 2)
-    expect(source.texts()).toEqual(['x'])
+    expect(source.texts).toEqual(['x'])
   })
 })
 
@@ -147,7 +148,7 @@ describe('while sources take nothing', () => {
   test.each([1, 2] as const)(
     'what a device had waiting goes with it, QoS %i, and what others had does not',
     async (qos) => {
-      const at = await place({}, testContext({ maxCount: 1, maxBytes: 1024 ** 3 }))
+      const at = await place({}, testContext('devices', { maxCount: 1 }))
       const source = await at.source(['in'], () => undefined)
       for (let round = 0; round < 3; round += 1) {
         const flooder = await connected(at.port, true)
@@ -162,14 +163,14 @@ describe('while sources take nothing', () => {
       await eventually(() => at.house.current?.devices === 1, { what: 'the end of the flooders' })
       source.received[0]?.settle('accept')
       await eventually(() => source.received.length === 2, { what: 'the message of the other device' })
-      expect(source.texts().at(-1)).toBe('from another')
+      expect(source.texts.at(-1)).toBe('from another')
       source.received[1]?.settle('accept')
       await published
     },
   )
 
   test('devices are held back, stay connected, and lose nothing once there is room', async () => {
-    const at = await place({}, testContext({ maxCount: 4, maxBytes: 1024 ** 3 }))
+    const at = await place({}, testContext('devices', { maxCount: 4 }))
     const held: Delivery[] = []
     let isAway = true
     const source = await at.source(['in'], (delivery) => {

@@ -40,9 +40,9 @@ describe('embedded broker, connections', () => {
     const idle = [await raw(at.port), await raw(at.port)]
     await (await raw(at.port)).closed()
     expect(idle.some(({ socket }) => socket.closed)).toBe(false)
-    expect(at.context.counted.get('mqtt_refused_address')).toBe(1)
+    expect(at.context.counts.get('mqtt_refused_address')).toBe(1)
     const reason = 'maxConnectionsPerAddress is reached'
-    expect(at.context.logged).toContainEqual(expect.objectContaining({ fields: { reason, address: '127.0.0.1' } }))
+    expect(at.context.lines).toContainEqual(expect.objectContaining({ fields: { reason, address: '127.0.0.1' } }))
     const other = await from('127.0.0.2', at.port)
     other.write(packets.connect())
     expect(await once(other, 'data')).toEqual([Buffer.from([0x20, 2, 0, 0])])
@@ -63,7 +63,7 @@ describe('embedded broker, connections', () => {
     await second.closed()
     await (await raw(at.port)).closed()
     expect([device.connected, at.house.current?.connections]).toEqual([true, 3])
-    expect(at.context.counted.get('mqtt_refused_connections')).toBe(3)
+    expect(at.context.counts.get('mqtt_refused_connections')).toBe(3)
   })
 
   test('with few open files 1,500 idle sockets keep out neither a device nor the admin server', async () => {
@@ -157,9 +157,9 @@ describe('embedded broker, pages of browsers', () => {
     expect(await opened(url, 'http://localhost:5173')).toBe(true)
     expect(await opened(url, 'https://evil.test')).toBe(403)
     expect(await opened(url, 'null')).toBe(403)
-    expect(at.context.counted.get('mqtt_refused_origin')).toBe(2)
+    expect(at.context.counts.get('mqtt_refused_origin')).toBe(2)
     const fields = { origin: 'https://evil.test', address: '127.0.0.1' }
-    expect(at.context.logged).toContainEqual({ level: 'warn', message: expect.stringContaining('origins'), fields })
+    expect(at.context.lines).toContainEqual({ level: 'warn', message: expect.stringContaining('origins'), fields })
   })
 
   test('origins that are named, and no others', async () => {
@@ -204,7 +204,7 @@ describe('embedded broker, renewed certificates', () => {
     put(second)
     await eventually(() => isShown('second'), { what: 'the new certificate' })
     const warned = (count: number) => () =>
-      at.context.logged.filter(({ message }) => /earlier certificates stay/.test(message)).length >= count
+      at.context.lines.filter(({ message }) => /earlier certificates stay/.test(message)).length >= count
     copyFileSync(first.key, key)
     await eventually(warned(1), { what: 'the warning of a pair that does not fit' })
     rmSync(cert)
@@ -217,7 +217,7 @@ describe('embedded broker, renewed certificates', () => {
 
     const sent = await stream.stop()
     expect(old.every(({ connected }) => connected)).toBe(true)
-    expect(source.texts()).toHaveLength(sent)
+    expect(source.texts).toHaveLength(sent)
     expect(sent).toBeGreaterThan(20)
   })
 })

@@ -81,7 +81,7 @@ describe('embedded broker, gate', () => {
     expect(hostile.bytes()).toHaveLength(4)
     expect(at.opened.received).toHaveLength(0)
     await other.publishAsync('s/a', 'still here', { qos: 1 })
-    expect(at.opened.texts()).toEqual(['still here'])
+    expect(at.opened.texts).toEqual(['still here'])
   })
 
   test('a packet of exactly maxPacketSize passes, in pieces of one byte too', async () => {
@@ -93,7 +93,7 @@ describe('embedded broker, gate', () => {
     slow.socket.setNoDelay(true)
     for (const byte of packet) slow.socket.write(Buffer.from([byte]))
     await slow.receive(8)
-    expect(at.opened.texts()).toEqual(['x'.repeat(1017)])
+    expect(at.opened.texts).toEqual(['x'.repeat(1017)])
   })
 
   test('who connects and says nothing is closed after connectTimeout, on every listener', async () => {
@@ -110,7 +110,7 @@ describe('embedded broker, gate', () => {
     const first = await at.device()
     await at.device()
     await (await raw(at.port)).closed()
-    expect(at.context.counted.get('mqtt_refused_connections')).toBe(1)
+    expect(at.context.counts.get('mqtt_refused_connections')).toBe(1)
     await first.endAsync()
     await eventually(() => at.house.current?.connections === 1, { what: 'room' })
     await at.device()
@@ -147,7 +147,7 @@ describe('embedded broker, gate', () => {
     }
     await eventually(() => at.house.current?.connections === 1, { what: 'the others gone' })
     await other.publishAsync('s/a', 'still here', { qos: 1 })
-    expect(at.context.logged.filter(({ level }) => level === 'error')).toEqual([])
+    expect(at.context.lines.filter(({ level }) => level === 'error')).toEqual([])
   })
 
   test('what is sent along with CONNECT is not lost', async () => {
@@ -156,7 +156,7 @@ describe('embedded broker, gate', () => {
     const publishes = Array.from({ length: 50 }, (_, i) => packets.publish('s/a', String(i), 1, i + 1))
     hasty.send(packets.connect(), ...publishes)
     await hasty.receive(4 + 50 * 4)
-    expect(at.opened.texts()).toEqual(Array.from({ length: 50 }, (_, i) => String(i)))
+    expect(at.opened.texts).toEqual(Array.from({ length: 50 }, (_, i) => String(i)))
   })
 })
 
@@ -226,14 +226,14 @@ describe('embedded broker, listeners', () => {
     const [one, two] = [await left.device({ clientId: 'same' }), await right.device({ clientId: 'same' })]
     await one.publishAsync('s/left', 'l', { qos: 1 })
     await two.publishAsync('s/right', 'r', { qos: 1 })
-    expect([left.opened.texts(), right.opened.texts()]).toEqual([['l'], ['r']])
+    expect([left.opened.texts, right.opened.texts]).toEqual([['l'], ['r']])
   })
 
   test('source and sink share a broker, which lives until the last closes and starts again', async () => {
     const at = await place()
     const sink = await at.sink()
     const source = await at.source(['s'], accept)
-    await source.drain()
+    await source.stop()
     await sink.close()
     const client = await at.device()
     await client.endAsync()

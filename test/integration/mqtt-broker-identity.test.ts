@@ -3,8 +3,9 @@ import { readFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
 import type { IClientOptions } from 'mqtt'
 import { Authority, type Pair, type Subject } from '../support/brokers/certificates.ts'
+import { testContext } from '../support/contexts/context.ts'
 import { FakeKept } from '../support/contexts/kept.ts'
-import { cleanUp, device, place, testContext } from '../support/contexts/mqtt-broker.ts'
+import { cleanUp, device, place } from '../support/contexts/mqtt-broker.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
 
@@ -36,22 +37,25 @@ describe('embedded broker, client ids of users', () => {
     await expect(at.device({ ...eve, clientId: 'bob-1' })).rejects.toMatchObject({ code: 2 })
     await expect(at.device({ ...bob, clientId: 'elsewhere' })).rejects.toMatchObject({ code: 2 })
     await at.device({ ...eve, clientId: 'elsewhere' })
-    const reasons = at.context.logged.filter(({ level }) => level === 'warn').map(({ fields }) => fields?.reason)
+    const reasons = at.context.lines.filter(({ level }) => level === 'warn').map(({ fields }) => fields?.reason)
     expect(reasons).toEqual(['the client id fits the clientIds of another user'])
   })
 
   test('a session another user began before the patterns were written ends at the start', async () => {
     const kept = new FakeKept()
-    const before = await place({ users: users.map(({ clientIds: _, ...user }) => user) }, { ...testContext(), kept })
+    const before = await place(
+      { users: users.map(({ clientIds: _, ...user }) => user) },
+      { ...testContext('devices'), kept },
+    )
     const closing = await before.sink()
     const squatter = await before.device({ ...eve, clientId: 'bob-1', clean: false })
     await squatter.subscribeAsync('none').catch(() => {})
     await squatter.publishAsync('s/eve/x', 'x', { qos: 2 })
     await squatter.endAsync()
     await closing.close()
-    const at = await place({ users }, { ...testContext(), kept })
+    const at = await place({ users }, { ...testContext('devices'), kept })
     await at.sink()
-    expect(at.context.logged).toContainEqual(expect.objectContaining({ message: 'a kept session ended' }))
+    expect(at.context.lines).toContainEqual(expect.objectContaining({ message: 'a kept session ended' }))
     await at.device({ ...bob, clientId: 'bob-1', clean: false })
   })
 
@@ -65,7 +69,7 @@ describe('embedded broker, client ids of users', () => {
     await expect(one.subscribeAsync('to/+/x')).rejects.toThrow()
     one.publish('s/bob/bob-2', 'another’s', { qos: 1 })
     await eventually(() => !one.connected, { what: 'the end of the connection' })
-    expect(source.texts()).toEqual(['own'])
+    expect(source.texts).toEqual(['own'])
   })
 
   test.each(['bob-/', 'bob-+', 'bob-#', 'bob-$'])('%s cannot stand in a filter, and is refused', async (clientId) => {
@@ -81,8 +85,8 @@ describe('embedded broker, client ids of users', () => {
     await at.device({ ...bob, clientId: 'bob-1' })
     await eventually(() => !first.connected, { what: 'the end of the earlier connection' })
     const fields = { clientId: 'bob-1', username: 'bob', address: '127.0.0.1', earlierAddress: '127.0.0.1' }
-    expect(at.context.logged).toContainEqual({ level: 'info', message: expect.stringContaining('took'), fields })
-    expect(at.context.counted.get('mqtt_taken_over')).toBe(1)
+    expect(at.context.lines).toContainEqual({ level: 'info', message: expect.stringContaining('took'), fields })
+    expect(at.context.counts.get('mqtt_taken_over')).toBe(1)
   })
 })
 
@@ -172,7 +176,7 @@ describe('embedded broker, users by certificate', () => {
     await bob.publishAsync('s/bob/1', 'own', { qos: 1 })
     bob.publish('s/eve/1', 'another’s', { qos: 1 })
     await eventually(() => !bob.connected, { what: 'the end of the connection' })
-    expect(source.texts()).toEqual(['own'])
+    expect(source.texts).toEqual(['own'])
     await expect(enter(named('eve'), { clientId: 'bob-1' })).rejects.toMatchObject({ code: 2 })
     const admin = await enter(named('admin'), { clientId: 'admin' })
     await admin.subscribeAsync('#')

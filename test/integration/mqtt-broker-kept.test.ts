@@ -2,17 +2,9 @@
 import { afterEach, describe, expect, test } from '@jest/globals'
 import type { MqttBrokerConnection } from '../../protocols/mqtt/broker/config.ts'
 import type { Outbound } from '../../src/adapter/contract.ts'
+import { testContext } from '../support/contexts/context.ts'
 import { FakeKept } from '../support/contexts/kept.ts'
-import {
-  cleanUp,
-  inbox,
-  message,
-  packets,
-  place,
-  type RawDevice,
-  raw,
-  testContext,
-} from '../support/contexts/mqtt-broker.ts'
+import { cleanUp, inbox, message, packets, place, type RawDevice, raw } from '../support/contexts/mqtt-broker.ts'
 import { eventually } from '../support/poll.ts'
 
 afterEach(cleanUp)
@@ -22,7 +14,7 @@ const accept = () => 'accept' as const
 const connackBytes = 4
 
 async function keptPlace(kept: FakeKept, settings: Partial<MqttBrokerConnection> = {}) {
-  const at = await place(settings, { ...testContext(), kept })
+  const at = await place(settings, { ...testContext('devices'), kept })
   return { ...at, sink: await at.sink() }
 }
 
@@ -160,14 +152,14 @@ describe('at the start', () => {
   const login = (username: string) => ({ username, password: 'p', clientId: 'away', clean: false })
 
   async function restart(kept: FakeKept, before: Partial<MqttBrokerConnection>, after: Partial<MqttBrokerConnection>) {
-    const at = await place(before, { ...testContext(), kept })
+    const at = await place(before, { ...testContext('devices'), kept })
     const sink = await at.sink()
     const device = await at.device(login('a'))
     await device.subscribeAsync({ 'mine/#': { qos: 1 }, 'secret/#': { qos: 1 } })
     await device.endAsync()
     await sink.send([to('secret/1', 'x'), to('mine/1', 'y')], signal)
     await sink.close()
-    const next = await place(after, { ...testContext(), kept: kept.crash() })
+    const next = await place(after, { ...testContext('devices'), kept: kept.crash() })
     await next.sink()
     return next
   }
@@ -205,13 +197,13 @@ describe('at the start', () => {
 
   test('a lost will goes to the sources; one that is no longer granted goes nowhere', async () => {
     const kept = new FakeKept()
-    const at = await place(users(['a', 'b']), { ...testContext(), kept })
+    const at = await place(users(['a', 'b']), { ...testContext('devices'), kept })
     await at.sink()
     for (const name of ['a', 'b']) {
       const will = { topic: `wills/${name}`, payload: Buffer.from('gone'), qos: 1 as const, retain: false }
       await at.device({ username: name, password: 'p', will })
     }
-    const next = await place(users(['a']), { ...testContext(), kept: kept.crash() })
+    const next = await place(users(['a']), { ...testContext('devices'), kept: kept.crash() })
     const source = await next.source(['wills/#'], accept)
     await eventually(() => source.received.length > 0, { what: 'the will' })
     expect(source.received.map(({ address }) => address)).toEqual(['wills/a'])

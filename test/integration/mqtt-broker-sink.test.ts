@@ -98,7 +98,7 @@ describe('embedded broker, sink', () => {
     await sink.send([to('s/a', 'from the gateway')], signal)
     const device = await at.device()
     await device.publishAsync('s/a', 'from a device', { qos: 1 })
-    expect(source.texts()).toEqual(['from a device'])
+    expect(source.texts).toEqual(['from a device'])
   })
 
   test.each([['$SYS/x'], [''], ['a/+'], ['a/#'], [Array(33).fill('a').join('/')]])(
@@ -163,7 +163,7 @@ describe('embedded broker, among its devices', () => {
     }
     await eventually(() => received === 400, { what: 'all at the healthy one' })
     expect(slowestMs).toBeLessThan(8_000) // to wait for it would take 10 s
-    expect(at.context.counted.get('mqtt_slow_disconnects')).toBe(1)
+    expect(at.context.counts.get('mqtt_slow_disconnects')).toBe(1)
     await eventually(() => at.house.current?.devices === 1, { what: 'the end of the deaf one' })
   })
 

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from '@jest/globals'
 import type { Delivery } from '../../src/adapter/contract.ts'
-import { cleanUp, inbox, packets, place, raw, testContext } from '../support/contexts/mqtt-broker.ts'
+import { testContext } from '../support/contexts/context.ts'
+import { cleanUp, inbox, packets, place, raw } from '../support/contexts/mqtt-broker.ts'
 import { eventually } from '../support/poll.ts'
 
 afterEach(cleanUp)
@@ -35,7 +36,7 @@ describe('embedded broker, source', () => {
     source.received[0]?.settle('accept')
     const bytes = await device.receive(connack + 2 + 12)
     expect(bytes.subarray(connack + 2)).toEqual(Buffer.concat([puback(1), puback(2), puback(3)]))
-    expect(source.texts()).toEqual(['1', '2', '3'])
+    expect(source.texts).toEqual(['1', '2', '3'])
     expect(source.received.map(({ address }) => address)).toEqual(['s/a', 's/a', 's/a'])
   })
 
@@ -106,11 +107,11 @@ describe('embedded broker, source', () => {
     for (const text of ['a', 'b']) {
       const device = await raw(at.port)
       device.send(packets.connect({ clientId: 'clean' }), packets.publish('s', text, 2, 7))
-      await eventually(() => source.texts().includes(text), { what: `message ${text}` })
+      await eventually(() => source.texts.includes(text), { what: `message ${text}` })
       device.socket.destroy()
       await eventually(() => at.house.current?.devices === 0, { what: 'the leaving' })
     }
-    expect(source.texts()).toEqual(['a', 'b'])
+    expect(source.texts).toEqual(['a', 'b'])
   })
 
   test('QoS 0 is delivered and holds nobody', async () => {
@@ -120,7 +121,7 @@ describe('embedded broker, source', () => {
     device.send(packets.connect(), packets.publish('s', '1'), packets.publish('s', '2'), packets.disconnect)
     await device.closed()
     await eventually(() => source.received.length === 2, { what: 'both messages' })
-    expect(at.context.counted.get('mqtt_qos0_received')).toBe(2)
+    expect(at.context.counts.get('mqtt_qos0_received')).toBe(2)
   })
 
   test('never more than maxInFlight are unsettled, and the rest follows', async () => {
@@ -138,11 +139,11 @@ describe('embedded broker, source', () => {
     }
     await all
     expect(most).toBeLessThanOrEqual(10)
-    expect(source.texts()).toEqual(Array.from({ length: 500 }, (_, i) => String(i)))
+    expect(source.texts).toEqual(Array.from({ length: 500 }, (_, i) => String(i)))
   })
 
   test('a full process holds its devices and answers their pings', async () => {
-    const at = await place({}, testContext({ maxCount: 1, maxBytes: 1e9 }))
+    const at = await place({}, testContext('devices', { maxCount: 1 }))
     const source = await at.source(['s'], leftAlone)
     const device = await at.device({ keepalive: 1 })
     const published = [1, 2, 3].map((i) => device.publishAsync('s', String(i), { qos: 1 }))
@@ -170,7 +171,7 @@ describe('embedded broker, source', () => {
     const device = await at.device({ will: { topic: 'wills/7', payload: Buffer.from('gone'), qos: 1, retain: false } })
     device.stream.destroy()
     await eventually(() => received.length === 1, { what: 'the will at the subscriber' })
-    expect(source.texts()).toEqual(['gone', 'gone'])
+    expect(source.texts).toEqual(['gone', 'gone'])
   })
 
   test('a drain settles what is in flight, and what comes later waits for the next source unacknowledged', async () => {
@@ -182,7 +183,7 @@ describe('embedded broker, source', () => {
     const publish = (text: string) => device.publishAsync('s', text, { qos: 1 }).then(() => (acknowledged += 1))
     const one = publish('one')
     await eventually(() => first.received.length === 1, { what: 'the first message' })
-    const drained = first.drain()
+    const drained = first.stop()
     const two = publish('two')
     await device.subscribeAsync('other') // what was sent before it has been read
     first.received[0]?.settle('accept')
@@ -191,8 +192,8 @@ describe('embedded broker, source', () => {
     expect(acknowledged).toBe(1)
     const second = await at.source(['s'], accept)
     await two
-    expect(first.texts()).toEqual(['one'])
-    expect(second.texts()).toEqual(['two'])
+    expect(first.texts).toEqual(['one'])
+    expect(second.texts).toEqual(['two'])
   })
 
   test('a closed source ends its consume with PEER_LOST', async () => {

@@ -4,8 +4,9 @@ import { connect } from 'mqtt'
 import { sessionBounds } from '../../protocols/mqtt/broker/sessions/sessions.ts'
 import type { Outbound } from '../../src/adapter/contract.ts'
 import { isoText } from '../../src/envelope/time.ts'
+import { testContext } from '../support/contexts/context.ts'
 import { FakeKept } from '../support/contexts/kept.ts'
-import { cleanUp, inbox, message, type Place, place, testContext } from '../support/contexts/mqtt-broker.ts'
+import { cleanUp, inbox, message, type Place, place } from '../support/contexts/mqtt-broker.ts'
 import { eventually } from '../support/poll.ts'
 
 afterEach(cleanUp)
@@ -79,7 +80,7 @@ describe('a time to live', () => {
     'ends while a command waits for its device: it is never delivered, and counted; %s',
     async (_where, isRestarted) => {
       const kept = new FakeKept()
-      const at = await place({}, { ...testContext(), kept })
+      const at = await place({}, { ...testContext('devices'), kept })
       const sink = await at.sink()
       await subscribeAndLeave(at, 'away', 'c')
       const batch = [to('c', 'expires', { ttlMs: 300 }), to('c', 'stays', { ttlMs: 60_000 }), to('c', 'for ever')]
@@ -88,13 +89,13 @@ describe('a time to live', () => {
       const next = isRestarted ? await restarted(at, kept) : { at, sink }
       const received = await whatWaits(next.at, 'away', () => next.sink.send([to('c', 'last')], signal))
       expect(received).toEqual(['c stays', 'c for ever', 'c last'])
-      expect(next.at.context.counted.get('mqtt_queued_expired')).toBe(1)
+      expect(next.at.context.counts.get('mqtt_queued_expired')).toBe(1)
     },
   )
 
   async function restarted(at: Place, kept: FakeKept) {
     await at.house.current?.close()
-    const next = await place({}, { ...testContext(), kept: kept.crash() })
+    const next = await place({}, { ...testContext('devices'), kept: kept.crash() })
     return { at: next, sink: await next.sink() }
   }
 
@@ -110,7 +111,7 @@ describe('a time to live', () => {
     await sink.send([to('r/c', 'last')], signal)
     await eventually(() => received.length > 1, { what: 'the last message' })
     expect(received).toEqual(['r/b stays', 'r/c last'])
-    expect(at.context.counted.get('mqtt_retained_expired')).toBe(1)
+    expect(at.context.counts.get('mqtt_retained_expired')).toBe(1)
   })
 })
 
@@ -143,7 +144,7 @@ describe('a session without room', () => {
     await subscribeAndLeave(at, 'modest-1', 'm', login('modest'))
     const large = 'x'.repeat(900_000)
     for (let i = 0; i < 6; i += 1) await sink.send([to('g', large)], signal)
-    expect(at.context.counted.get('mqtt_queued_dropped')).toBeGreaterThan(0)
+    expect(at.context.counts.get('mqtt_queued_dropped')).toBeGreaterThan(0)
     expect(await sink.send([to('m', 'the command')], signal)).toEqual(delivered)
     const device = connect(at.url, { clientId: 'modest-1', clean: false, protocolVersion: 4, ...login('modest') })
     const received = inbox(device)
@@ -154,7 +155,7 @@ describe('a session without room', () => {
   test('sessions of the user who leaves most behind end first', async () => {
     const users = ['greedy', 'modest'].map((username) => ({ username, password: 'p' }))
     const kept = new FakeKept()
-    const at = await place({ users, maxConnections: 5 }, { ...testContext(), kept })
+    const at = await place({ users, maxConnections: 5 }, { ...testContext('devices'), kept })
     await at.sink()
     await subscribeAndLeave(at, 'modest-1', 'm', { username: 'modest', password: 'p' })
     for (let i = 0; i < 8; i += 1)

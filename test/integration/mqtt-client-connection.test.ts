@@ -7,17 +7,10 @@ import mqttJs from 'mqtt'
 import { openLink } from '../../protocols/mqtt/client/connection.ts'
 import { FakeBroker, types } from '../support/brokers/fake-mqtt-broker.ts'
 import { startMosquitto } from '../support/brokers/mosquitto.ts'
-import {
-  Bench,
-  codes,
-  connectionOf,
-  contextOf,
-  listen,
-  never,
-  outbound,
-  Reading,
-  unique,
-} from '../support/contexts/mqtt-client.ts'
+import { codes, never } from '../support/contexts/messages.ts'
+import { Bench, connectionOf, contextOf, listen, outbound } from '../support/contexts/mqtt-client.ts'
+import { RunningSource } from '../support/contexts/running-source.ts'
+import { unique } from '../support/names.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
 
@@ -210,7 +203,7 @@ it('opens and closes again and again, also where nothing is open', async () => {
     await source.close()
   }
   await source.open(never)
-  await new Reading(source).stop()
+  await new RunningSource(source).stop()
 })
 
 it('tells when another client takes the session', async () => {

@@ -4,8 +4,9 @@ import { runInNewContext } from 'node:vm'
 import { afterEach, expect, it } from '@jest/globals'
 import { Budget } from '../../src/adapter/budget.ts'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
-import { Bench, connectionOf, contextOf, unique } from '../support/contexts/mqtt-client.ts'
+import { Bench, connectionOf, contextOf } from '../support/contexts/mqtt-client.ts'
 import { TestGateway } from '../support/gateway/gateway.ts'
+import { unique } from '../support/names.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
 
@@ -74,7 +75,7 @@ it('the budget counts user properties, not the payload alone', async () => {
   await Promise.all(sent)
   await eventually(() => budget.isFull, { what: 'a full budget' })
   expect(reading.received.length).toBeLessThan(20)
-  reading.onDelivery = (delivery) => setImmediate(() => delivery.settle('accept'))
+  reading.onBatch = (batch) => batch.forEach((delivery) => void setImmediate(() => delivery.settle('accept')))
   for (const delivery of reading.received) delivery.settle('accept')
   await reading.has(60)
   await reading.stop()

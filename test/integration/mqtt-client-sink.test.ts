@@ -1,16 +1,9 @@
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { mqtt } from '../../protocols/mqtt/index.ts'
 import { FakeBroker, types } from '../support/brokers/fake-mqtt-broker.ts'
-import {
-  Bench,
-  codes,
-  connectionOf,
-  contextOf,
-  listen,
-  never,
-  outbound,
-  unique,
-} from '../support/contexts/mqtt-client.ts'
+import { codes, never } from '../support/contexts/messages.ts'
+import { Bench, connectionOf, contextOf, listen, outbound } from '../support/contexts/mqtt-client.ts'
+import { unique } from '../support/names.ts'
 import { eventually } from '../support/poll.ts'
 
 const bench = new Bench()

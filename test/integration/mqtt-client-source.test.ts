@@ -1,7 +1,10 @@
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { mqtt } from '../../protocols/mqtt/index.ts'
 import { FakeBroker, types } from '../support/brokers/fake-mqtt-broker.ts'
-import { Bench, connectionOf, contextOf, fromOf, never, Reading, unique } from '../support/contexts/mqtt-client.ts'
+import { never } from '../support/contexts/messages.ts'
+import { Bench, connectionOf, contextOf, fromOf } from '../support/contexts/mqtt-client.ts'
+import { RunningSource } from '../support/contexts/running-source.ts'
+import { unique } from '../support/names.ts'
 import { eventually } from '../support/poll.ts'
 
 const bench = new Bench()
@@ -80,7 +83,8 @@ describe.each([5, 4])('the MQTT source, version %i, on Mosquitto', (protocolVers
     const topic = unique('share')
     const froms = [{ topic: `${topic}/+`, share: 'crew' }]
     const [one, two] = [await bench.run(froms, connection()), await bench.run(froms, connection())]
-    for (const reading of [one, two]) reading.onDelivery = (delivery) => delivery.settle('accept')
+    for (const reading of [one, two])
+      reading.onBatch = (batch) => batch.forEach((delivery) => void delivery.settle('accept'))
     const client = await bench.client()
     for (let i = 0; i < 20; i += 1) await client.publishAsync(`${topic}/${i}`, `${i}`, { qos: 1 })
     await eventually(() => one.received.length + two.received.length === 20, { what: '20 in all' })
@@ -95,13 +99,13 @@ describe.each([5, 4])('the MQTT source, version %i, on Mosquitto', (protocolVers
     bench.later(() => client.publishAsync(topic, '', { retain: true }))
     const source = bench.source([{ topic }], connection())
     await source.open(never)
-    const first = new Reading(source)
+    const first = new RunningSource(source)
     await first.has(1)
     first.received[0]?.settle('accept')
     await first.stop()
     await source.close()
     await source.open(never)
-    const second = new Reading(source)
+    const second = new RunningSource(source)
     await client.publishAsync(topic, 'new', { qos: 1 })
     await second.has(1)
     expect(second.texts).toEqual(['new'])
@@ -115,7 +119,7 @@ describe.each([5, 4])('the MQTT source, version %i, on Mosquitto', (protocolVers
     await reading.has(5)
     await client.publishAsync(unique('fence'), 'x', { qos: 1 })
     expect(reading.received).toHaveLength(5)
-    reading.onDelivery = (delivery) => setImmediate(() => delivery.settle('accept'))
+    reading.onBatch = (batch) => batch.forEach((delivery) => void setImmediate(() => delivery.settle('accept')))
     for (const delivery of reading.received) delivery.settle('accept')
     await reading.has(40)
     expect(reading.texts).toEqual(Array.from({ length: 40 }, (_, i) => `${i}`))
@@ -160,7 +164,7 @@ describe('the MQTT source on a scripted broker', () => {
     broker.connackFor = () => Buffer.from([0x20, 3, 1, 0, 0]) // session present
     const source = bench.source([{ topic: 'a', qos: 2 }], connectionOf({ url: broker.url }))
     await source.open(never)
-    const first = new Reading(source)
+    const first = new RunningSource(source)
     broker.publish('a', 'x', { qos: 2, id: 5 })
     await first.has(1)
     first.received[0]?.settle('accept')
@@ -168,7 +172,7 @@ describe('the MQTT source on a scripted broker', () => {
     broker.socket.destroy()
     await expect(first.done).rejects.toMatchObject({ code: 'PEER_LOST' })
     await source.open(never)
-    const second = new Reading(source)
+    const second = new RunningSource(source)
     broker.publish('a', 'x', { qos: 2, id: 5, dup: true })
     await broker.has(types.pubrec, 2)
     broker.publish('a', 'next', { qos: 2, id: 6 })
@@ -180,13 +184,13 @@ describe('the MQTT source on a scripted broker', () => {
     const broker = await fake()
     const source = bench.source([{ topic: 'a' }], connectionOf({ url: broker.url }))
     await source.open(never)
-    const first = new Reading(source)
+    const first = new RunningSource(source)
     broker.publish('a', 'old', { id: 1 })
     await first.has(1)
     broker.socket.destroy()
     await expect(first.done).rejects.toMatchObject({ code: 'PEER_LOST', retryable: true })
     await source.open(never)
-    const second = new Reading(source)
+    const second = new RunningSource(source)
     broker.publish('a', 'new', { id: 1 })
     await second.has(1)
     first.received[0]?.settle('accept')
@@ -232,7 +236,7 @@ describe('the MQTT source on a scripted broker', () => {
     await reading.has(3)
     await Promise.race([broker.has(types.ping, 5), reading.done]) // rejects at a loss; unread, the answers are no sign of life
     expect(reading.received).toHaveLength(3)
-    reading.onDelivery = (delivery) => setImmediate(() => delivery.settle('accept'))
+    reading.onBatch = (batch) => batch.forEach((delivery) => void setImmediate(() => delivery.settle('accept')))
     for (const delivery of reading.received) delivery.settle('accept')
     await reading.has(10)
   })

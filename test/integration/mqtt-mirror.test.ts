@@ -2,8 +2,9 @@
 import { afterEach, describe, expect, it } from '@jest/globals'
 import mqttJs, { type IPublishPacket } from 'mqtt'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
-import { Bench, listen, unique } from '../support/contexts/mqtt-client.ts'
+import { Bench, listen } from '../support/contexts/mqtt-client.ts'
 import { TestGateway } from '../support/gateway/gateway.ts'
+import { unique } from '../support/names.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
 

@@ -1,6 +1,7 @@
 import { afterEach, expect, it } from '@jest/globals'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
-import { Bench, listen, unique } from '../support/contexts/mqtt-client.ts'
+import { Bench, listen } from '../support/contexts/mqtt-client.ts'
+import { unique } from '../support/names.ts'
 import { eventually } from '../support/poll.ts'
 import { trivium } from '../unit/cli/command.ts'
 import { folderWith } from '../unit/cli/files.ts'

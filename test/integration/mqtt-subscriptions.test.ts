@@ -3,8 +3,11 @@ import { afterEach, describe, expect, it } from '@jest/globals'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { FakeBroker, types } from '../support/brokers/fake-mqtt-broker.ts'
 import { FakeKept } from '../support/contexts/kept.ts'
-import { Bench, connectionOf, contextOf, listen, never, Reading, unique } from '../support/contexts/mqtt-client.ts'
+import { never } from '../support/contexts/messages.ts'
+import { Bench, connectionOf, contextOf, listen } from '../support/contexts/mqtt-client.ts'
+import { RunningSource } from '../support/contexts/running-source.ts'
 import { TestGateway } from '../support/gateway/gateway.ts'
+import { unique } from '../support/names.ts'
 import { eventually } from '../support/poll.ts'
 
 const bench = new Bench()
@@ -195,7 +198,7 @@ describe('on a scripted broker', () => {
     broker.suback = (body) => Buffer.from([0x90, 5, body[0]!, body[1]!, 0, 1, 1])
     const context = contextOf()
     await bench.run([{ topic: 'a/+' }, { topic: '+/b' }], connectionOf({ url: broker.url }), context)
-    expect(context.lines.filter((line) => line.includes('arrive twice'))).toHaveLength(1)
+    expect(context.texts().filter((line) => line.includes('arrive twice'))).toHaveLength(1)
     expect(broker.count(types.subscribe)).toBe(1)
   })
 
@@ -205,7 +208,7 @@ describe('on a scripted broker', () => {
     broker.connackFor = () => Buffer.from([0x20, 8, 0, 0, 5, 17, 0, 0, 0x1c, 0x20]) // Session Expiry Interval: two hours
     const context = contextOf()
     await bench.run([{ topic: 'a' }], connectionOf({ url: broker.url }), context)
-    expect(context.lines.filter((line) => line.includes('for 7200 s only'))).toHaveLength(1)
+    expect(context.texts().filter((line) => line.includes('for 7200 s only'))).toHaveLength(1)
   })
 
   it('an unsubscription that is not confirmed is told, and asked for again on the next connection', async () => {
@@ -220,12 +223,12 @@ describe('on a scripted broker', () => {
     const second = bench.source([{ topic: 'a/b' }], connectionOf({ url: broker.url }), context)
     await second.open(never)
     broker.publish('a/b', 'meanwhile')
-    const reading = new Reading(second)
+    const reading = new RunningSource(second)
     await reading.has(1)
     await broker.has(types.unsubscribe, 1)
     broker.socket.destroy()
     await reading.done.catch(() => {})
-    const told = () => context.lines.some((line) => line.includes('not unsubscribed from a/#'))
+    const told = () => context.texts().some((line) => line.includes('not unsubscribed from a/#'))
     await eventually(told, { what: 'the warning' })
     await second.open(never)
     await broker.has(types.unsubscribe, 2)

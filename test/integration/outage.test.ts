@@ -6,11 +6,11 @@ import { startMosquitto } from '../support/brokers/mosquitto.ts'
 import type { Running } from '../support/brokers/process.ts'
 import { startProxy } from '../support/brokers/proxy.ts'
 import { startRabbitmq } from '../support/brokers/rabbitmq.ts'
+import { complaints } from '../support/contexts/log.ts'
 import {
   arrived,
   bothWays,
   checkNothingLost,
-  complaints,
   otherOf,
   type Scope,
   scenario,

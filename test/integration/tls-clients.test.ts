@@ -10,7 +10,7 @@ import { amqp } from '../../protocols/amqp/index.ts'
 import { kafka } from '../../protocols/kafka/index.ts'
 import { mqtt } from '../../protocols/mqtt/index.ts'
 import { Authority, type Pair } from '../support/brokers/certificates.ts'
-import { testContext } from '../support/contexts/mqtt-broker.ts'
+import { testContext } from '../support/contexts/context.ts'
 
 const never = new AbortController().signal
 let authority: Authority
@@ -39,7 +39,7 @@ const clients = {
 type Client = keyof typeof clients
 const names = Object.keys(clients) as Client[]
 
-function sinkOf(name: Client, settings: unknown, context = testContext()) {
+function sinkOf(name: Client, settings: unknown, context = testContext('devices')) {
   if (name === 'amqp') return amqp.sink!.create(settings as never, context)
   return name === 'kafka'
     ? kafka.sink!.create(settings as never, context)
@@ -86,14 +86,14 @@ describe.each(names)('%s', (name) => {
     }
     const [first, second] = [authority.issue({ cn: 'first' }), authority.issue({ cn: 'second' })]
     const { port, guests } = await listen(authority.issue())
-    const context = testContext()
+    const context = testContext('devices')
     put(first)
     const sink = sinkOf(name, clients[name](port, { ca: authority.ca, cert, key }), context)
     const connect = async () => {
       await expect(sink.open(never)).rejects.toMatchObject({ retryable: true })
       await sink.close()
     }
-    const warnings = () => context.logged.filter(({ message }) => /earlier certificates stay/.test(message))
+    const warnings = () => context.lines.filter(({ message }) => /earlier certificates stay/.test(message))
     await connect()
     put(second)
     await connect()

@@ -2,35 +2,18 @@
 import { randomUUID } from 'node:crypto'
 import { type Channel, type ChannelModel, connect, type GetMessage } from 'amqplib'
 import { amqp } from '../../../protocols/amqp/index.ts'
-import { Budget } from '../../../src/adapter/budget.ts'
-import type { Context, Delivery, Outbound, Outcome, Sink, Source } from '../../../src/adapter/contract.ts'
-import { Envelope } from '../../../src/envelope/envelope.ts'
+import type { Outbound, Sink } from '../../../src/adapter/contract.ts'
 import { brokerAddresses } from '../brokers/addresses.ts'
-import { eventually } from '../poll.ts'
+import { unique } from '../names.ts'
+import { testContext } from './context.ts'
+import { never, outboundTo } from './messages.ts'
+import { RunningSource } from './running-source.ts'
 
 export type AmqpTarget = ReturnType<typeof targetOf>
 
-export const unique = (name: string) => `test-${name}-${randomUUID().slice(0, 8)}`
-
-export interface Recorder extends Context {
-  readonly lines: string[]
-  readonly counts: Map<string, number>
-}
-
-export function recorder(limits: { maxCount?: number; maxBytes?: number } = {}): Recorder {
-  const lines: string[] = []
-  const counts = new Map<string, number>()
-  const line = (message: string, fields?: unknown) => void lines.push(`${message} ${JSON.stringify(fields ?? {})}`)
-  return {
-    connection: 'orders',
-    gatewayId: 'test',
-    log: { debug: line, info: line, warn: line, error: line },
-    budget: new Budget({ maxCount: limits.maxCount ?? 10_000, maxBytes: limits.maxBytes ?? 1 << 28 }),
-    count: (name, by = 1) => void counts.set(name, (counts.get(name) ?? 0) + by),
-    lines,
-    counts,
-  }
-}
+/** Of a connection called `orders`, as the tests of AMQP know it. */
+export const recorder = (limits: { maxCount?: number; maxBytes?: number } = {}) =>
+  testContext('orders', { maxCount: 10_000, maxBytes: 1 << 28, ...limits })
 
 export const settingsOf = (settings: Record<string, unknown> = {}) =>
   amqp.connection.parse({ url: brokerAddresses().amqp, ...settings })
@@ -39,24 +22,16 @@ export const fromOf = (from: Record<string, unknown>) => amqp.source!.schema.par
 
 export function outbound(
   target: AmqpTarget,
-  fields: { messageId?: string; payload?: string | Uint8Array; headers?: Record<string, string> } = {},
+  { messageId = randomUUID(), payload = messageId, headers = {} }: OutboundFields = {},
 ): Outbound<AmqpTarget> {
-  const { messageId = randomUUID(), payload = messageId, headers = {} } = fields
-  const envelope = new Envelope({
-    messageId,
-    timestamp: '2026-02-03T04:05:06Z',
-    source: 'mqtt://plant/sensors',
-    payload: Buffer.from(payload as string),
-    headers,
-  })
-  return { envelope, target, format: undefined }
+  return outboundTo(target, { messageId, payload, headers })
 }
 
-export const kinds = (outcomes: readonly Outcome[]) => outcomes.map((outcome) => outcome.kind)
-export const codes = (outcomes: readonly Outcome[]) =>
-  outcomes.map((outcome) => (outcome.kind === 'delivered' ? 'delivered' : outcome.error.code))
-export const never = new AbortController().signal
-export const textOf = (delivery: Delivery) => Buffer.from(delivery.envelope.payload ?? '').toString()
+interface OutboundFields {
+  readonly messageId?: string
+  readonly payload?: string | Uint8Array
+  readonly headers?: Record<string, string>
+}
 
 /** A client of the broker beside the adapter, and everything a test opens; `end` lets go of it all. */
 export class Bench {
@@ -95,11 +70,11 @@ export class Bench {
     return sink
   }
 
-  async source(from: Record<string, unknown>, context = recorder(), settings = settingsOf()): Promise<Running> {
+  async source(from: Record<string, unknown>, context = recorder(), settings = settingsOf()): Promise<RunningSource> {
     const source = amqp.source!.create(settings, [fromOf(from)], context)
     this.later(() => source.close())
     await source.open(never)
-    return new Running(source, context)
+    return new RunningSource(source)
   }
 
   /** Everything that waits in a queue. */
@@ -124,38 +99,5 @@ export class Bench {
   async end(): Promise<void> {
     for (const end of this.#ends.reverse()) await end().catch(() => {})
     await this.#model?.close().catch(() => {})
-  }
-}
-
-/** A source under way and what it has handed over. */
-export class Running {
-  readonly received: Delivery[] = []
-  readonly batches: number[] = []
-  readonly source: Source
-  readonly context: Recorder
-  readonly done: Promise<void>
-  onBatch: (batch: readonly Delivery[]) => void = () => {}
-  readonly #stop = new AbortController()
-
-  constructor(source: Source, context: Recorder) {
-    this.source = source
-    this.context = context
-    const deliver = (read: Iterable<Delivery>) => {
-      const batch = [...read]
-      this.received.push(...batch)
-      this.batches.push(batch.length)
-      this.onBatch(batch)
-    }
-    this.done = source.consume(deliver, this.#stop.signal)
-    this.done.catch(() => {})
-  }
-
-  stop(): Promise<void> {
-    this.#stop.abort()
-    return this.done
-  }
-
-  has(count: number): Promise<unknown> {
-    return eventually(() => this.received.length >= count, { what: `${count} deliveries, got ${this.received.length}` })
   }
 }

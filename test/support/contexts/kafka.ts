@@ -1,34 +1,16 @@
-import { randomUUID } from 'node:crypto'
 import { afterAll, afterEach } from '@jest/globals'
 import { Kafka, logLevel } from 'kafkajs'
 import { kafka } from '../../../protocols/kafka/index.ts'
-import { Budget } from '../../../src/adapter/budget.ts'
-import type { Context, Delivery, Outbound, Sink, Source } from '../../../src/adapter/contract.ts'
-import { Envelope, type EnvelopeFields } from '../../../src/envelope/envelope.ts'
+import type { Context, Delivery, Sink } from '../../../src/adapter/contract.ts'
 import { brokerAddresses } from '../brokers/addresses.ts'
+import { unique } from '../names.ts'
 import { createTopics } from '../places/topics.ts'
-import { eventually } from '../poll.ts'
+import { testContext } from './context.ts'
+import { type envelopeOf, outboundTo } from './messages.ts'
+import { RunningSource } from './running-source.ts'
 
-export interface LogLine {
-  readonly level: string
-  readonly message: string
-  readonly fields: Readonly<Record<string, unknown>> | undefined
-}
-
-export function makeContext(gatewayId = `gw-${randomUUID()}`): Context & { lines: LogLine[] } {
-  const lines: LogLine[] = []
-  const write = (level: string) => (message: string, fields?: Readonly<Record<string, unknown>>) => {
-    lines.push({ level, message, fields })
-  }
-  return {
-    connection: 'events',
-    gatewayId,
-    log: { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') },
-    budget: new Budget({ maxCount: 100_000, maxBytes: 1024 ** 3 }),
-    count: () => {},
-    lines,
-  }
-}
+/** Of a connection called `events`, as the tests of Kafka know it. */
+export const makeContext = () => testContext('events')
 
 export function connection(settings: Record<string, unknown> = {}) {
   return kafka.connection.parse({ brokers: brokerAddresses().kafka, ...settings })
@@ -56,33 +38,23 @@ export async function withAdmin<T>(use: (a: ReturnType<typeof admin>) => Promise
   }
 }
 
-export function freshName(prefix = 'kafka'): string {
-  return `${prefix}-${randomUUID()}`
-}
-
 export async function makeTopic(
   options: { name?: string; partitions?: number; config?: Record<string, string> } = {},
 ): Promise<string> {
-  const topic = options.name ?? freshName()
+  const topic = options.name ?? unique('kafka')
   const configEntries = Object.entries(options.config ?? {}).map(([name, value]) => ({ name, value }))
   await withAdmin((a) => createTopics(a, [{ topic, numPartitions: options.partitions ?? 1, configEntries }]))
   topics.push(topic)
   return topic
 }
 
-export function outbound(
-  target: { topic: string; key?: string; partition?: number },
-  fields: Partial<EnvelopeFields> = {},
-): Outbound<{ topic: string; key?: string; partition?: number }> {
-  const envelope = new Envelope({
-    messageId: randomUUID(),
-    timestamp: '2026-01-02T03:04:05.678Z',
-    source: 'test://somewhere',
-    payload: Buffer.from('hello'),
-    ...fields,
-  })
-  return { envelope, target, format: undefined }
+interface Target {
+  readonly topic: string
+  readonly key?: string
+  readonly partition?: number
 }
+
+export const outbound = (target: Target, fields: Parameters<typeof envelopeOf>[0] = {}) => outboundTo(target, fields)
 
 export type KafkaSink = Sink<{ topic: string; key?: string | undefined; partition?: number | undefined }>
 
@@ -100,65 +72,22 @@ export async function produce(sink: KafkaSink, batch: readonly ReturnType<typeof
   for (const outcome of outcomes) if (outcome.kind !== 'delivered') throw outcome.error
 }
 
-export interface Reading {
-  readonly source: Source
-  /** All that was handed over, in order. */
-  readonly deliveries: Delivery[]
-  /** Texts of the payloads handed over. */
-  texts(): string[]
-  /** Resolves when this many were handed over. */
-  atLeast(count: number, withinMs?: number): Promise<void>
-  /** Asks to stop and waits for the drain. */
-  stop(): Promise<void>
-  /** Breaks the connection as a crash would: nothing is committed after. */
-  kill(): Promise<void>
-  readonly ended: Promise<void>
+interface ReadOptions {
+  readonly context?: Context
+  readonly onBatch?: (batch: readonly Delivery[]) => void
+  readonly settings?: Record<string, unknown>
 }
 
-export async function read(
-  from: Record<string, unknown>,
-  options: {
-    context?: Context
-    onBatch?: (batch: readonly Delivery[]) => void
-    settings?: Record<string, unknown>
-  } = {},
-): Promise<Reading> {
+/** A source that is killed at the end of the test, if it is not stopped before. */
+export async function read(from: Record<string, unknown>, options: ReadOptions = {}): Promise<RunningSource> {
   const parsed = kafka.source?.schema.parse(from)
   if (parsed === undefined) throw new Error('kafka has a source')
   const source = kafka.source?.create(connection(options.settings), [parsed], options.context ?? makeContext())
   if (source === undefined) throw new Error('kafka has a source')
   await source.open(AbortSignal.timeout(30_000))
-  const stopping = new AbortController()
-  const deliveries: Delivery[] = []
-  const ended = source.consume((batch) => {
-    const read = [...batch]
-    deliveries.push(...read)
-    options.onBatch?.(read)
-  }, stopping.signal)
-  ended.catch(() => {})
-  const kill = async () => {
-    await source.close()
-    await ended.catch(() => {})
-  }
-  cleanUp.push(kill)
-  return {
-    source,
-    deliveries,
-    ended,
-    kill,
-    texts: () => deliveries.map(({ envelope }) => Buffer.from(envelope.payload ?? []).toString()),
-    atLeast: async (count, withinMs = 20_000) => {
-      await eventually(() => deliveries.length >= count, { withinMs, what: `${count} messages` })
-    },
-    stop: async () => {
-      stopping.abort()
-      await ended
-    },
-  }
-}
-
-export const acceptAll = (batch: readonly Delivery[]): void => {
-  for (const delivery of batch) delivery.settle('accept')
+  const running = new RunningSource(source, options.onBatch)
+  cleanUp.push(() => running.kill())
+  return running
 }
 
 /** What the group has committed, by partition; -1: nothing. */

@@ -1,18 +1,16 @@
 /** An embedded broker on a free port, a source and a sink at it, and the devices of a test. */
-import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
 import net from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { connectAsync, type IClientOptions, type MqttClient } from 'mqtt'
 import { MqttBrokerConnection } from '../../../protocols/mqtt/broker/config.ts'
 import { createBrokerSink, createBrokerSource } from '../../../protocols/mqtt/broker/index.ts'
 import { type House, houseOf } from '../../../protocols/mqtt/broker/sessions/house.ts'
-import { Budget } from '../../../src/adapter/budget.ts'
 import type { Context, Delivery, Settlement } from '../../../src/adapter/contract.ts'
-import { Envelope } from '../../../src/envelope/envelope.ts'
+import { Authority, type Pair } from '../brokers/certificates.ts'
 import { freePort } from '../ports.ts'
+import { type RecordingContext, testContext } from './context.ts'
+import { envelopeOf, never } from './messages.ts'
+import { RunningSource } from './running-source.ts'
 
 type Cleanup = () => unknown
 const cleanups: Cleanup[] = []
@@ -25,46 +23,11 @@ export function later(cleanup: Cleanup): void {
   cleanups.push(cleanup)
 }
 
-export interface Logged {
-  readonly level: string
-  readonly message: string
-  readonly fields: Readonly<Record<string, unknown>> | undefined
-}
-
-export interface TestContext extends Context {
-  readonly logged: Logged[]
-  readonly counted: Map<string, number>
-}
-
-export function testContext(limits = { maxCount: 100_000, maxBytes: 1024 ** 3 }): TestContext {
-  const logged: Logged[] = []
-  const counted = new Map<string, number>()
-  const at = (level: string) => (message: string, fields?: Readonly<Record<string, unknown>>) =>
-    logged.push({ level, message, fields })
-  return {
-    connection: 'devices',
-    gatewayId: 'test',
-    log: { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') },
-    budget: new Budget(limits),
-    count: (name, by = 1) => counted.set(name, (counted.get(name) ?? 0) + by),
-    logged,
-    counted,
-  }
-}
-
 export type Settler = (delivery: Delivery) => Settlement | undefined
-
-export interface RunningSource {
-  readonly received: Delivery[]
-  /** Topics or payloads, in the order of receipt. */
-  texts(): string[]
-  /** Aborts and waits for the last settlement. */
-  drain(): Promise<void>
-}
 
 export interface Place {
   readonly connection: MqttBrokerConnection
-  readonly context: TestContext
+  readonly context: RecordingContext
   readonly url: string
   readonly port: number
   readonly house: House
@@ -74,7 +37,10 @@ export interface Place {
   device(options?: IClientOptions): Promise<MqttClient>
 }
 
-export async function place(settings: Partial<MqttBrokerConnection> = {}, context = testContext()): Promise<Place> {
+export async function place(
+  settings: Partial<MqttBrokerConnection> = {},
+  context = testContext('devices'),
+): Promise<Place> {
   const port = await freePort()
   const connection = { ...MqttBrokerConnection.parse({ listen: `mqtt://127.0.0.1:${port}` }), ...settings }
   const house = houseOf(connection)
@@ -89,7 +55,7 @@ export async function place(settings: Partial<MqttBrokerConnection> = {}, contex
     sink: async () => {
       const sink = createBrokerSink(connection, context)
       cleanups.push(() => sink.close())
-      await sink.open(new AbortController().signal)
+      await sink.open(never)
       return sink
     },
     device: (options) => device(url, options),
@@ -102,31 +68,16 @@ async function openSource(
   topics: readonly string[],
   settle: Settler,
 ): Promise<RunningSource> {
-  const source = createBrokerSource(
-    connection,
-    topics.map((topic) => ({ topic })),
-    context,
-  )
-  const stop = new AbortController()
-  await source.open(stop.signal)
-  const received: Delivery[] = []
-  const consumed = source.consume((batch) => {
+  const froms = topics.map((topic) => ({ topic }))
+  const source = createBrokerSource(connection, froms, context)
+  await source.open(never)
+  cleanups.push(() => source.close())
+  return new RunningSource(source, (batch) => {
     for (const delivery of batch) {
-      received.push(delivery)
       const settlement = settle(delivery)
       if (settlement !== undefined) delivery.settle(settlement)
     }
-  }, stop.signal)
-  consumed.catch(() => {})
-  cleanups.push(() => source.close())
-  return {
-    received,
-    texts: () => received.map(({ envelope }) => Buffer.from(envelope.payload ?? []).toString()),
-    drain: async () => {
-      stop.abort()
-      await consumed
-    },
-  }
+  })
 }
 
 /** A connected 3.1.1 client that does not come back by itself. */
@@ -262,22 +213,11 @@ function uint16(value: number): Buffer {
 }
 
 /** An envelope to send. */
-export function message(payload: string): Envelope {
-  return new Envelope({
-    messageId: `test-${Math.random()}`,
-    timestamp: '2026-01-01T00:00:00Z',
-    source: 'memory://test/a',
-    payload: Buffer.from(payload),
-  })
-}
+export const message = (payload: string) => envelopeOf({ payload })
 
 /** Files of a self-signed certificate for localhost and 127.0.0.1. */
-export function certificate(): { cert: string; key: string } {
-  const folder = mkdtempSync(join(tmpdir(), 'trivium-certificate-'))
-  cleanups.push(() => rmSync(folder, { recursive: true }))
-  const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')]
-  const names = ['-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-subj', '/CN=localhost']
-  const args = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2']
-  execFileSync('openssl', [...args, ...names, '-keyout', key, '-out', cert], { stdio: 'ignore' })
-  return { cert, key }
+export function certificate(): Pair {
+  const authority = new Authority()
+  cleanups.push(() => authority.end())
+  return authority.selfSigned()
 }

@@ -1,20 +1,14 @@
 /** What the tests of the MQTT client share: adapters that close themselves, and a bare client beside them. */
-import { randomUUID } from 'node:crypto'
 import mqttJs, { type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt'
 import { MqttClientConnection } from '../../../protocols/mqtt/client/config.ts'
 import type { MqttFrom, MqttTarget } from '../../../protocols/mqtt/config.ts'
 import { mqtt } from '../../../protocols/mqtt/index.ts'
-import { Budget } from '../../../src/adapter/budget.ts'
-import type { Context, Delivery, Outbound, Outcome, Sink, Source } from '../../../src/adapter/contract.ts'
-import { Envelope } from '../../../src/envelope/envelope.ts'
+import type { Context, Outbound, Sink, Source } from '../../../src/adapter/contract.ts'
 import { brokerAddresses } from '../brokers/addresses.ts'
-import { eventually } from '../poll.ts'
-
-export const unique = (name: string) => `test/${name}/${randomUUID().slice(0, 8)}`
-export const never = new AbortController().signal
-export const textOf = (delivery: Delivery) => Buffer.from(delivery.envelope.payload ?? '').toString()
-export const codes = (outcomes: readonly Outcome[]) =>
-  outcomes.map((outcome) => (outcome.kind === 'delivered' ? 'delivered' : outcome.error.code))
+import { unique } from '../names.ts'
+import { testContext } from './context.ts'
+import { never, outboundTo } from './messages.ts'
+import { RunningSource } from './running-source.ts'
 
 export const connectionOf = (settings: Record<string, unknown> = {}): MqttClientConnection =>
   MqttClientConnection.parse({ url: brokerAddresses().mqtt, ...settings })
@@ -25,27 +19,11 @@ export function outbound(
   payload: string | Buffer,
   more: Partial<MqttTarget> = {},
 ): Outbound<MqttTarget> {
-  const envelope = new Envelope({
-    messageId: randomUUID(),
-    timestamp: '2026-02-03T04:05:06Z',
-    source: 'amqp://orders/queue',
-    payload: Buffer.from(payload as string),
-  })
-  return { envelope, target: { topic, qos: 1, retain: false, ...more }, format: 'raw' }
+  return { ...outboundTo({ topic, qos: 1, retain: false, ...more } as const, { payload }), format: 'raw' }
 }
 
-export function contextOf(maxCount = 10_000): Context & { lines: string[] } {
-  const lines: string[] = []
-  const line = (message: string, fields?: unknown) => void lines.push(`${message} ${JSON.stringify(fields ?? {})}`)
-  return {
-    connection: randomUUID().slice(0, 8), // part of the client id: every test has a session of its own
-    gatewayId: 'test',
-    log: { debug: line, info: line, warn: line, error: line },
-    budget: new Budget({ maxCount, maxBytes: 1 << 28 }),
-    count: () => {},
-    lines,
-  }
-}
+/** The connection's name is part of the client id: every test has a session of its own. */
+export const contextOf = (maxCount = 10_000) => testContext(unique('c'), { gatewayId: 'test', maxCount, maxBytes: 1 << 28 })
 
 /** Everything a test opens; `end` lets go of it all. */
 export class Bench {
@@ -74,10 +52,10 @@ export class Bench {
     froms: readonly Record<string, unknown>[],
     connection = connectionOf(),
     context: Context = contextOf(),
-  ): Promise<Reading> {
+  ): Promise<RunningSource> {
     const source = this.source(froms, connection, context)
     await source.open(never)
-    return new Reading(source)
+    return new RunningSource(source)
   }
 
   async sink(connection = connectionOf()): Promise<Sink<MqttTarget>> {
@@ -91,42 +69,6 @@ export class Bench {
     const client = await mqttJs.connectAsync(brokerAddresses().mqtt, { protocolVersion: 5, ...options })
     this.later(() => client.endAsync(true))
     return client
-  }
-}
-
-/** A source under way and what it has handed over. */
-export class Reading {
-  readonly received: Delivery[] = []
-  readonly batches: number[] = []
-  readonly done: Promise<void>
-  readonly source: Source
-  onDelivery: (delivery: Delivery) => void = () => {}
-  readonly #stop = new AbortController()
-
-  constructor(source: Source) {
-    this.source = source
-    this.done = source.consume((batch) => {
-      const deliveries = [...batch]
-      this.batches.push(deliveries.length)
-      for (const delivery of deliveries) {
-        this.received.push(delivery)
-        this.onDelivery(delivery)
-      }
-    }, this.#stop.signal)
-    this.done.catch(() => {})
-  }
-
-  get texts(): string[] {
-    return this.received.map(textOf)
-  }
-
-  has(count: number): Promise<unknown> {
-    return eventually(() => this.received.length >= count, { what: `${count} deliveries, not ${this.received.length}` })
-  }
-
-  stop(): Promise<void> {
-    this.#stop.abort()
-    return this.done
   }
 }
 

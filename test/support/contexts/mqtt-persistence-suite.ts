@@ -8,6 +8,7 @@ import type { Persistence } from '../../../protocols/mqtt/broker/driver.ts'
 import { Sessions } from '../../../protocols/mqtt/broker/sessions/sessions.ts'
 import type { Kept } from '../../../src/adapter/contract.ts'
 import { openStore } from '../../../src/store/store.ts'
+import { silentLog } from './log.ts'
 
 const require = createRequire(import.meta.url)
 const memory: () => Persistence = require('aedes-persistence')
@@ -16,7 +17,7 @@ const abstractSuite: (options: object) => void = require('aedes-persistence/abst
 const store = openStore({
   directory: process.env.TRIVIUM_TEST_STORE as string,
   maxBytes: 1024 ** 3,
-  log: { debug() {}, info() {}, warn() {}, error() {} },
+  log: silentLog,
   onFatal: (error) => {
     throw error
   },

@@ -4,19 +4,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from '@jest/globals'
 import { protocols } from '../../../protocols/index.ts'
-import type { Log } from '../../../src/adapter/contract.ts'
 import { loadConfig } from '../../../src/config/load.ts'
 import { renderDiagnostics } from '../../../src/config/report/render.ts'
 import { Gateway } from '../../../src/gateway.ts'
 import type { StoredDeadLetter } from '../../../src/store/contract.ts'
 import type { LinkStats, RouteStats } from '../../../src/telemetry/stats.ts'
 import { linksDown } from '../../../src/telemetry/status.ts'
+import { type LogLine, recordingLog } from '../contexts/log.ts'
 import { eventually } from '../poll.ts'
-
-export interface LogLine {
-  readonly level: 'debug' | 'info' | 'warn' | 'error'
-  readonly message: string
-}
 
 export class TestGateway {
   readonly gateway: Gateway
@@ -31,9 +26,7 @@ export class TestGateway {
       protocols,
     })
     if (config === undefined) throw new Error(renderDiagnostics(diagnostics, yaml))
-    const write = (level: LogLine['level']) => (message: string) => void this.lines.push({ level, message })
-    const log: Log = { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') }
-    this.gateway = new Gateway(config, protocols, log)
+    this.gateway = new Gateway(config, protocols, recordingLog(this.lines).log)
     this.gateway.start()
   }
 

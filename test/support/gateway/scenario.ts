@@ -4,7 +4,7 @@ import { expect, test } from '@jest/globals'
 import type { EndName } from '../places/peers.ts'
 import { fresh, keyOf, type Place, type Reader } from '../places/places.ts'
 import { eventually } from '../poll.ts'
-import { type LogLine, TestGateway } from './gateway.ts'
+import { TestGateway } from './gateway.ts'
 
 /** What one test has made; the last made goes first. */
 export class Scope {
@@ -149,10 +149,6 @@ function rangesOf(sent: readonly string[], missing: ReadonlySet<string>): string
   const shown = ranges.slice(0, 20).map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`))
   return `${shown.join(', ')}${ranges.length > 20 ? ', ...' : ''}`
 }
-
-/** Lines about what does not work. */
-export const complaints = (lines: readonly LogLine[]): LogLine[] =>
-  lines.filter(({ level }) => level === 'warn' || level === 'error')
 
 /** A stable broker for the other end of a road. */
 export const otherOf: Record<EndName, EndName> = { mqtt: 'kafka', kafka: 'amqp', amqp: 'mqtt' }
