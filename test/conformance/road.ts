@@ -4,6 +4,7 @@ import { withDeadline } from '../../src/adapter/deadline.ts'
 import { Envelope, type EnvelopeFields } from '../../src/envelope/envelope.ts'
 import { messageOf } from '../../src/errors.ts'
 import { testContext } from '../support/contexts/context.ts'
+import { textOf } from '../support/contexts/messages.ts'
 import { eventually } from '../support/poll.ts'
 import type { Subject, Way } from './subject.ts'
 
@@ -205,8 +206,4 @@ export class Generation {
     this.abort()
     await withDeadline(this.ended, receiveWithinMs, 'draining')
   }
-}
-
-export function textOf(delivery: Delivery): string {
-  return Buffer.from(delivery.envelope.payload ?? []).toString()
 }

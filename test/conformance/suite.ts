@@ -9,8 +9,9 @@ import type { Outcome } from '../../src/adapter/contract.ts'
 import { withDeadline } from '../../src/adapter/deadline.ts'
 import { RetryableError } from '../../src/errors.ts'
 import { testContext } from '../support/contexts/context.ts'
+import { textOf } from '../support/contexts/messages.ts'
 import { eventually } from '../support/poll.ts'
-import { Road, textOf } from './road.ts'
+import { Road } from './road.ts'
 import type { Subject } from './subject.ts'
 
 /** How long something must not happen before we believe that it never will: absence sends no event. */

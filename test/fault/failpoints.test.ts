@@ -1,16 +1,17 @@
 /** The gateway dies at each named place of its code, once, and loses nothing that it had acknowledged. */
+
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals'
 import mqtt from 'mqtt'
 import { withDeadline } from '../../src/adapter/deadline.ts'
 import { type FailpointName, failpoints } from '../../src/failpoint.ts'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { startProxy, type TcpProxy } from '../support/brokers/proxy.ts'
-import { portOf } from '../support/fault/feeds.ts'
-import { randomOf } from '../support/fault/random.ts'
 import { Rig } from '../support/fault/rig.ts'
 import { type Row, tableOf } from '../support/fault/table.ts'
+import { portOf } from '../support/places/connections.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
+import { randomOf } from '../support/random.ts'
 
 const diesWithinMs = 60_000
 const random = randomOf()
@@ -23,7 +24,7 @@ beforeAll(async () => {
   proxy = await startProxy(portOf(brokerAddresses().amqp))
   devices = `mqtt://127.0.0.1:${await freePort()}`
   const feed = { address: devices, bytes: 2_000, keys: 12 }
-  const outletOf = { amqp: { gatewayPort: proxy.port } }
+  const outletOf = { amqp: { port: proxy.port } }
   rig = await Rig.build([{ from: 'embedded', to: ['kafka', 'amqp'], feed, outletOf, perSecond: 1_500 }])
 }, 60_000)
 

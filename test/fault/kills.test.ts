@@ -6,9 +6,9 @@ import { afterAll, expect, test } from '@jest/globals'
 import { type FeedName, feedNames } from '../support/fault/feeds.ts'
 import { type KillResult, killRun, rowsOf } from '../support/fault/kill-run.ts'
 import { outletNames } from '../support/fault/outlets.ts'
-import { randomOf } from '../support/fault/random.ts'
 import { tableOf } from '../support/fault/table.ts'
 import { freePort } from '../support/ports.ts'
+import { randomOf } from '../support/random.ts'
 
 const killsPerSource = 25
 const messagesPerSource = 25_000

@@ -4,10 +4,10 @@
  */
 import { afterEach, expect, test } from '@jest/globals'
 import { GatewayProcess } from '../support/fault/gateway-process.ts'
-import { type Random, randomOf } from '../support/fault/random.ts'
 import { anyConnect, mutated, mutatedPacket, plausibility } from '../support/fuzz/mqtt-packets.ts'
 import { attack, attackOf, type Ending, HealthyClient, speak } from '../support/fuzz/mqtt-peers.ts'
 import { freePort } from '../support/ports.ts'
+import { type Random, randomOf } from '../support/random.ts'
 
 const mutatedPackets = 200_000
 const packetsPerConnection = 10

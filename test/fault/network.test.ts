@@ -1,13 +1,14 @@
 /** Each fault of the network for ten seconds, between the gateway and each broker, under load both ways. */
+
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, expect, test } from '@jest/globals'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { startKafka } from '../support/brokers/kafka.ts'
 import { startProxy, type TcpProxy } from '../support/brokers/proxy.ts'
-import { portOf } from '../support/fault/feeds.ts'
 import type { OutletName } from '../support/fault/outlets.ts'
 import type { Rig, RoadVerdict } from '../support/fault/rig.ts'
 import { shakyRig, verdictText } from '../support/fault/shaky.ts'
+import { portOf } from '../support/places/connections.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
 
@@ -67,7 +68,7 @@ async function resumed(rig: Rig): Promise<number> {
 
 async function suffer(protocol: OutletName): Promise<void> {
   const { proxy, address, end } = await wireTo(protocol)
-  const rig = await shakyRig({ protocol, address, gatewayPort: proxy.port })
+  const rig = await shakyRig({ protocol, address, port: proxy.port })
   try {
     await rig.gateway.start()
     rig.run()

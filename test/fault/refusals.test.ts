@@ -4,11 +4,11 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, expect, test } from '@jest/globals'
-import { randomOf } from '../support/fault/random.ts'
 import { Rig } from '../support/fault/rig.ts'
 import { type Row, tableOf } from '../support/fault/table.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
+import { randomOf } from '../support/random.ts'
 
 const rounds = 16
 const random = randomOf()

@@ -1,14 +1,15 @@
 /** What a machine runs out of: room on its disk, memory, the patience of one target; and a clock that is set. */
+
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, expect, test } from '@jest/globals'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { startProxy, type TcpProxy } from '../support/brokers/proxy.ts'
 import { memoryLimit } from '../support/fault/cgroup.ts'
-import { portOf } from '../support/fault/feeds.ts'
 import { Rig, type RoadPlan, type RoadVerdict } from '../support/fault/rig.ts'
 import { verdictText } from '../support/fault/shaky.ts'
 import { smallDisk } from '../support/fault/small-disk.ts'
+import { portOf } from '../support/places/connections.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
 
@@ -72,7 +73,7 @@ test('a full disk holds the sources back, and all goes on when there is room aga
   cleanups.push(() => disk.remove())
   const proxy = await rabbitProxy()
   const feed = { ...(await devices()), bytes: 4_000, keys: 12 }
-  const outletOf = { amqp: { gatewayPort: proxy.port } }
+  const outletOf = { amqp: { port: proxy.port } }
   const rig = await made([{ from: 'embedded', to: ['amqp'], feed, outletOf, perSecond: 1_500 }], {
     dataDir: disk.folder,
   })
@@ -95,7 +96,7 @@ test('500,000 messages of 1 KiB wait for a target that is away in less than 256 
   const messages = 500_000
   const proxy = await rabbitProxy()
   const feed = { ...(await devices()), bytes: 1_024, keys: 20, window: 64 }
-  const outletOf = { amqp: { gatewayPort: proxy.port } }
+  const outletOf = { amqp: { port: proxy.port } }
   const rig = await made([{ from: 'embedded', to: ['amqp'], feed, outletOf, perSecond: 100_000 }])
   const limit = memoryLimit(limitBytes)
   await rig.gateway.start()
@@ -114,7 +115,7 @@ test('500,000 messages of 1 KiB wait for a target that is away in less than 256 
 test('a slow target holds up neither its devices nor another target', async () => {
   const proxy = await rabbitProxy()
   const feed = await devices()
-  const slow: RoadPlan = { from: 'embedded', to: ['amqp'], feed, outletOf: { amqp: { gatewayPort: proxy.port } } }
+  const slow: RoadPlan = { from: 'embedded', to: ['amqp'], feed, outletOf: { amqp: { port: proxy.port } } }
   const fast: RoadPlan = { from: 'embedded', to: ['kafka'], feed }
   const rig = await made([slow, fast])
   await rig.gateway.start()

@@ -4,17 +4,19 @@
  * memory grows by what the bounds allow for what is kept and no more, and all that was acknowledged arrives. The load is
  * modest, as other tests run beside it. TRIVIUM_SOAK_SECONDS makes it longer.
  */
+
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, expect, test } from '@jest/globals'
 import mqtt, { type MqttClient } from 'mqtt'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { startProxy } from '../support/brokers/proxy.ts'
 import { packets, raw } from '../support/contexts/mqtt-broker.ts'
-import { fresh, portOf } from '../support/fault/feeds.ts'
 import { GatewayProcess } from '../support/fault/gateway-process.ts'
-import { randomOf } from '../support/fault/random.ts'
+import { unique } from '../support/names.ts'
+import { portOf } from '../support/places/connections.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
+import { randomOf } from '../support/random.ts'
 
 const seconds = Number(process.env.TRIVIUM_SOAK_SECONDS ?? 300)
 const devices = 100
@@ -46,7 +48,7 @@ test(
     const target = brokerAddresses().mqtt
     const proxy = await startProxy(portOf(target))
     cleanups.push(() => proxy.close())
-    const [port, root] = [await freePort(), fresh()]
+    const [port, root] = [await freePort(), unique('t')]
     const gateway = await GatewayProcess.create(yamlOf({ port, root, targetPort: proxy.port }))
     cleanups.push(() => gateway.remove())
     const tally: Tally = { acked: new Set(), arrived: new Set(), retained: 0, visits: 0 }

@@ -1,12 +1,10 @@
-import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { createServer as createTlsServer } from 'node:tls'
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
+import { Authority } from '../support/brokers/certificates.ts'
 import { Bench, outbound, recorder, settingsOf, targetOf } from '../support/contexts/amqp.ts'
 import { codes, never } from '../support/contexts/messages.ts'
 import { eventually } from '../support/poll.ts'
@@ -247,12 +245,9 @@ describe('amqp connection', () => {
 
 describe('amqps', () => {
   test('trusts the authority it is given, and no other', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'trivium-tls-'))
-    bench.later(async () => rmSync(folder, { recursive: true }))
-    const [key, ca] = [join(folder, 'key.pem'), join(folder, 'ca.pem')]
-    const subject = ['-subj', '/CN=broker.test', '-addext', 'subjectAltName=DNS:broker.test']
-    const request = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-keyout', key, '-out', ca]
-    execFileSync('openssl', [...request, ...subject], { stdio: 'ignore' })
+    const authority = new Authority()
+    bench.later(async () => authority.end())
+    const { cert: ca, key } = authority.selfSigned({ cn: 'broker.test', names: 'DNS:broker.test' })
     const server = createTlsServer({ key: readFileSync(key), cert: readFileSync(ca) })
     const relay = await Relay.open(server as unknown as Server, 'secureConnection')
     const queue = await bench.queue()
@@ -266,7 +261,7 @@ describe('amqps', () => {
       message: expect.stringContaining('tls.ca'),
     })
     await expect(refused({ ca })).rejects.toMatchObject({ message: expect.stringContaining('tls.serverName') })
-    await expect(refused({ ca: join(folder, 'none.pem') })).rejects.toMatchObject({ code: 'FILE_MISSING' })
+    await expect(refused({ ca: `${ca}.none` })).rejects.toMatchObject({ code: 'FILE_MISSING' })
   })
 
   test('a plain port is told apart', async () => {

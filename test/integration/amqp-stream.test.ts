@@ -1,4 +1,5 @@
 /** Streams as sources: read from where the route says, and go on where they were. */
+
 import { expect } from '@jest/globals'
 import amqplib, { type ConfirmChannel } from 'amqplib'
 import { Subscription } from '../../protocols/amqp/subscription.ts'
@@ -6,11 +7,12 @@ import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { complaints } from '../support/contexts/log.ts'
 import { TestGateway } from '../support/gateway/gateway.ts'
 import { arrived, checkNothingLost, type Scope, scenario, texts } from '../support/gateway/scenario.ts'
-import { amqpPlace, fresh, type Place, type Reader } from '../support/places/places.ts'
+import { unique } from '../support/names.ts'
+import { amqpPlace, type Place, type Reader } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
 
 class Stream {
-  readonly name = fresh()
+  readonly name = unique('t')
   readonly #channel: ConfirmChannel
 
   constructor(channel: ConfirmChannel) {
@@ -42,7 +44,7 @@ class Stream {
   }
 }
 
-const yamlOf = (stream: Stream, target: Place, from = '', id = fresh()) => `
+const yamlOf = (stream: Stream, target: Place, from = '', id = unique('t')) => `
 gateway: { id: ${id}, drain: 5s, admin: false }
 connections: { source: { protocol: amqp, url: "${brokerAddresses().amqp}" }, target: ${target.connection} }
 routes:
@@ -103,7 +105,7 @@ scenario(
   async (scope) => {
     const nobody = await amqpPlace({ port: 1 })
     const { stream, target, reader } = await bench(scope)
-    const [id, from] = [fresh(), ', startFrom: next']
+    const [id, from] = [unique('t'), ', startFrom: next']
     await stream.append(5)
     const first = new TestGateway(yamlOf(stream, nobody, from, id).replace('5s', '100ms'))
     const isReading = () => first.lines.some(({ message }) => message.includes('connected as source'))

@@ -1,4 +1,5 @@
 /** Clients of the embedded broker that misbehave while messages flow: they are closed, nobody else notices. */
+
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { expect } from '@jest/globals'
@@ -6,7 +7,8 @@ import mqtt from 'mqtt'
 import { withDeadline } from '../../src/adapter/deadline.ts'
 import type { TestGateway } from '../support/gateway/gateway.ts'
 import { arrived, checkNothingLost, type Scope, scenario, setKey, texts } from '../support/gateway/scenario.ts'
-import { amqpPlace, fresh } from '../support/places/places.ts'
+import { unique } from '../support/names.ts'
+import { amqpPlace } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
 
@@ -69,7 +71,7 @@ async function embedded(
   const target = await amqpPlace()
   const gateway = await scope
     .gateway(`
-gateway: { id: ${fresh()}, drain: 5s, admin: false }
+gateway: { id: ${unique('t')}, drain: 5s, admin: false }
 connections:
   devices: { protocol: mqtt, listen: "mqtt://127.0.0.1:${port}", connectTimeout: ${connectTimeout} }
   target: ${target.connection}

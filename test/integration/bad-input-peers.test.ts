@@ -19,7 +19,8 @@ import { complaints } from '../support/contexts/log.ts'
 import { Installation } from '../support/gateway/delivery-program.ts'
 import type { TestGateway } from '../support/gateway/gateway.ts'
 import { arrived, checkNothingLost, type Scope, scenario, setKey, texts } from '../support/gateway/scenario.ts'
-import { amqpPlace, fresh, kafkaPlace, type Place } from '../support/places/places.ts'
+import { unique } from '../support/names.ts'
+import { amqpPlace, kafkaPlace, type Place } from '../support/places/places.ts'
 import { createTopics } from '../support/places/topics.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
@@ -30,7 +31,7 @@ const secret = 'not-the-password'
 async function checkRefused(scope: Scope, locked: string, names: { from: string; to: string }, message: RegExp) {
   const [inlet, outlet] = [await kafkaPlace(), await amqpPlace()]
   const gateway = scope.gateway(`
-gateway: { id: ${fresh()}, drain: 1s, admin: false }
+gateway: { id: ${unique('t')}, drain: 1s, admin: false }
 connections: { locked: ${locked}, inlet: ${inlet.connection}, outlet: ${outlet.connection} }
 routes:
   - { name: out-of, from: { connection: locked, ${names.from} }, to: [{ connection: outlet, ${outlet.to} }] }
@@ -112,7 +113,7 @@ async function kafkaAdmin(scope: Scope, brokers = brokerAddresses().kafka) {
 }
 
 const road = (source: { connection: string; from: string }, target: { connection: string; to: string }) => `
-gateway: { id: ${fresh()}, drain: 1s, admin: false }
+gateway: { id: ${unique('t')}, drain: 1s, admin: false }
 connections: { source: ${source.connection}, target: ${target.connection} }
 routes:
   - name: road
@@ -197,7 +198,7 @@ scenario(
     const connection = await amqplib.connect(brokerAddresses().amqp)
     scope.after(() => connection.close())
     const channel = await connection.createChannel()
-    const exchange = fresh()
+    const exchange = unique('t')
     scope.after(() => channel.deleteExchange(exchange))
     await checkWaits(scope, { ...target, to: `exchange: ${exchange}, routingKey: all` }, exchange, async () => {
       await channel.assertExchange(exchange, 'direct')
@@ -215,7 +216,7 @@ async function taken(scope: Scope): Promise<number> {
 }
 
 const minimal = (admin: number, listen: number) => `
-gateway: { id: ${fresh()}, admin: { listen: "127.0.0.1:${admin}" } }
+gateway: { id: ${unique('t')}, admin: { listen: "127.0.0.1:${admin}" } }
 connections: { devices: { protocol: mqtt, listen: "mqtt://127.0.0.1:${listen}" }, bus: { protocol: memory } }
 routes: [{ name: road, from: { connection: devices, topic: a }, to: [{ connection: bus, topic: a }] }]
 `

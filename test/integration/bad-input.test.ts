@@ -1,4 +1,5 @@
 /** Messages no rule or target can take, at real brokers: each ends as a dead letter that says why, the others go on. */
+
 import { expect } from '@jest/globals'
 import amqplib from 'amqplib'
 import { Kafka, logLevel } from 'kafkajs'
@@ -6,7 +7,8 @@ import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { startMosquitto } from '../support/brokers/mosquitto.ts'
 import type { TestGateway } from '../support/gateway/gateway.ts'
 import { arrived, type Scope, scenario, texts } from '../support/gateway/scenario.ts'
-import { amqpPlace, fresh, type Got, kafkaPlace, mqttPlace, type Place } from '../support/places/places.ts'
+import { unique } from '../support/names.ts'
+import { amqpPlace, type Got, kafkaPlace, mqttPlace, type Place } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
 
 function letters(gateway: TestGateway): { reason: string; error: { code: string }; body: Buffer }[] {
@@ -29,7 +31,7 @@ scenario('a body that is no JSON makes a condition false, and is counted', async
   const [source, target] = [await kafkaPlace(), await amqpPlace()]
   const gateway = await scope
     .gateway(`
-gateway: { id: ${fresh()}, admin: false }
+gateway: { id: ${unique('t')}, admin: false }
 connections: { source: ${source.connection}, target: ${target.connection} }
 routes: [{ name: road, from: { connection: source, ${source.from} }, when: payload.n > 0, to: [{ connection: target, ${target.to} }] }]
 `)
@@ -53,7 +55,7 @@ scenario(
     const [source, target] = [await amqpPlace(), await kafkaPlace()]
     const gateway = await scope
       .gateway(`
-gateway: { id: ${fresh()}, admin: false }
+gateway: { id: ${unique('t')}, admin: false }
 connections: { source: ${source.connection}, target: ${target.connection} }
 routes:
   - name: road
@@ -89,7 +91,7 @@ async function checkTooLarge(
   const source = await amqpPlace()
   const gateway = await scope
     .gateway(`
-gateway: { id: ${fresh()}, admin: false }
+gateway: { id: ${unique('t')}, admin: false }
 connections: { source: ${source.connection}, target: ${target.connection} }
 routes: [{ name: road, from: { connection: source, ${source.from} }, set: { key: "'one'" }, to: [{ connection: target, ${target.to} }] }]
 `)
@@ -144,7 +146,7 @@ for (const through of ['kafka', 'amqp', 'mqtt'] as const) {
     const there = middle.to.replace('{payload.key}', '{key}')
     await scope
       .gateway(`
-gateway: { id: ${fresh()}, admin: false }
+gateway: { id: ${unique('t')}, admin: false }
 connections: { source: ${source.connection}, middle: ${middle.connection}, end: ${end.connection} }
 routes:
   - { name: there, from: { connection: source, ${source.from} }, to: [{ connection: middle, ${there} }] }

@@ -1,11 +1,12 @@
 /** Dead letters at any target and on disk: the original bytes, why and where, and the lane goes on. */
+
 import { expect } from '@jest/globals'
 import { type Scope, scenario, setKey, texts } from '../support/gateway/scenario.ts'
-import { type EndName, endNames } from '../support/places/peers.ts'
+import { unique } from '../support/names.ts'
+import { type BrokerName, brokerNames } from '../support/places/connections.ts'
 import {
   amqpPlace,
   committed,
-  fresh,
   type Got,
   kafkaPlace,
   mqttPlace,
@@ -19,7 +20,7 @@ import { freePort } from '../support/ports.ts'
 
 /** Messages for which `n` is uneven go where no queue is bound: the broker refuses them. */
 const route = (source: Place, target: Place, deadLetter = '', connections = '') => `
-gateway: { id: ${fresh()}, drain: 2s, admin: false }
+gateway: { id: ${unique('t')}, drain: 2s, admin: false }
 connections:
   source: ${source.connection}
   target: ${target.connection}
@@ -44,13 +45,13 @@ async function load(scope: Scope, source: Place, count: number) {
 
 const textsOf = (got: readonly Got[]) => got.map(({ text }) => text).sort()
 
-const headersOf: Record<EndName, (got: Got) => Record<string, string>> = {
+const headersOf: Record<BrokerName, (got: Got) => Record<string, string>> = {
   amqp: ({ headers }) => headers as Record<string, string>,
   kafka: ({ headers }) => Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)])),
   mqtt: ({ headers }) => headers as Record<string, string>,
 }
 
-for (const protocol of endNames) {
+for (const protocol of brokerNames) {
   scenario(`dead letters to ${protocol} carry the original bytes and say why, whence and where to`, async (scope) => {
     const [source, target, grave] = [await kafkaPlace(), await amqpPlace(), await placeAt(protocol)]
     const startedAt = Date.now()

@@ -4,7 +4,8 @@ import { expect } from '@jest/globals'
 import amqplib, { type Channel } from 'amqplib'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { arrived, type Scope, scenario, texts } from '../support/gateway/scenario.ts'
-import { amqpPlace, fresh, kafkaPlace, mqttPlace, type Place, queueDepth, wireTo } from '../support/places/places.ts'
+import { unique } from '../support/names.ts'
+import { amqpPlace, kafkaPlace, mqttPlace, type Place, queueDepth, wireTo } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
 
 /** Long enough for a busy machine to go on within it. */
@@ -32,7 +33,7 @@ async function queueOf(scope: Scope, options: amqplib.Options.AssertQueue): Prom
       await channel.close().catch(() => {})
     }
   }
-  const name = fresh()
+  const name = unique('t')
   await onChannel((channel) => channel.assertQueue(name, options))
   scope.after(() => onChannel((channel) => channel.deleteQueue(name)))
   return {
@@ -75,7 +76,7 @@ async function timeToExpire(scope: Scope): Promise<void> {
 }
 
 const yamlOf = (queue: Queue, target: Place, source = brokerAddresses().amqp) => `
-gateway: { id: ${fresh()}, drain: 20s, admin: false, maxInFlight: 100 }
+gateway: { id: ${unique('t')}, drain: 20s, admin: false, maxInFlight: 100 }
 connections: { source: { protocol: amqp, url: "${source}" }, target: ${target.connection} }
 routes:
   - name: road
@@ -162,7 +163,7 @@ scenario('a member that is held back for longer than a session of its group stay
   const [source, target] = [await kafkaPlace(), await amqpPlace({ port: wire.port })]
   const gateway = await scope
     .gateway(`
-gateway: { id: ${fresh()}, drain: 20s, admin: false, maxInFlight: 100 }
+gateway: { id: ${unique('t')}, drain: 20s, admin: false, maxInFlight: 100 }
 connections: { source: ${source.connection}, target: ${target.connection} }
 routes: [{ name: road, from: { connection: source, ${source.from} }, to: [{ connection: target, ${target.to} }] }]
 `)
@@ -188,7 +189,7 @@ scenario(
     const [source, target] = [await mqttPlace({ settings: 'keepalive: 4s' }), await amqpPlace({ port: wire.port })]
     const gateway = await scope
       .gateway(`
-gateway: { id: ${fresh()}, drain: 20s, admin: false, maxInFlight: 100 }
+gateway: { id: ${unique('t')}, drain: 20s, admin: false, maxInFlight: 100 }
 connections: { source: ${source.connection}, target: ${target.connection} }
 routes: [{ name: road, from: { connection: source, ${source.from} }, to: [{ connection: target, ${target.to} }], acknowledge: delivered }]
 `)

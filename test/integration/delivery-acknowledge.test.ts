@@ -1,22 +1,24 @@
 /** `acknowledge: delivered`: with a target that swallows everything, the source's broker still owns every message. */
+
 import { expect } from '@jest/globals'
 import mqtt from 'mqtt'
 import { startKafka } from '../support/brokers/kafka.ts'
 import { startProxy, type TcpProxy } from '../support/brokers/proxy.ts'
 import { arrived, checkNothingLost, type Scope, scenario, setKey, texts } from '../support/gateway/scenario.ts'
-import { type EndName, endNames } from '../support/places/peers.ts'
-import { committed, fresh, type Place, placeAt, queueDepth, wireTo } from '../support/places/places.ts'
+import { unique } from '../support/names.ts'
+import { type BrokerName, brokerNames } from '../support/places/connections.ts'
+import { committed, type Place, placeAt, queueDepth, wireTo } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
 
 const road = (source: { connection: string; from: string }, target: Place) => `
-gateway: { id: ${fresh()}, drain: 300ms, admin: false }
+gateway: { id: ${unique('t')}, drain: 300ms, admin: false }
 connections: { source: ${source.connection}, target: ${target.connection} }
 routes: [{ name: road, from: { connection: source, ${source.from} }, ${setKey}, to: [{ connection: target, ${target.to} }], acknowledge: delivered }]
 `
 
 /** A target whose broker, once reached, can be made to swallow everything. */
-async function hollow(scope: Scope, protocol: EndName): Promise<{ target: Place; proxy: TcpProxy }> {
+async function hollow(scope: Scope, protocol: BrokerName): Promise<{ target: Place; proxy: TcpProxy }> {
   if (protocol === 'kafka') {
     const port = await freePort()
     const broker = await startKafka({ advertisedPort: port })
@@ -28,7 +30,7 @@ async function hollow(scope: Scope, protocol: EndName): Promise<{ target: Place;
   return { target: await placeAt(protocol, { port: proxy.port, settings: patience[protocol] }), proxy }
 }
 
-const patience: Record<EndName, string> = {
+const patience: Record<BrokerName, string> = {
   mqtt: 'keepalive: 2s',
   amqp: 'heartbeat: 1s',
   kafka: 'requestTimeout: 3s, connectTimeout: 2s',
@@ -73,7 +75,7 @@ for (const [from, to] of pairs) {
   })
 }
 
-for (const to of endNames) {
+for (const to of brokerNames) {
   scenario(`a device of the embedded broker has no PUBACK for what ${to} has not confirmed`, async (scope) => {
     const port = await freePort()
     const { target, proxy } = await hollow(scope, to)

@@ -1,25 +1,18 @@
 /** A target that is away and 50,000 messages at the source: the gateway takes in its budget and no more. */
+
 import { expect, test } from '@jest/globals'
 import { Kafka, logLevel } from 'kafkajs'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { counts, Installation, type Program } from '../support/gateway/delivery-program.ts'
 import { arrived, checkNothingLost, inScope, setKey, texts } from '../support/gateway/scenario.ts'
-import type { EndName } from '../support/places/peers.ts'
-import {
-  amqpPlace,
-  committed,
-  fresh,
-  kafkaPlace,
-  mqttPlace,
-  type Place,
-  placeAt,
-  wireTo,
-} from '../support/places/places.ts'
+import { unique } from '../support/names.ts'
+import type { BrokerName } from '../support/places/connections.ts'
+import { amqpPlace, committed, kafkaPlace, mqttPlace, type Place, placeAt, wireTo } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
 
 interface Limits {
-  readonly source: EndName
+  readonly source: BrokerName
   readonly total: number
   /** Settings of the gateway, of the source's connection and of `from`. */
   readonly gateway?: string
@@ -83,7 +76,7 @@ for (const [title, limits] of Object.entries(cases)) {
 }
 
 const yamlOf = (source: Place, target: Place, limits: Pick<Limits, 'gateway' | 'from'>) => `
-gateway: { id: ${fresh()}, drain: 5s, admin: false${limits.gateway ?? ''} }
+gateway: { id: ${unique('t')}, drain: 5s, admin: false${limits.gateway ?? ''} }
 connections: { source: ${source.connection}, target: ${target.connection} }
 routes:
   - name: road
@@ -102,7 +95,7 @@ inTurn(
       scope,
       adminPort,
       `
-gateway: { id: ${fresh()}, maxInFlightBytes: 8MiB, drain: 1s, admin: { listen: "127.0.0.1:${adminPort}" } }
+gateway: { id: ${unique('t')}, maxInFlightBytes: 8MiB, drain: 1s, admin: { listen: "127.0.0.1:${adminPort}" } }
 connections: { source: ${source.connection}, target: ${target.connection} }
 routes: [{ name: road, from: { connection: source, ${source.from}, maxInFlight: 5000 }, to: [{ connection: target, topic: x }] }]
 `,

@@ -1,9 +1,11 @@
 /** Several targets, several routes on one source, and rings. */
+
 import { expect } from '@jest/globals'
 import amqplib from 'amqplib'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { arrived, checkNothingLost, scenario, setKey, texts } from '../support/gateway/scenario.ts'
-import { amqpPlace, fresh, kafkaPlace, mqttPlace, type Place, wireTo } from '../support/places/places.ts'
+import { unique } from '../support/names.ts'
+import { amqpPlace, kafkaPlace, mqttPlace, type Place, wireTo } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
 
@@ -12,7 +14,7 @@ scenario('of three targets only the one that fails is tried again; the others ge
   const source = await amqpPlace()
   const [kafka, amqp, mqtt] = [await kafkaPlace(), await amqpPlace(), await mqttPlace({ port })]
   const gateway = scope.gateway(`
-gateway: { id: ${fresh()}, drain: 5s, admin: false }
+gateway: { id: ${unique('t')}, drain: 5s, admin: false }
 connections: { source: ${source.connection}, kafka: ${kafka.connection}, amqp: ${amqp.connection}, mqtt: ${mqtt.connection} }
 routes:
   - name: fan
@@ -51,7 +53,7 @@ scenario('`match: first` takes the first target whose condition holds, and none 
   const [small, large] = [await kafkaPlace(), await amqpPlace()]
   const gateway = await scope
     .gateway(`
-gateway: { id: ${fresh()}, drain: 5s, admin: false }
+gateway: { id: ${unique('t')}, drain: 5s, admin: false }
 connections: { source: ${source.connection}, small: ${small.connection}, large: ${large.connection} }
 routes:
   - name: choice
@@ -84,7 +86,7 @@ scenario(
     const source = await kafkaPlace()
     const [near, far] = [await amqpPlace(), await mqttPlace({ port })]
     const gateway = scope.gateway(`
-gateway: { id: ${fresh()}, drain: 5s, admin: false }
+gateway: { id: ${unique('t')}, drain: 5s, admin: false }
 connections: { source: ${source.connection}, near: ${near.connection}, far: ${far.connection} }
 routes:
   - { name: near, from: { connection: source, ${source.from} }, ${setKey}, to: [{ connection: near, ${near.to} }] }
@@ -116,8 +118,8 @@ routes: [{ name: hop, from: { connection: from, ${from.from} }, ${setKey}, to: [
 
 scenario('a ring of two gateways ends: after 8 rounds a message is a dead letter, reason loop', async (scope) => {
   const [a, b] = [await amqpPlace(), await kafkaPlace()]
-  const there = await scope.gateway(hop(fresh(), a, b)).ready()
-  const back = await scope.gateway(hop(fresh(), b, a)).ready()
+  const there = await scope.gateway(hop(unique('t'), a, b)).ready()
+  const back = await scope.gateway(hop(unique('t'), b, a)).ready()
   const sent = texts(5)
   await (await scope.use(a.sender())).send(sent)
   await eventually(() => there.route('hop').deadLetteredTotal === 5, { withinMs: 30_000, what: 'the ring ends' })
@@ -137,7 +139,7 @@ scenario('a ring through one gateway that no configuration shows, by way of a bi
   await (await connection.createChannel()).bindQueue(b.name, 'amq.direct', b.name)
   const gateway = await scope
     .gateway(`
-gateway: { id: ${fresh()}, drain: 5s, admin: false }
+gateway: { id: ${unique('t')}, drain: 5s, admin: false }
 connections: { a: ${a.connection}, b: ${b.connection} }
 routes:
   - { name: there, from: { connection: a, ${a.from} }, to: [{ connection: b, exchange: amq.direct, routingKey: ${b.name} }] }

@@ -1,9 +1,11 @@
 /** `retry.attempts` is about what a target answers, never about its absence: seen at a real queue that is full. */
+
 import { expect } from '@jest/globals'
 import amqplib from 'amqplib'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { arrived, checkNothingLost, type Scope, scenario, setKey, texts } from '../support/gateway/scenario.ts'
-import { fresh, kafkaPlace, placeAt, wireTo } from '../support/places/places.ts'
+import { unique } from '../support/names.ts'
+import { kafkaPlace, placeAt, wireTo } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
 
@@ -12,7 +14,7 @@ async function fullQueue(scope: Scope): Promise<{ name: string; makeRoom(): Prom
   const connection = await amqplib.connect(brokerAddresses().amqp)
   scope.after(() => connection.close())
   const channel = await connection.createConfirmChannel()
-  const name = fresh()
+  const name = unique('t')
   await channel.assertQueue(name, { durable: true, arguments: { 'x-max-length': 1, 'x-overflow': 'reject-publish' } })
   scope.after(() => channel.deleteQueue(name))
   channel.sendToQueue(name, Buffer.from('first'))
@@ -21,7 +23,7 @@ async function fullQueue(scope: Scope): Promise<{ name: string; makeRoom(): Prom
 }
 
 const route = (source: { connection: string; from: string }, queue: string, retry: string) => `
-gateway: { id: ${fresh()}, drain: 5s, admin: false }
+gateway: { id: ${unique('t')}, drain: 5s, admin: false }
 connections:
   source: ${source.connection}
   target: { protocol: amqp, url: "${brokerAddresses().amqp}" }
@@ -77,7 +79,7 @@ scenario('an outage counts as no attempt, however often it comes: attempts 1 dea
   const port = await freePort()
   const [source, target] = [await placeAt('mqtt'), await placeAt('amqp', { port })]
   const gateway = scope.gateway(`
-gateway: { id: ${fresh()}, drain: 5s, admin: false }
+gateway: { id: ${unique('t')}, drain: 5s, admin: false }
 connections: { source: ${source.connection}, target: ${target.connection} }
 routes:
   - name: road

@@ -1,10 +1,12 @@
 /** A sender that puts ever new values into a destination makes no topics and queues without end. */
+
 import { expect } from '@jest/globals'
 import amqplib from 'amqplib'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { type Scope, scenario } from '../support/gateway/scenario.ts'
 import { inProcess, patientMs, sourceIsUp } from '../support/gateway/stored.ts'
-import { amqpPlace, fresh, kafkaPlace, mqttPlace, type Place } from '../support/places/places.ts'
+import { unique } from '../support/names.ts'
+import { amqpPlace, kafkaPlace, mqttPlace, type Place } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
 
 const values = (count: number) => Array.from({ length: count }, (_, n) => JSON.stringify({ key: 'k', v: `v${n}` }))
@@ -27,7 +29,7 @@ scenario(
   'Kafka: 300 values ask for as many topics as the target may have; the others are dead letters',
   async (scope) => {
     const [source, target] = [await amqpPlace(), await kafkaPlace()]
-    const yaml = routeTo(source, target, `topic: "${fresh()}.{payload.v}", maxDestinations: 5`)
+    const yaml = routeTo(source, target, `topic: "${unique('t')}.{payload.v}", maxDestinations: 5`)
     const gateway = scope.gateway(yaml)
     await sourceIsUp(gateway)
     await load(scope, source, values(300))
@@ -44,7 +46,7 @@ scenario(
   'AMQP: what a message would declare is held back until there is room, where the target says so',
   async (scope) => {
     const [source, target] = [await amqpPlace(), await amqpPlace()]
-    const prefix = fresh()
+    const prefix = unique('t')
     const limit = 'maxDestinations: { count: 2, within: 1s, onLimit: wait }'
     const yaml = routeTo(source, target, `queue: "${prefix}.{payload.v}", declare: true, ${limit}`)
     const gateway = scope.gateway(yaml)
@@ -64,7 +66,7 @@ scenario(
 
 scenario('MQTT: topics are counted where the target says so, by each target for itself', async (scope) => {
   const [source, target] = [await amqpPlace(), await mqttPlace()]
-  const prefix = fresh()
+  const prefix = unique('t')
   const other = `{ connection: target, topic: "${prefix}/b/{payload.v}" }`
   const to = `topic: "${prefix}/a/{payload.v}", maxDestinations: 10 }, ${other.slice(0, -1)}`
   const gateway = scope.gateway(routeTo(source, target, to))

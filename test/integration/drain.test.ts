@@ -1,19 +1,21 @@
 /** SIGTERM to the real program under load: it ends well and in time, and nothing is lost between one run and the next. */
+
 import { expect } from '@jest/globals'
 import { counts, Installation, type Program, ready } from '../support/gateway/delivery-program.ts'
 import { arrived, checkNothingLost, otherOf, scenario, setKey, steadyLoad, texts } from '../support/gateway/scenario.ts'
-import { type EndName, endNames } from '../support/places/peers.ts'
-import { committed, fresh, type Place, placeAt, queueDepth } from '../support/places/places.ts'
+import { unique } from '../support/names.ts'
+import { type BrokerName, brokerNames } from '../support/places/connections.ts'
+import { committed, type Place, placeAt, queueDepth } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
 
 const yamlOf = (port: number, source: Place, target: Place) => `
-gateway: { id: ${fresh()}, admin: { listen: "127.0.0.1:${port}" } }
+gateway: { id: ${unique('t')}, admin: { listen: "127.0.0.1:${port}" } }
 connections: { source: ${source.connection}, target: ${target.connection} }
 routes: [{ name: road, from: { connection: source, ${source.from} }, ${setKey}, to: [{ connection: target, ${target.to} }], acknowledge: delivered }]
 `
 
-for (const from of endNames) {
+for (const from of brokerNames) {
   scenario(
     `SIGTERM under load from ${from}: exit 0, all that is acknowledged is at the target, the next run has the rest`,
     async (scope) => {
@@ -58,20 +60,20 @@ async function waitsOnlyFor(program: Program, connection: string) {
 }
 
 /** How many the source's broker does not consider acknowledged; it cannot be asked of MQTT. */
-async function leftAt(from: EndName, source: Place, sent: number): Promise<number | undefined> {
+async function leftAt(from: BrokerName, source: Place, sent: number): Promise<number | undefined> {
   if (from === 'amqp') return queueDepth(source.name)
   if (from === 'kafka') return sent - (await committed(source))
   return undefined
 }
 
-for (const from of endNames) {
+for (const from of brokerNames) {
   scenario(
     `SIGTERM while the target of ${from} is away: exit 0 within 20 s, and the source has everything`,
     async (scope) => {
       const [portOfAdmin, nobody] = [await freePort(), await freePort()]
       const source = await placeAt(from)
       const target = await placeAt(otherOf[from])
-      const id = fresh()
+      const id = unique('t')
       const yaml = yamlOf(portOfAdmin, source, target).replace(/id: \w+/, `id: ${id}`)
       const away = yaml.replace(target.connection, target.connection.replace(/127\.0\.0\.1:\d+/, `127.0.0.1:${nobody}`))
       const first = await new Installation(scope, portOfAdmin, away).run()

@@ -1,7 +1,9 @@
 /** Hostile data: a message for which the rules would cost too much is a dead letter, and what follows it is delivered. */
+
 import { expect } from '@jest/globals'
 import { scenario } from '../support/gateway/scenario.ts'
-import { amqpPlace, fresh, kafkaPlace, mqttPlace } from '../support/places/places.ts'
+import { unique } from '../support/names.ts'
+import { amqpPlace, kafkaPlace, mqttPlace } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
 
 const small = JSON.stringify({ items: [1, 2], allowed: [1, 2, 3] })
@@ -20,7 +22,7 @@ for (const [title, rule, from, to] of [
     const [source, target] = [await from(), await to()]
     const gateway = await scope
       .gateway(`
-gateway: { id: ${fresh()}, drain: 2s, admin: false }
+gateway: { id: ${unique('t')}, drain: 2s, admin: false }
 connections:
   source: ${source.connection}
   target: ${target.connection}

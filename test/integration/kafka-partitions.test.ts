@@ -13,11 +13,11 @@ import {
   read,
   withAdmin,
 } from '../support/contexts/kafka.ts'
+import { never } from '../support/contexts/messages.ts'
 import { acceptAll } from '../support/contexts/running-source.ts'
 import { unique } from '../support/names.ts'
 import { eventually } from '../support/poll.ts'
 
-const never = new AbortController().signal
 afterEach(() => {
   jest.restoreAllMocks()
 })

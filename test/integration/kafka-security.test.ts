@@ -1,4 +1,5 @@
 /** SASL and TLS against a Kafka of our own, whose users and certificates are made here. */
+
 import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,10 +10,10 @@ import { commandPath, kafkaLibrary } from '../support/brokers/install.ts'
 import { newClusterId } from '../support/brokers/kafka.ts'
 import { dataFolder, launch, type Running } from '../support/brokers/process.ts'
 import { makeContext, outbound } from '../support/contexts/kafka.ts'
+import { never } from '../support/contexts/messages.ts'
 import { eventually } from '../support/poll.ts'
 import { freePorts } from '../support/ports.ts'
 
-const never = new AbortController().signal
 const folder = dataFolder('kafka-sasl')
 const user = { username: 'gateway', password: 'gateway-secret' }
 const plainModule = 'org.apache.kafka.common.security.plain.PlainLoginModule'

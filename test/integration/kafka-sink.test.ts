@@ -12,10 +12,9 @@ import {
   read,
   withAdmin,
 } from '../support/contexts/kafka.ts'
+import { never } from '../support/contexts/messages.ts'
 import { unique } from '../support/names.ts'
 import { freePorts } from '../support/ports.ts'
-
-const never = new AbortController().signal
 
 describe('Kafka sink', () => {
   it('gives a message that is too large its own outcome and delivers the others in order', async () => {

@@ -1,9 +1,11 @@
 /** What nobody can read in a Kafka topic becomes a dead letter; reading goes on. */
+
 import { expect } from '@jest/globals'
 import { CompressionTypes, Kafka, logLevel } from 'kafkajs'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { arrived, scenario } from '../support/gateway/scenario.ts'
-import { amqpPlace, committed, fresh, kafkaPlace } from '../support/places/places.ts'
+import { unique } from '../support/names.ts'
+import { amqpPlace, committed, kafkaPlace } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
 
 scenario(
@@ -23,7 +25,7 @@ scenario(
     await send('beside', Buffer.alloc(129 * 1024 * 1024))
     await send('behind')
     const gateway = scope.gateway(`
-gateway: { id: ${fresh()}, drain: 5s, admin: false }
+gateway: { id: ${unique('t')}, drain: 5s, admin: false }
 connections: { source: ${source.connection}, target: ${target.connection} }
 routes: [{ name: road, from: { connection: source, ${source.from} }, to: [{ connection: target, ${target.to} }] }]
 `)

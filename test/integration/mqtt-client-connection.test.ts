@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import mqttJs from 'mqtt'
 import { openLink } from '../../protocols/mqtt/client/connection.ts'
+import { Authority } from '../support/brokers/certificates.ts'
 import { FakeBroker, types } from '../support/brokers/fake-mqtt-broker.ts'
 import { startMosquitto } from '../support/brokers/mosquitto.ts'
 import { codes, never } from '../support/contexts/messages.ts'
@@ -65,60 +66,19 @@ describe('credentials', () => {
 })
 
 describe('TLS and WebSocket', () => {
-  function certificates() {
-    const path = folder()
-    const run = (...args: string[]) => execFileSync('openssl', args, { cwd: path, stdio: 'ignore' })
-    run(
-      'req',
-      '-x509',
-      '-newkey',
-      'rsa:2048',
-      '-nodes',
-      '-days',
-      '2',
-      '-subj',
-      '/CN=ca',
-      '-keyout',
-      'ca.key',
-      '-out',
-      'ca.crt',
-    )
-    for (const [name, subject] of [
-      ['server', '/CN=localhost'],
-      ['client', '/CN=gateway'],
-    ] as const) {
-      run('req', '-newkey', 'rsa:2048', '-nodes', '-subj', subject, '-keyout', `${name}.key`, '-out', `${name}.csr`)
-      run(
-        'x509',
-        '-req',
-        '-in',
-        `${name}.csr`,
-        '-CA',
-        'ca.crt',
-        '-CAkey',
-        'ca.key',
-        '-CAcreateserial',
-        '-days',
-        '2',
-        '-out',
-        `${name}.crt`,
-      )
-    }
-    return (file: string) => join(path, file)
-  }
-
   it('speaks mqtts with a client certificate, and refuses an unknown authority', async () => {
-    const [port, file] = [await freePort(), certificates()]
-    const tls = [`cafile ${file('ca.crt')}`, `certfile ${file('server.crt')}`, `keyfile ${file('server.key')}`]
+    const [port, authority] = [await freePort(), new Authority()]
+    bench.later(async () => authority.end())
+    const [server, own] = [authority.issue(), authority.issue({ cn: 'gateway' })]
+    const tls = [`cafile ${authority.ca}`, `certfile ${server.cert}`, `keyfile ${server.key}`]
     await mosquitto(`listener ${port} 127.0.0.1`, ...tls, 'require_certificate true')
     const url = `mqtts://localhost:${port}`
-    const own = { cert: file('client.crt'), key: file('client.key') }
-    await expectRoundTrip({ url, tls: { ca: file('ca.crt'), ...own } })
+    await expectRoundTrip({ url, tls: { ca: authority.ca, ...own } })
     await expect(bench.sink(connectionOf({ url, tls: own }))).rejects.toMatchObject({
       code: 'PEER_UNREACHABLE',
       retryable: true,
     })
-    await expect(bench.sink(connectionOf({ url, tls: { ca: file('absent') } }))).rejects.toThrow(/absent/)
+    await expect(bench.sink(connectionOf({ url, tls: { ca: `${authority.ca}.absent` } }))).rejects.toThrow(/absent/)
   })
 
   it('speaks ws', async () => {

@@ -1,4 +1,5 @@
 /** A network that resets connections, or swallows everything without a word: noticed in time, and nothing is lost. */
+
 import { expect } from '@jest/globals'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { startKafka } from '../support/brokers/kafka.ts'
@@ -13,13 +14,13 @@ import {
   scenario,
   steadyLoad,
 } from '../support/gateway/scenario.ts'
-import { type EndName, endNames } from '../support/places/peers.ts'
+import { type BrokerName, brokerNames } from '../support/places/connections.ts'
 import { placeAt, wireTo } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
 
 /** How the gateway is told to look for a silent peer, and the longest time that may take; amqplib wants two whole intervals empty. */
-const patience: Record<EndName, { settings: string; noticedMs: number }> = {
+const patience: Record<BrokerName, { settings: string; noticedMs: number }> = {
   mqtt: { settings: 'keepalive: 4s', noticedMs: 4_000 * 1.5 + 2_000 },
   amqp: { settings: 'heartbeat: 3s', noticedMs: 3 * 3_000 + 1_000 },
   kafka: { settings: 'requestTimeout: 4s, connectTimeout: 2s', noticedMs: 4_000 + 4_000 },
@@ -29,7 +30,7 @@ const patience: Record<EndName, { settings: string; noticedMs: number }> = {
 const machineMs = 5_000
 
 /** The wire to a broker, and the address that tests use: for Kafka the wire too, as Kafka tells its clients one address. */
-const wires: Record<EndName, (scope: Scope) => Promise<{ proxy: TcpProxy; address: string }>> = {
+const wires: Record<BrokerName, (scope: Scope) => Promise<{ proxy: TcpProxy; address: string }>> = {
   async kafka(scope) {
     const port = await freePort()
     const broker = await startKafka({ advertisedPort: port })
@@ -57,7 +58,7 @@ async function noticed(gateway: TestGateway): Promise<number> {
   return performance.now() - startedAt
 }
 
-for (const protocol of endNames) {
+for (const protocol of brokerNames) {
   scenario(
     `${protocol}: a reset and a black hole are noticed in time by source and target, and nothing is lost`,
     async (scope) => {

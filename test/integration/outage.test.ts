@@ -1,4 +1,5 @@
 /** Brokers that are not there yet, go away under load and come back: nothing is lost, and the log stays short. */
+
 import { expect } from '@jest/globals'
 import { linksDown } from '../../src/telemetry/status.ts'
 import { startKafka } from '../support/brokers/kafka.ts'
@@ -17,12 +18,12 @@ import {
   steadyLoad,
   texts,
 } from '../support/gateway/scenario.ts'
-import { type EndName, endNames } from '../support/places/peers.ts'
+import { type BrokerName, brokerNames } from '../support/places/connections.ts'
 import { type Place, placeAt, wireTo } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
 
-for (const protocol of endNames) {
+for (const protocol of brokerNames) {
   scenario(
     `${protocol} away at the start is said once and named by readiness, and work begins when it comes`,
     async (scope) => {
@@ -74,7 +75,7 @@ interface Own {
   comeBack(): Promise<void>
 }
 
-const ownBrokers: Record<EndName, (scope: Scope) => Promise<Own>> = {
+const ownBrokers: Record<BrokerName, (scope: Scope) => Promise<Own>> = {
   kafka: async (scope) => killed(await running(scope, startKafka())),
   amqp: async (scope) => {
     const broker = await running(scope, startRabbitmq())
@@ -117,7 +118,7 @@ function killed(broker: Running): Own {
   return { address: broker.address, port: undefined, goAway: () => broker.kill(), comeBack: () => broker.restart() }
 }
 
-for (const protocol of endNames) {
+for (const protocol of brokerNames) {
   scenario(
     `${protocol} going away under load loses nothing either way, and 10 s of outage are a line or two`,
     async (scope) => {

@@ -1,4 +1,5 @@
 /** What a stored message remembers on disk: its attempts, its time to live, its priority, its id. */
+
 import { expect } from '@jest/globals'
 import amqplib from 'amqplib'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
@@ -14,7 +15,8 @@ import {
   sendLetters,
   sourceIsUp,
 } from '../support/gateway/stored.ts'
-import { amqpPlace, fresh, mqttPlace, placeAt, queueDepth, wireTo } from '../support/places/places.ts'
+import { unique } from '../support/names.ts'
+import { amqpPlace, mqttPlace, placeAt, queueDepth, wireTo } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
 
@@ -23,7 +25,7 @@ async function fullQueue(scope: Scope): Promise<{ to: string; makeRoom(): Promis
   const connection = await amqplib.connect(brokerAddresses().amqp)
   scope.after(() => connection.close())
   const channel = await connection.createConfirmChannel()
-  const name = fresh()
+  const name = unique('t')
   await channel.assertQueue(name, { durable: true, arguments: { 'x-max-length': 1, 'x-overflow': 'reject-publish' } })
   scope.after(() => channel.deleteQueue(name))
   channel.sendToQueue(name, Buffer.from('first'))
@@ -71,7 +73,7 @@ routes:
   - name: road
     from: { connection: source, ${source.from} }
     to:
-      - { connection: target, exchange: amq.direct, routingKey: ${fresh()}, when: "payload.n == 1" }
+      - { connection: target, exchange: amq.direct, routingKey: ${unique('t')}, when: "payload.n == 1" }
       - { connection: target, ${queue.to}, when: "payload.n == 2" }
     acknowledge: stored
     retry: { attempts: 1000, delay: 20ms, maxDelay: 50ms }
@@ -227,7 +229,7 @@ for (const [moment, duplicates] of [
     await gateway.stop()
     const [text] = texts(1) as [string]
     await gateway.start({ env: { TRIVIUM_FAILPOINT: `${moment}:2` } }) // the first commit notes the route
-    await sendLetters(source.name, [{ text, properties: { messageId: fresh() } }])
+    await sendLetters(source.name, [{ text, properties: { messageId: unique('t') } }])
     expect((await gateway.ended).signal).toBe('SIGKILL')
     await gateway.start()
     await eventually(async () => (await gateway.routes())[0]!.matched === 1, {

@@ -1,9 +1,10 @@
 /** A target that keeps up: the store is written and never read back. Alone in its file, for it watches all reads. */
+
 import { expect, jest, test } from '@jest/globals'
 import { OutboxReader } from '../../src/store/outbox-reader.ts'
 import { arrived, checkNothingLost, inScope, texts } from '../support/gateway/scenario.ts'
 import { inletOf, inProcess, patientMs, road, type SourceName } from '../support/gateway/stored.ts'
-import type { EndName } from '../support/places/peers.ts'
+import type { BrokerName } from '../support/places/connections.ts'
 import { placeAt } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
 
@@ -12,7 +13,7 @@ test.each([
   ['mqtt', 'amqp'],
   ['amqp', 'mqtt'],
   ['kafka', 'kafka'],
-] satisfies [SourceName, EndName][])(
+] satisfies [SourceName, BrokerName][])(
   'from %s to %s: 5,000 stored messages are delivered, and none is read back',
   (from, to) =>
     inScope(async (scope) => {

@@ -1,4 +1,5 @@
 /** `acknowledge: stored` while a target is away: the source is answered, the messages wait, and arrive in order later. */
+
 import { expect } from '@jest/globals'
 import { arrived, checkNothingLost, scenario, texts } from '../support/gateway/scenario.ts'
 import {
@@ -11,12 +12,13 @@ import {
   type SourceName,
   sourceIsUp,
 } from '../support/gateway/stored.ts'
-import type { EndName } from '../support/places/peers.ts'
-import { fresh, placeAt, wireTo } from '../support/places/places.ts'
+import { unique } from '../support/names.ts'
+import type { BrokerName } from '../support/places/connections.ts'
+import { placeAt, wireTo } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
 
-const pairs: readonly (readonly [SourceName, EndName])[] = [
+const pairs: readonly (readonly [SourceName, BrokerName])[] = [
   ['embedded', 'kafka'],
   ['embedded', 'amqp'],
   ['mqtt', 'amqp'],
@@ -216,7 +218,7 @@ scenario(
     const port = await freePort()
     const source = await inletOf(scope, 'amqp')
     const [kept, gone] = [await placeAt('kafka'), await placeAt('mqtt', { port })]
-    const id = fresh()
+    const id = unique('t')
     const yaml = (to: string) => `
 gateway: { id: ${id}, drain: 5s, admin: false }
 connections: { source: ${source.connection}, kept: ${kept.connection}, gone: ${gone.connection} }

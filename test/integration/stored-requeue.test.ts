@@ -1,11 +1,12 @@
 /** Dead letters that go back to their target: at once, later, and over a restart. */
+
 import { expect } from '@jest/globals'
 import amqplib from 'amqplib'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import type { TestGateway } from '../support/gateway/gateway.ts'
 import { type Scope, scenario, texts } from '../support/gateway/scenario.ts'
 import { type Inlet, inletOf, inProcess, patientMs, road } from '../support/gateway/stored.ts'
-import { fresh } from '../support/places/places.ts'
+import { unique } from '../support/names.ts'
 import { eventually } from '../support/poll.ts'
 
 interface Desk {
@@ -22,7 +23,7 @@ async function tenLetters(scope: Scope, acknowledge: 'stored' | 'delivered'): Pr
   const connection = await amqplib.connect(brokerAddresses().amqp)
   scope.after(() => connection.close())
   const channel = await connection.createConfirmChannel()
-  const queue = fresh()
+  const queue = unique('t')
   const full = { durable: true, arguments: { 'x-max-length': 0, 'x-overflow': 'reject-publish' } }
   await channel.assertQueue(queue, full)
   scope.after(() => channel.deleteQueue(queue))
@@ -85,7 +86,7 @@ scenario('a letter that fails again is a letter again, with its attempts counted
   const source = await inletOf(scope, 'amqp')
   const target = {
     connection: `{ protocol: amqp, url: "${brokerAddresses().amqp}" }`,
-    to: `exchange: amq.direct, routingKey: ${fresh()}`,
+    to: `exchange: amq.direct, routingKey: ${unique('t')}`,
   }
   const gateway = await scope.gateway(inProcess(road(source, target))).ready()
   await source.send(texts(1))

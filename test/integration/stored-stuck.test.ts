@@ -1,11 +1,12 @@
 /** One destination of a target is missing while the target itself is up: what goes elsewhere goes on. */
+
 import { expect, test } from '@jest/globals'
 import { Kafka, logLevel } from 'kafkajs'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import type { TestGateway } from '../support/gateway/gateway.ts'
 import { checkNothingLost, inScope, type Scope } from '../support/gateway/scenario.ts'
 import { inletOf, inProcess, patientMs } from '../support/gateway/stored.ts'
-import { fresh } from '../support/places/places.ts'
+import { unique } from '../support/names.ts'
 import { createTopics } from '../support/places/topics.ts'
 import { eventually } from '../support/poll.ts'
 
@@ -24,7 +25,7 @@ async function topicsBySite(scope: Scope) {
   const kafka = new Kafka({ brokers: brokerAddresses().kafka, logLevel: logLevel.NOTHING })
   const admin = kafka.admin()
   await admin.connect()
-  const root = fresh()
+  const root = unique('t')
   const nameOf = (site: Site) => `${root}.${site}`
   const made: string[] = []
   scope.after(async () => {
@@ -36,7 +37,7 @@ async function topicsBySite(scope: Scope) {
     made.push(nameOf(site))
   }
   const read = async (site: Site) => {
-    const consumer = kafka.consumer({ groupId: fresh(), maxWaitTimeInMs: 50 })
+    const consumer = kafka.consumer({ groupId: unique('t'), maxWaitTimeInMs: 50 })
     scope.after(() => consumer.disconnect())
     const got: { text: string; key: string }[] = []
     await consumer.connect()

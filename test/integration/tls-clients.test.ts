@@ -1,4 +1,5 @@
 /** Every protocol's client side: which certificates it trusts, and which of its own it shows. */
+
 import { once } from 'node:events'
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
@@ -11,8 +12,8 @@ import { kafka } from '../../protocols/kafka/index.ts'
 import { mqtt } from '../../protocols/mqtt/index.ts'
 import { Authority, type Pair } from '../support/brokers/certificates.ts'
 import { testContext } from '../support/contexts/context.ts'
+import { never } from '../support/contexts/messages.ts'
 
-const never = new AbortController().signal
 let authority: Authority
 let stranger: Authority
 const folder = mkdtempSync(join(tmpdir(), 'trivium-tls-clients-'))

@@ -17,6 +17,7 @@ export interface Subject {
   readonly days?: number
 }
 
+const localNames = 'DNS:localhost,IP:127.0.0.1'
 const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
 
 export class Authority {
@@ -32,7 +33,7 @@ export class Authority {
     this.#run('req', '-x509', ...newKey, '-days', '2', '-subj', `/CN=${name}`, ...extension, ...files)
   }
 
-  issue({ cn = 'localhost', names = 'DNS:localhost,IP:127.0.0.1', days = 2 }: Subject = {}): Pair {
+  issue({ cn = 'localhost', names = localNames, days = 2 }: Subject = {}): Pair {
     const pair = this.#next()
     const request = `${pair.cert}.csr`
     const subject = [
@@ -47,9 +48,9 @@ export class Authority {
     return pair
   }
 
-  selfSigned(): Pair {
+  selfSigned({ cn = 'localhost', names = localNames }: Omit<Subject, 'days'> = {}): Pair {
     const pair = this.#next()
-    const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1']
+    const subject = ['-subj', `/CN=${cn}`, '-addext', `subjectAltName=${names}`]
     this.#run('req', '-x509', ...newKey, '-days', '2', ...subject, '-keyout', pair.key, '-out', pair.cert)
     return pair
   }

@@ -1,7 +1,8 @@
 /** A memory limit of the kernel's (control groups, version 1) where this machine lets us set one. */
+
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fresh } from './feeds.ts'
+import { unique } from '../names.ts'
 
 const root = '/sys/fs/cgroup/memory'
 
@@ -16,7 +17,7 @@ export interface MemoryLimit {
 
 /** Undefined where that is not permitted. */
 export function memoryLimit(bytes: number): MemoryLimit | undefined {
-  const folder = join(root, fresh())
+  const folder = join(root, unique('t'))
   try {
     if (!existsSync(join(root, 'memory.limit_in_bytes'))) return undefined
     mkdirSync(folder)

@@ -1,9 +1,11 @@
 /** Producers, one for each kind of source: each comes back by itself and sends again, in order, what was not acknowledged. */
-import { randomUUID } from 'node:crypto'
+
 import { setTimeout as sleep } from 'node:timers/promises'
 import amqplib, { type ChannelModel, type ConfirmChannel } from 'amqplib'
 import { Kafka, logLevel, type Producer } from 'kafkajs'
 import { brokerAddresses } from '../brokers/addresses.ts'
+import { unique } from '../names.ts'
+import { type ConnectionOptions, connectionYaml, portOf } from '../places/connections.ts'
 import { createTopics } from '../places/topics.ts'
 import { eventually } from '../poll.ts'
 import { Device } from './device.ts'
@@ -14,13 +16,9 @@ import type { Pace } from './pace.ts'
 export const feedNames = ['embedded', 'mqtt', 'amqp', 'kafka'] as const
 export type FeedName = (typeof feedNames)[number]
 
-export interface FeedOptions {
+export interface FeedOptions extends ConnectionOptions {
   /** Where the producer finds the broker; for `embedded`, where the gateway listens. Default: the shared broker. */
   readonly address?: string
-  /** Where the gateway finds it, e.g. behind a proxy. Default: the same. */
-  readonly gatewayPort?: number
-  /** Further YAML of the gateway's connection, such as `keepalive: 2s`. */
-  readonly settings?: string
   /** Size of a message. Default 128. */
   readonly bytes?: number
   /** Number of keys; for MQTT each has a connection of its own. Default 8. */
@@ -49,19 +47,13 @@ export function makeFeed(kind: FeedName, options: FeedOptions = {}): Promise<Fee
 }
 
 type Made = FeedOptions & { readonly isEmbedded: boolean }
-export const fresh = (): string => `f${randomUUID().slice(0, 12)}`
 const tickMs = 10
 const pauseWithinMs = 60_000
-const more = (settings: string | undefined): string => (settings === undefined ? '' : `, ${settings}`)
-export const portOf = (address: string): number => Number(/:(\d+)\/?$/.exec(address)![1])
-export const atPort = (address: string, port: number | undefined): string =>
-  port === undefined ? address : address.replace(/:\d+(\/?)$/, `:${port}$1`)
 
 /** Devices that all publish below one topic. */
 async function deviceFeed(options: Made): Promise<Feed> {
   const { isEmbedded, address = brokerAddresses().mqtt, keys = 8, bytes = 128, window = 16 } = options
-  const root = fresh()
-  const where = atPort(address, options.gatewayPort)
+  const root = unique('f')
   const devices: Device[] = []
   let timer: NodeJS.Timeout | undefined
   const begin = (log: IssueLog) => {
@@ -73,7 +65,7 @@ async function deviceFeed(options: Made): Promise<Feed> {
   }
   return {
     name: root,
-    connection: `{ protocol: mqtt, ${isEmbedded ? 'listen' : 'url'}: "${where}"${more(options.settings)} }`,
+    connection: connectionYaml(isEmbedded ? 'embedded' : 'mqtt', address, options),
     from: `topic: "${root}/{key}", qos: 1`,
     run(log, pace) {
       begin(log)
@@ -181,12 +173,11 @@ class AmqpFeed extends BrokerFeed implements Feed {
   #link: { connection: ChannelModel; channel: ConfirmChannel } | undefined
 
   constructor(options: FeedOptions) {
-    const name = fresh()
+    const name = unique('f')
     super(name, options)
     this.name = name
     this.#address = options.address ?? brokerAddresses().amqp
-    const url = atPort(this.#address, options.gatewayPort)
-    this.connection = `{ protocol: amqp, url: "${url}"${more(options.settings)} }`
+    this.connection = connectionYaml('amqp', this.#address, options)
     this.from = `queue: ${name}`
   }
 
@@ -238,11 +229,11 @@ class KafkaFeed extends BrokerFeed implements Feed {
   #isConnected = false
 
   constructor(options: FeedOptions) {
-    const name = fresh()
+    const name = unique('f')
     super(name, options)
     this.name = name
     const address = options.address ?? brokerAddresses().kafka[0]!
-    this.connection = `{ protocol: kafka, brokers: ["${atPort(address, options.gatewayPort)}"]${more(options.settings)} }`
+    this.connection = connectionYaml('kafka', address, options)
     this.from = `topic: ${name}, group: ${name}`
     const retry = { retries: 8, initialRetryTime: 100, maxRetryTime: 1_000 }
     this.#kafka = new Kafka({ brokers: [address], logLevel: logLevel.NOTHING, requestTimeout: 5_000, retry })

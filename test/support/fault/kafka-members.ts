@@ -1,9 +1,10 @@
 /** Takes dead members out of a consumer group at once, as an operator does, whose partitions would else wait 15 s for them. */
+
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { Kafka, logLevel } from 'kafkajs'
 import { withDeadline } from '../../../src/adapter/deadline.ts'
-import { portOf } from './feeds.ts'
+import { portOf } from '../places/connections.ts'
 
 export async function removeMembers(address: string, group: string): Promise<void> {
   const admin = new Kafka({ brokers: [address], logLevel: logLevel.NOTHING }).admin()

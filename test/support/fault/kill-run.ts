@@ -2,8 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { brokerAddresses } from '../brokers/addresses.ts'
 import { eventually } from '../poll.ts'
+import type { Random } from '../random.ts'
 import { removeMembers } from './kafka-members.ts'
-import type { Random } from './random.ts'
 import { Rig, type RigOptions, type RoadPlan, type RoadVerdict } from './rig.ts'
 import type { Row } from './table.ts'
 

@@ -1,23 +1,21 @@
 /** Readers, one for each kind of target: they read all there is from the beginning, whatever happens to the broker. */
+
 import { setTimeout as sleep } from 'node:timers/promises'
 import amqplib, { type Channel, type ChannelModel } from 'amqplib'
 import { type Consumer, Kafka, logLevel } from 'kafkajs'
 import mqtt from 'mqtt'
 import { brokerAddresses } from '../brokers/addresses.ts'
+import { unique } from '../names.ts'
+import { type ConnectionOptions, connectionYaml } from '../places/connections.ts'
 import { createTopics } from '../places/topics.ts'
-import { atPort, fresh } from './feeds.ts'
 import type { Oracle } from './oracle.ts'
 
 export const outletNames = ['kafka', 'amqp', 'mqtt'] as const
 export type OutletName = (typeof outletNames)[number]
 
-export interface OutletOptions {
+export interface OutletOptions extends ConnectionOptions {
   /** Where the reader finds the broker. Default: the shared broker. */
   readonly address?: string
-  /** Where the gateway finds it, e.g. behind a proxy. Default: the same. */
-  readonly gatewayPort?: number
-  /** Further YAML of the gateway's connection. */
-  readonly settings?: string
 }
 
 export interface Outlet {
@@ -37,11 +35,9 @@ export function makeOutlet(kind: OutletName, options: OutletOptions = {}): Promi
   return { kafka: kafkaOutlet, amqp: amqpOutlet, mqtt: mqttOutlet }[kind](options)
 }
 
-const more = (settings: string | undefined): string => (settings === undefined ? '' : `, ${settings}`)
-
 async function kafkaOutlet(options: OutletOptions): Promise<Outlet> {
-  const { address = brokerAddresses().kafka[0]!, gatewayPort, settings } = options
-  const topic = fresh()
+  const { address = brokerAddresses().kafka[0]! } = options
+  const topic = unique('o')
   const retry = { retries: 8, initialRetryTime: 100, maxRetryTime: 1_000 }
   const kafka = new Kafka({ brokers: [address], logLevel: logLevel.NOTHING, requestTimeout: 5_000, retry })
   const admin = kafka.admin()
@@ -50,7 +46,7 @@ async function kafkaOutlet(options: OutletOptions): Promise<Outlet> {
   let reader: KafkaReader | undefined
   return {
     name: topic,
-    connection: `{ protocol: kafka, brokers: ["${atPort(address, gatewayPort)}"]${more(settings)} }`,
+    connection: connectionYaml('kafka', address, options),
     to: (expression) => `topic: ${topic}, key: "{${expression}}"`,
     async listen(oracle) {
       reader = new KafkaReader(kafka, topic, oracle)
@@ -99,7 +95,7 @@ class KafkaReader {
     this.#progressAt = performance.now()
     void this.#consumer?.disconnect().catch(() => {})
     const retry = { restartOnFailure: async () => false }
-    const consumer = this.#kafka.consumer({ groupId: fresh(), maxWaitTimeInMs: 100, retry })
+    const consumer = this.#kafka.consumer({ groupId: unique('o'), maxWaitTimeInMs: 100, retry })
     this.#consumer = consumer
     await consumer.connect()
     if (this.#isClosed) await consumer.disconnect()
@@ -126,8 +122,8 @@ class KafkaReader {
 }
 
 async function amqpOutlet(options: OutletOptions): Promise<Outlet> {
-  const { address = brokerAddresses().amqp, gatewayPort, settings } = options
-  const queue = fresh()
+  const { address = brokerAddresses().amqp } = options
+  const queue = unique('o')
   let connection: ChannelModel | undefined
   let isClosed = false
   const dial = async () => {
@@ -173,7 +169,7 @@ async function amqpOutlet(options: OutletOptions): Promise<Outlet> {
   })
   return {
     name: queue,
-    connection: `{ protocol: amqp, url: "${atPort(address, gatewayPort)}"${more(settings)} }`,
+    connection: connectionYaml('amqp', address, options),
     to: () => `exchange: ${exchange}, routingKey: ""`,
     listen: consume,
     refuse: (how) =>
@@ -202,8 +198,8 @@ async function amqpOutlet(options: OutletOptions): Promise<Outlet> {
 }
 
 async function mqttOutlet(options: OutletOptions): Promise<Outlet> {
-  const { address = brokerAddresses().mqtt, gatewayPort, settings } = options
-  const root = fresh()
+  const { address = brokerAddresses().mqtt } = options
+  const root = unique('o')
   const dial = { clientId: `${root}-reader`, protocolVersion: 4, clean: false, reconnectPeriod: 200 } as const
   const first = await mqtt.connectAsync(address, dial) // a session, so that nothing is gone before the reader is there
   await first.subscribeAsync(`${root}/#`, { qos: 1 })
@@ -211,7 +207,7 @@ async function mqttOutlet(options: OutletOptions): Promise<Outlet> {
   let client: mqtt.MqttClient | undefined
   return {
     name: root,
-    connection: `{ protocol: mqtt, url: "${atPort(address, gatewayPort)}"${more(settings)} }`,
+    connection: connectionYaml('mqtt', address, options),
     to: (expression) => `topic: "${root}/{${expression}}", qos: 1`,
     async listen(oracle) {
       client = mqtt.connect(address, dial)

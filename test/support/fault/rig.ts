@@ -1,6 +1,7 @@
 /** Roads through one gateway process, with their producers, readers and judges. */
+import { unique } from '../names.ts'
 import { eventually } from '../poll.ts'
-import { type Feed, type FeedName, type FeedOptions, fresh, makeFeed } from './feeds.ts'
+import { type Feed, type FeedName, type FeedOptions, makeFeed } from './feeds.ts'
 import { GatewayProcess } from './gateway-process.ts'
 import { defects, IssueLog, Oracle, type Verdict } from './oracle.ts'
 import { makeOutlet, type Outlet, type OutletName, type OutletOptions } from './outlets.ts'
@@ -194,7 +195,7 @@ function yamlOf(roads: readonly Road[], options: RigOptions): string {
       ...(plan.route ?? []).map((line) => `    ${line}`),
     ].join('\n')
   })
-  const settings = [`id: ${fresh()}`, `maxInFlight: ${maxInFlight}`, ...(options.gateway ?? [])]
+  const settings = [`id: ${unique('t')}`, `maxInFlight: ${maxInFlight}`, ...(options.gateway ?? [])]
   return [
     `gateway: { ${settings.join(', ')} }`,
     ...(options.yaml === undefined ? [] : [options.yaml]),

@@ -16,14 +16,14 @@ export interface Shaky {
   /** For clients of the test. */
   readonly address: string
   /** For the gateway, where it differs. */
-  readonly gatewayPort?: number
+  readonly port?: number
 }
 
 const stableFor: Record<OutletName, OutletName> = { mqtt: 'kafka', kafka: 'amqp', amqp: 'mqtt' }
 
 /** Devices into the shaky broker, and the shaky broker into a stable one. */
-export async function shakyRig({ protocol, address, gatewayPort }: Shaky, options: RigOptions = {}): Promise<Rig> {
-  const at = { address, settings: impatient[protocol], ...(gatewayPort === undefined ? {} : { gatewayPort }) }
+export async function shakyRig({ protocol, address, port }: Shaky, options: RigOptions = {}): Promise<Rig> {
+  const at = { address, settings: impatient[protocol], ...(port === undefined ? {} : { port }) }
   const devices = { address: `mqtt://127.0.0.1:${await freePort()}` }
   const roads: RoadPlan[] = [
     { from: 'embedded', to: [protocol], feed: devices, outletOf: { [protocol]: at }, perSecond: 200 },

@@ -5,10 +5,10 @@
 import { parseArgs } from 'node:util'
 import { startBrokers } from '../brokers/start.ts'
 import { freePort } from '../ports.ts'
+import { randomOf } from '../random.ts'
 import { type FeedName, feedNames } from './feeds.ts'
 import { type KillResult, killRun, type Progress, rowsOf } from './kill-run.ts'
 import { type OutletName, outletNames } from './outlets.ts'
-import { randomOf } from './random.ts'
 import { tableOf } from './table.ts'
 
 const { values } = parseArgs({

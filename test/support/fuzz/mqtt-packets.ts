@@ -3,7 +3,7 @@
  * further than random bytes: most are framed anew, so that the parser sees a whole packet with odd contents, and goes on.
  */
 import { createHash } from 'node:crypto'
-import type { Random } from '../fault/random.ts'
+import type { Random } from '../random.ts'
 
 export type Packet = Buffer
 

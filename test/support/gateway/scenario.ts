@@ -1,8 +1,10 @@
 /** What the tests of outages, drains and dead letters share: load, and what must hold after. */
+
 import { setTimeout as pause } from 'node:timers/promises'
 import { expect, test } from '@jest/globals'
-import type { EndName } from '../places/peers.ts'
-import { fresh, keyOf, type Place, type Reader } from '../places/places.ts'
+import { unique } from '../names.ts'
+import type { BrokerName } from '../places/connections.ts'
+import { keyOf, type Place, type Reader } from '../places/places.ts'
 import { eventually } from '../poll.ts'
 import { TestGateway } from './gateway.ts'
 
@@ -151,7 +153,7 @@ function rangesOf(sent: readonly string[], missing: ReadonlySet<string>): string
 }
 
 /** A stable broker for the other end of a road. */
-export const otherOf: Record<EndName, EndName> = { mqtt: 'kafka', kafka: 'amqp', amqp: 'mqtt' }
+export const otherOf: Record<BrokerName, BrokerName> = { mqtt: 'kafka', kafka: 'amqp', amqp: 'mqtt' }
 
 export interface Road {
   readonly from: Place
@@ -160,7 +162,7 @@ export interface Road {
 
 /** Out of the place under test into a stable one, and out of another stable one into the place under test. */
 export const bothWays = (a: Road, b: Road) => `
-gateway: { id: ${fresh()}, drain: 5s, admin: false }
+gateway: { id: ${unique('t')}, drain: 5s, admin: false }
 connections:
   shaky: ${a.from.connection}
   inlet: ${b.from.connection}

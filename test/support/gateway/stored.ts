@@ -1,11 +1,13 @@
 /** What the tests of stored routes share: sources of every kind that say what they still own, and roads that are stored. */
+
 import { expect } from '@jest/globals'
 import amqplib from 'amqplib'
 import mqtt from 'mqtt'
 import { readinessView } from '../../../src/admin/views.ts'
 import { brokerAddresses } from '../brokers/addresses.ts'
 import { GatewayProcess } from '../fault/gateway-process.ts'
-import { committed, fresh, keyOf, type Place, placeAt, queueDepth } from '../places/places.ts'
+import { unique } from '../names.ts'
+import { committed, keyOf, type Place, placeAt, queueDepth } from '../places/places.ts'
 import { eventually } from '../poll.ts'
 import { freePort } from '../ports.ts'
 import type { TestGateway } from './gateway.ts'
@@ -83,11 +85,11 @@ routes:
     ${more}
 `
 /** For a gateway of the test's own process. */
-export const inProcess = (yaml: string): string => `gateway: { id: ${fresh()}, drain: 5s, admin: false }\n${yaml}`
+export const inProcess = (yaml: string): string => `gateway: { id: ${unique('t')}, drain: 5s, admin: false }\n${yaml}`
 
 /** For the real program; it is removed at the end. */
 export async function program(scope: Scope, yaml: string): Promise<GatewayProcess> {
-  const process = await GatewayProcess.create(`gateway: { id: ${fresh()} }\n${yaml}`)
+  const process = await GatewayProcess.create(`gateway: { id: ${unique('t')} }\n${yaml}`)
   scope.after(() => process.remove())
   return process
 }

@@ -1,13 +1,13 @@
 /** Queues and topics at real brokers, whose clients are made anew for each use, so that they outlive no broker. */
 
-import { randomUUID } from 'node:crypto'
 import { afterAll } from '@jest/globals'
 import amqplib from 'amqplib'
 import { Kafka, logLevel } from 'kafkajs'
 import mqtt from 'mqtt'
 import { brokerAddresses } from '../brokers/addresses.ts'
 import { startProxy, type TcpProxy } from '../brokers/proxy.ts'
-import type { EndName } from './peers.ts'
+import { unique } from '../names.ts'
+import { type BrokerName, type ConnectionOptions, connectionYaml, portOf } from './connections.ts'
 import { createTopics } from './topics.ts'
 
 /** What the shared brokers would otherwise keep; brokers of a test's own take theirs along. */
@@ -18,8 +18,6 @@ afterAll(async () => {
 function removeLater(options: PlaceOptions, remove: () => Promise<unknown>): void {
   if (options.address === undefined) removals.push(remove)
 }
-
-export const fresh = (): string => `t${randomUUID().slice(0, 12)}`
 
 /** A client that sends; `send` resolves when the broker has all of them. */
 export interface Sender {
@@ -52,45 +50,31 @@ export interface Place {
   reader(): Promise<Reader>
 }
 
-export interface PlaceOptions {
+export interface PlaceOptions extends ConnectionOptions {
   /** Address for clients of the test; default: the shared broker. */
   readonly address?: string
-  /** Where the gateway finds it, e.g. behind a proxy; default: the same. */
-  readonly port?: number
-  /** Further settings of the gateway's connection, such as `keepalive: 2s`. */
-  readonly settings?: string
 }
 
-export function placeAt(protocol: EndName, options: PlaceOptions = {}): Promise<Place> {
+export function placeAt(protocol: BrokerName, options: PlaceOptions = {}): Promise<Place> {
   return { mqtt: mqttPlace, amqp: amqpPlace, kafka: kafkaPlace }[protocol](options)
 }
 
 /** A message of `texts` carries its key. */
 export const keyOf = (text: string): string => (JSON.parse(text) as { key: string }).key
 
-/** A broker's port; by default that of the shared broker of the protocol. */
-export function portOf(protocol: EndName, address = sharedAddress(protocol)): number {
-  return Number(/:(\d+)\/?$/.exec(address)![1])
-}
-
 /** The shared broker seen through a wire that can be cut; at `port` where the gateway looks for it already. */
-export function wireTo(protocol: EndName, port?: number): Promise<TcpProxy> {
-  return startProxy(portOf(protocol), port)
+export function wireTo(protocol: BrokerName, port?: number): Promise<TcpProxy> {
+  return startProxy(portOf(sharedAddress(protocol)), port)
 }
 
-function sharedAddress(protocol: EndName): string {
+export function sharedAddress(protocol: BrokerName): string {
   const { kafka, amqp, mqtt: mqttAddress } = brokerAddresses()
   return { kafka: kafka[0]!, amqp, mqtt: mqttAddress }[protocol]
 }
 
-function withPort(address: string, port: number | undefined): string {
-  return port === undefined ? address : address.replace(/127\.0\.0\.1:\d+/, `127.0.0.1:${port}`)
-}
-const more = (settings: string | undefined): string => (settings === undefined ? '' : `, ${settings}`)
-
 export async function amqpPlace(options: PlaceOptions = {}): Promise<Place> {
-  const { address = brokerAddresses().amqp, port, settings } = options
-  const queue = fresh()
+  const { address = brokerAddresses().amqp } = options
+  const queue = unique('t')
   const dial = async () => {
     const connection = await amqplib.connect(address)
     connection.on('error', () => {})
@@ -107,7 +91,7 @@ export async function amqpPlace(options: PlaceOptions = {}): Promise<Place> {
   })
   return {
     name: queue,
-    connection: `{ protocol: amqp, url: "${withPort(address, port)}"${more(settings)} }`,
+    connection: connectionYaml('amqp', address, options),
     from: `queue: ${queue}`,
     to: `queue: ${queue}`,
     async sender() {
@@ -147,22 +131,22 @@ export async function queueDepth(queue: string, address = brokerAddresses().amqp
 }
 
 export async function mqttPlace(options: PlaceOptions = {}): Promise<Place> {
-  const { address = brokerAddresses().mqtt, port, settings } = options
-  const root = fresh()
+  const { address = brokerAddresses().mqtt } = options
+  const root = unique('t')
   const session = { protocolVersion: 5, properties: { sessionExpiryInterval: 3_600 }, reconnectPeriod: 0 } as const
   const dial = (clientId: string, clean: boolean) => mqtt.connectAsync(address, { ...session, clientId, clean }, false)
-  const readerId = fresh()
+  const readerId = unique('t')
   const first = await dial(readerId, false) // a session, so that the broker keeps what comes before the reader does
   await first.subscribeAsync(`${root}/#`, { qos: 1 })
   await first.endAsync()
   removeLater(options, async () => (await dial(readerId, true)).endAsync())
   return {
     name: root,
-    connection: `{ protocol: mqtt, url: "${withPort(address, port)}"${more(settings)} }`,
+    connection: connectionYaml('mqtt', address, options),
     from: `topic: "${root}/{key}", qos: 1`,
     to: `topic: "${root}/{payload.key}", qos: 1`,
     async sender() {
-      const client = await dial(fresh(), true)
+      const client = await dial(unique('t'), true)
       const gone = new Promise<never>((_resolve, reject) => client.once('close', () => reject(new Error('closed'))))
       gone.catch(() => {})
       return {
@@ -190,15 +174,15 @@ export async function mqttPlace(options: PlaceOptions = {}): Promise<Place> {
 }
 
 export async function kafkaPlace(options: PlaceOptions = {}): Promise<Place> {
-  const { address = brokerAddresses().kafka[0]!, port, settings } = options
+  const { address = brokerAddresses().kafka[0]! } = options
   const kafka = new Kafka({
     brokers: [address],
     logLevel: logLevel.NOTHING,
     requestTimeout: 5_000,
     retry: { retries: 3 },
   })
-  const topic = fresh()
-  const group = fresh()
+  const topic = unique('t')
+  const group = unique('t')
   const admin = kafka.admin()
   await admin.connect()
   await createTopics(admin, [{ topic, numPartitions: 3 }])
@@ -210,7 +194,7 @@ export async function kafkaPlace(options: PlaceOptions = {}): Promise<Place> {
   })
   return {
     name: topic,
-    connection: `{ protocol: kafka, brokers: ["${withPort(address, port)}"]${more(settings)} }`,
+    connection: connectionYaml('kafka', address, options),
     from: `topic: ${topic}, group: ${group}`,
     to: `topic: ${topic}`,
     async sender() {
@@ -228,7 +212,7 @@ export async function kafkaPlace(options: PlaceOptions = {}): Promise<Place> {
     },
     async reader() {
       const got: Got[] = []
-      const consumer = kafka.consumer({ groupId: fresh(), maxWaitTimeInMs: 50 })
+      const consumer = kafka.consumer({ groupId: unique('t'), maxWaitTimeInMs: 50 })
       await consumer.connect()
       await consumer.subscribe({ topic, fromBeginning: true })
       await consumer.run({

@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals'
 import { delivered } from '../../../src/adapter/contract.ts'
 import { Dispatcher } from '../../../src/delivery/dispatcher.ts'
 import type { Parcel } from '../../../src/delivery/parcel.ts'
-import { randomOf } from '../../support/fault/random.ts'
+import { randomOf } from '../../support/random.ts'
 import {
   busy,
   busyFor,

@@ -7,7 +7,7 @@ import { Residence, Room } from '../../../src/delivery/stored/residence.ts'
 import { Starts } from '../../../src/delivery/stored/starts.ts'
 import { RetryableError } from '../../../src/errors.ts'
 import { idOf, type Outbox, rankOf, type StoredMessage, sequenceOf } from '../../../src/store/contract.ts'
-import { randomOf } from '../../support/fault/random.ts'
+import { randomOf } from '../../support/random.ts'
 import { message } from '../store/stores.ts'
 import { busy, busyFor, lost, notFound, ScriptedSink } from './scripted.ts'
 

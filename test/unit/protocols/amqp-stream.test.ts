@@ -60,15 +60,15 @@ test('a message whose headers cannot be read is taken, and moves no position of 
 })
 
 test('a stream that begins behind what was read of it has lost messages, which is said', () => {
-  const lines: string[] = []
-  const log = { debug() {}, info() {}, warn() {}, error: (line: string) => void lines.push(line) }
-  const position = new StreamPosition('log', 'first', testContext('orders', { log, kept: new FakeKept() }))
+  const context = testContext('orders', { kept: new FakeKept() })
+  const position = new StreamPosition('log', 'first', context)
   position.settledUpTo(9)
   const whole = new StreamReading(position)
   for (const offset of [9, 10]) whole.isNew(at(offset))
-  expect(lines).toEqual([])
+  expect(context.lines).toEqual([])
   new StreamReading(position).isNew(at(40))
-  expect(lines).toEqual([expect.stringMatching(/stream log begins at offset 40 now, and was read up to 10: /)])
+  const message = expect.stringMatching(/stream log begins at offset 40 now, and was read up to 10: /)
+  expect(context.lines).toEqual([expect.objectContaining({ level: 'error', message })])
 })
 
 test.each(['next', 'last'])(

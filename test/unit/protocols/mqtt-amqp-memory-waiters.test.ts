@@ -1,4 +1,5 @@
 /** Connections that come and go while the process's budget is full: none of them may stay behind, waiting for room. */
+
 import { EventEmitter } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test } from '@jest/globals'
@@ -13,9 +14,9 @@ import { createSession, Intake } from '../../../protocols/mqtt/client/intake.ts'
 import { Budget } from '../../../src/adapter/budget.ts'
 import { RetryableError } from '../../../src/errors.ts'
 import { testContext } from '../../support/contexts/context.ts'
+import { never } from '../../support/contexts/messages.ts'
 import { WatchedBudget } from '../adapter/watched-budget.ts'
 
-const never = new AbortController().signal
 const gone = new RetryableError('PEER_LOST', 'gone')
 const childOf = (parent: Budget) => new Budget({ maxCount: 10, maxBytes: 1_000_000, parent })
 

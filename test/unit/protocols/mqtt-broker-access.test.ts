@@ -9,6 +9,7 @@ import { fitsClientId, namingProblem } from '../../../protocols/mqtt/broker/admi
 import { createUsers } from '../../../protocols/mqtt/broker/admission/users.ts'
 import { compileFilter } from '../../../protocols/mqtt/broker/filter.ts'
 import { mqtt } from '../../../protocols/mqtt/index.ts'
+import { randomFrom } from '../../support/random.ts'
 
 describe('addresses', () => {
   test.each([
@@ -208,12 +209,4 @@ function heapBytes(): number {
   setFlagsFromString('--expose-gc')
   runInNewContext('gc')()
   return process.memoryUsage().heapUsed
-}
-
-function randomFrom(seed: number): (below: number) => number {
-  let state = seed
-  return (below) => {
-    state = (state * 1_103_515_245 + 12_345) % 2 ** 31
-    return Math.floor((state / 2 ** 31) * below)
-  }
 }

@@ -7,6 +7,7 @@ import { OutgoingQueue } from '../../../protocols/mqtt/broker/sessions/outgoing.
 import { Shelf } from '../../../protocols/mqtt/broker/sessions/shelf.ts'
 import { covers } from '../../../protocols/mqtt/client/subscription.ts'
 import { isLoopback } from '../../../src/adapter/loopback.ts'
+import { randomFrom } from '../../support/random.ts'
 
 describe('settings', () => {
   test('one address or several, users, limits', () => {
@@ -188,12 +189,3 @@ describe('queue of a kept session', () => {
     expect([queue.size, queue.bytes]).toEqual([0, 0])
   })
 })
-
-/** A small generator, so that a failure can be repeated. */
-function randomFrom(seed: number): (below: number) => number {
-  let state = seed
-  return (below) => {
-    state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fffffff
-    return (state >>> 8) % below
-  }
-}

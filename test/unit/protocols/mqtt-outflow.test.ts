@@ -9,6 +9,7 @@ import { Dispatcher } from '../../../src/delivery/dispatcher.ts'
 import { Parcel } from '../../../src/delivery/parcel.ts'
 import { Envelope } from '../../../src/envelope/envelope.ts'
 import type { RetryableError } from '../../../src/errors.ts'
+import { never } from '../../support/contexts/messages.ts'
 import { RecordingOwner } from '../delivery/scripted.ts'
 
 beforeEach(() => {
@@ -17,8 +18,6 @@ beforeEach(() => {
 afterEach(() => {
   jest.useRealTimers()
 })
-
-const never = new AbortController().signal
 
 /** One connection to a broker that takes everything at once and confirms so many a second, in order. */
 class SlowBroker {

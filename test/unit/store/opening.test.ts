@@ -7,6 +7,7 @@ import { BundleRecord } from '../../../src/store/bundle-record.ts'
 import { idOf } from '../../../src/store/contract.ts'
 import { encodeFields } from '../../../src/store/record.ts'
 import { applicationId, migrations } from '../../../src/store/schema.ts'
+import { randomFrom } from '../../support/random.ts'
 import { appended, idsOf, message, open, readAll, temporaryDirectory } from './stores.ts'
 
 const fileOf = (directory: string) => join(directory, 'trivium.db')
@@ -210,15 +211,4 @@ function mutated(sound: Buffer, random: (below: number) => number): Buffer {
   const bytes = Buffer.from(sound)
   for (let times = random(8); times >= 0; times--) bytes[random(kind < 4 ? 4096 : bytes.length)] = random(256)
   return bytes
-}
-
-/** Numbers that are the same in every run (mulberry32). */
-function randomFrom(seed: number): (below: number) => number {
-  let state = seed
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below
-  }
 }

@@ -16,3 +16,9 @@ export function randomOf(seed = Number(process.env.TRIVIUM_SEED ?? Date.now() % 
   }
   return { seed, between: (least, most) => least + next() * (most - least) }
 }
+
+/** Whole numbers from 0 up to `below`, which is not among them. */
+export function randomFrom(seed: number): (below: number) => number {
+  const random = randomOf(seed)
+  return (below) => Math.floor(random.between(0, below))
+}
