@@ -4,7 +4,7 @@ import { afterAll, expect, test } from '@jest/globals'
 import { startKafka } from '../support/brokers/kafka.ts'
 import { startMosquitto } from '../support/brokers/mosquitto.ts'
 import { startRabbitmq } from '../support/brokers/rabbitmq.ts'
-import type { OutletName } from '../support/fault/outlets.ts'
+import type { LoadSinkName } from '../support/fault/load-sinks.ts'
 import type { RoadVerdict } from '../support/fault/rig.ts'
 import { shakyRig, verdictText } from '../support/fault/shaky.ts'
 
@@ -20,7 +20,7 @@ afterAll(() => {
   process.stdout.write(verdictText(`${restarts} restarts of each broker`, verdicts))
 })
 
-async function restarted(protocol: OutletName): Promise<void> {
+async function restarted(protocol: LoadSinkName): Promise<void> {
   const broker = await start[protocol]()
   const rig = await shakyRig({ protocol, address: broker.address })
   try {
@@ -44,7 +44,7 @@ async function restarted(protocol: OutletName): Promise<void> {
   }
 }
 
-test.concurrent.each<[OutletName]>([['kafka'], ['amqp'], ['mqtt']])(
+test.concurrent.each<[LoadSinkName]>([['kafka'], ['amqp'], ['mqtt']])(
   '%s restarts under load: nothing is lost, changed or out of order',
   restarted,
   900_000,

@@ -3,9 +3,9 @@
  * must be at its target afterwards: all of it, unchanged, in the order of its key.
  */
 import { afterAll, expect, test } from '@jest/globals'
-import { type FeedName, feedNames } from '../support/fault/feeds.ts'
 import { type KillResult, killRun, rowsOf } from '../support/fault/kill-run.ts'
-import { outletNames } from '../support/fault/outlets.ts'
+import { loadSinkNames } from '../support/fault/load-sinks.ts'
+import { type LoadSourceName, loadSourceNames } from '../support/fault/load-sources.ts'
 import { tableOf } from '../support/fault/table.ts'
 import { freePort } from '../support/ports.ts'
 import { randomOf } from '../support/random.ts'
@@ -16,9 +16,9 @@ const results: KillResult[] = []
 const random = randomOf()
 
 /** One gateway with a road from this source to every target. */
-async function killed(from: FeedName): Promise<KillResult> {
+async function killed(from: LoadSourceName): Promise<KillResult> {
   const feed = from === 'embedded' ? { address: `mqtt://127.0.0.1:${await freePort()}` } : {}
-  const roads = outletNames.map((to) => ({ from, to: [to], feed, perSecond: 300 }))
+  const roads = loadSinkNames.map((to) => ({ from, to: [to], feed, perSecond: 300 }))
   return await killRun({ roads, kills: killsPerSource, messages: messagesPerSource, random })
 }
 
@@ -26,7 +26,7 @@ afterAll(() => {
   process.stdout.write(`kills, seed ${random.seed}\n${tableOf(rowsOf(results))}\n`)
 })
 
-test.each([[['embedded', 'kafka']], [['mqtt', 'amqp']]] satisfies [FeedName[]][])(
+test.each([[['embedded', 'kafka']], [['mqtt', 'amqp']]] satisfies [LoadSourceName[]][])(
   'from %j to every target: nothing is lost, changed or out of order over 25 kills each',
   async (sources) => {
     const pair = await Promise.all(sources.map(killed))
@@ -44,7 +44,7 @@ test.each([[['embedded', 'kafka']], [['mqtt', 'amqp']]] satisfies [FeedName[]][]
 test('the kills have hit: at least 100 over 100,000 messages on every road, and some were sent twice', () => {
   const sumOf = (count: (result: KillResult) => number) => results.reduce((sum, result) => sum + count(result), 0)
   const duplicates = sumOf(({ verdicts }) => verdicts.reduce((sum, verdict) => sum + verdict.duplicates, 0))
-  expect(results.flatMap(({ verdicts }) => verdicts)).toHaveLength(feedNames.length * outletNames.length)
+  expect(results.flatMap(({ verdicts }) => verdicts)).toHaveLength(loadSourceNames.length * loadSinkNames.length)
   expect(sumOf(({ kills }) => kills)).toBeGreaterThanOrEqual(100)
   expect(sumOf(({ issued }) => issued)).toBeGreaterThanOrEqual(100_000)
   expect(duplicates).toBeGreaterThan(0)

@@ -5,7 +5,7 @@ import { afterAll, expect, test } from '@jest/globals'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { startKafka } from '../support/brokers/kafka.ts'
 import { startProxy, type TcpProxy } from '../support/brokers/proxy.ts'
-import type { OutletName } from '../support/fault/outlets.ts'
+import type { LoadSinkName } from '../support/fault/load-sinks.ts'
 import type { Rig, RoadVerdict } from '../support/fault/rig.ts'
 import { shakyRig, verdictText } from '../support/fault/shaky.ts'
 import { portOf } from '../support/places/connections.ts'
@@ -31,7 +31,7 @@ const faults: Record<string, (proxy: TcpProxy) => void | Promise<void>> = {
 }
 
 /** The wire to a broker, and the address for the test's own clients; Kafka tells everybody the same one, that of the wire. */
-async function wireTo(protocol: OutletName): Promise<{ proxy: TcpProxy; address: string; end(): Promise<void> }> {
+async function wireTo(protocol: LoadSinkName): Promise<{ proxy: TcpProxy; address: string; end(): Promise<void> }> {
   const { amqp, mqtt } = brokerAddresses()
   if (protocol !== 'kafka') {
     const address = { amqp, mqtt }[protocol]
@@ -66,7 +66,7 @@ async function resumed(rig: Rig): Promise<number> {
   return Math.round(performance.now() - startedAt)
 }
 
-async function suffer(protocol: OutletName): Promise<void> {
+async function suffer(protocol: LoadSinkName): Promise<void> {
   const { proxy, address, end } = await wireTo(protocol)
   const rig = await shakyRig({ protocol, address, port: proxy.port })
   try {
@@ -93,7 +93,7 @@ async function suffer(protocol: OutletName): Promise<void> {
   }
 }
 
-test.concurrent.each<[OutletName]>([['kafka'], ['amqp'], ['mqtt']])(
+test.concurrent.each<[LoadSinkName]>([['kafka'], ['amqp'], ['mqtt']])(
   'the network to %s cuts, swallows, delays, trickles, forgets, breaks off and resets: nothing is lost',
   suffer,
   400_000,

@@ -1,11 +1,11 @@
 /** Roads through one gateway process, with their producers, readers and judges. */
 import { unique } from '../names.ts'
 import { eventually } from '../poll.ts'
-import { type Feed, type FeedName, type FeedOptions, makeFeed } from './feeds.ts'
 import { GatewayProcess } from './gateway-process.ts'
+import { type LoadSink, type LoadSinkName, type LoadSinkOptions, makeLoadSink } from './load-sinks.ts'
+import { type LoadSource, type LoadSourceName, type LoadSourceOptions, makeLoadSource } from './load-sources.ts'
 import { defects, IssueLog, Oracle, type Verdict } from './oracle.ts'
-import { makeOutlet, type Outlet, type OutletName, type OutletOptions } from './outlets.ts'
-import { Pace } from './pace.ts'
+import { SendRate } from './send-rate.ts'
 
 /** Unsettled messages of the gateway at once: what a crash may send a second time. */
 const maxInFlight = 500
@@ -13,12 +13,12 @@ const maxInFlight = 500
 const windowOf = ({ from }: RoadPlan): number => (from === 'kafka' ? 4 * maxInFlight : maxInFlight)
 
 export interface RoadPlan {
-  readonly from: FeedName
+  readonly from: LoadSourceName
   /** Several: every message goes to all of them. */
-  readonly to: readonly OutletName[]
-  readonly feed?: FeedOptions
+  readonly to: readonly LoadSinkName[]
+  readonly feed?: LoadSourceOptions
   /** By kind of target. */
-  readonly outletOf?: { readonly [kind in OutletName]?: OutletOptions }
+  readonly outletOf?: { readonly [kind in LoadSinkName]?: LoadSinkOptions }
   /** Messages a second. Default 400. */
   readonly perSecond?: number
   /** Further lines of the route's YAML, each `key: value`. */
@@ -37,7 +37,7 @@ export interface RigOptions {
 }
 
 interface Branch {
-  readonly outlet: Outlet
+  readonly outlet: LoadSink
   readonly oracle: Oracle
   readonly name: string
 }
@@ -45,7 +45,7 @@ interface Branch {
 export interface Road {
   readonly name: string
   readonly plan: RoadPlan
-  readonly feed: Feed
+  readonly feed: LoadSource
   readonly log: IssueLog
   readonly branches: readonly Branch[]
 }
@@ -83,7 +83,7 @@ export class Rig {
 
   /** Lets the producers run; the gateway must have been ready once, so that its subscriptions exist. */
   run(): void {
-    for (const { feed, log, plan } of this.roads) feed.run(log, new Pace(plan.perSecond ?? 400))
+    for (const { feed, log, plan } of this.roads) feed.run(log, new SendRate(plan.perSecond ?? 400))
   }
 
   get issued(): number {
@@ -158,11 +158,11 @@ export class Rig {
 }
 
 async function makeRoad(plan: RoadPlan): Promise<Road> {
-  const feed = await makeFeed(plan.from, plan.feed)
+  const feed = await makeLoadSource(plan.from, plan.feed)
   const log = new IssueLog()
   const branches: Branch[] = []
   for (const kind of plan.to) {
-    const outlet = await makeOutlet(kind, plan.outletOf?.[kind])
+    const outlet = await makeLoadSink(kind, plan.outletOf?.[kind])
     const oracle = new Oracle(log)
     await outlet.listen(oracle)
     branches.push({ outlet, oracle, name: `${plan.from} -> ${kind}${plan.to.length > 1 ? ' (all)' : ''}` })

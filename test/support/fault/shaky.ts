@@ -1,25 +1,25 @@
 /** Roads into a broker that is about to suffer, and out of it, with stable ends. */
 import { freePort } from '../ports.ts'
-import type { OutletName } from './outlets.ts'
+import type { LoadSinkName } from './load-sinks.ts'
 import { Rig, type RigOptions, type RoadPlan, type RoadVerdict } from './rig.ts'
 import { tableOf } from './table.ts'
 
 /** How the gateway finds out about a silent peer within a few seconds. */
-export const impatient: Record<OutletName, string> = {
+export const impatient: Record<LoadSinkName, string> = {
   mqtt: 'keepalive: 4s',
   amqp: 'heartbeat: 3s',
   kafka: 'requestTimeout: 4s, connectTimeout: 2s',
 }
 
 export interface Shaky {
-  readonly protocol: OutletName
+  readonly protocol: LoadSinkName
   /** For clients of the test. */
   readonly address: string
   /** For the gateway, where it differs. */
   readonly port?: number
 }
 
-const stableFor: Record<OutletName, OutletName> = { mqtt: 'kafka', kafka: 'amqp', amqp: 'mqtt' }
+const stableFor: Record<LoadSinkName, LoadSinkName> = { mqtt: 'kafka', kafka: 'amqp', amqp: 'mqtt' }
 
 /** Devices into the shaky broker, and the shaky broker into a stable one. */
 export async function shakyRig({ protocol, address, port }: Shaky, options: RigOptions = {}): Promise<Rig> {

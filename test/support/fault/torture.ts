@@ -6,9 +6,9 @@ import { parseArgs } from 'node:util'
 import { startBrokers } from '../brokers/start.ts'
 import { freePort } from '../ports.ts'
 import { randomOf } from '../random.ts'
-import { type FeedName, feedNames } from './feeds.ts'
 import { type KillResult, killRun, type Progress, rowsOf } from './kill-run.ts'
-import { type OutletName, outletNames } from './outlets.ts'
+import { type LoadSinkName, loadSinkNames } from './load-sinks.ts'
+import { type LoadSourceName, loadSourceNames } from './load-sources.ts'
 import { tableOf } from './table.ts'
 
 const { values } = parseArgs({
@@ -25,10 +25,12 @@ const { values } = parseArgs({
 })
 
 const [onlyFrom, onlyTo] = (values.road ?? '').split('-')
-const sources = feedNames.filter((name) => !onlyFrom || name === onlyFrom)
-const targets = outletNames.filter((name) => !onlyTo || name === onlyTo)
+const sources = loadSourceNames.filter((name) => !onlyFrom || name === onlyFrom)
+const targets = loadSinkNames.filter((name) => !onlyTo || name === onlyTo)
 if (sources.length === 0 || targets.length === 0) {
-  console.error(`--road: one of ${feedNames.flatMap((from) => outletNames.map((to) => `${from}-${to}`)).join(', ')}`)
+  console.error(
+    `--road: one of ${loadSourceNames.flatMap((from) => loadSinkNames.map((to) => `${from}-${to}`)).join(', ')}`,
+  )
   process.exit(64)
 }
 const messages = Math.ceil(Number(values.messages) / sources.length)
@@ -45,7 +47,7 @@ const brokers = await startBrokers()
 Object.assign(process.env, brokers.env)
 console.log(`seed ${random.seed}; ${values.messages} messages, ${values.kills} kills; brokers: ${brokers.how}`)
 
-const progress = new Map<FeedName, Progress>()
+const progress = new Map<LoadSourceName, Progress>()
 let isFailed = false
 const results: KillResult[] = []
 for (let at = 0; at < sources.length; at += 2) {
@@ -54,9 +56,9 @@ for (let at = 0; at < sources.length; at += 2) {
 await brokers.stop()
 report()
 
-async function tortured(from: FeedName): Promise<KillResult> {
+async function tortured(from: LoadSourceName): Promise<KillResult> {
   const feed = from === 'embedded' ? { address: `mqtt://127.0.0.1:${await freePort()}` } : {}
-  const roads = targets.map((to: OutletName) => ({ from, to: [to], feed, perSecond }))
+  const roads = targets.map((to: LoadSinkName) => ({ from, to: [to], feed, perSecond }))
   const onProgress = (now: Progress) => {
     progress.set(from, now)
     showProgress()

@@ -1,5 +1,5 @@
 /** So many messages a second, in bursts: what was not sent while the peer was away comes at once when it is back. */
-export class Pace {
+export class SendRate {
   readonly #perSecond: number
   readonly #burst: number
   #tokens = 0

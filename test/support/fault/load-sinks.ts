@@ -10,15 +10,15 @@ import { type ConnectionOptions, connectionYaml } from '../places/connections.ts
 import { createTopics } from '../places/topics.ts'
 import type { Oracle } from './oracle.ts'
 
-export const outletNames = ['kafka', 'amqp', 'mqtt'] as const
-export type OutletName = (typeof outletNames)[number]
+export const loadSinkNames = ['kafka', 'amqp', 'mqtt'] as const
+export type LoadSinkName = (typeof loadSinkNames)[number]
 
-export interface OutletOptions extends ConnectionOptions {
+export interface LoadSinkOptions extends ConnectionOptions {
   /** Where the reader finds the broker. Default: the shared broker. */
   readonly address?: string
 }
 
-export interface Outlet {
+export interface LoadSink {
   readonly name: string
   /** YAML of the gateway's connection, and of a target behind `connection: …` for messages with the key of `expression`. */
   readonly connection: string
@@ -31,11 +31,11 @@ export interface Outlet {
   close(): Promise<unknown>
 }
 
-export function makeOutlet(kind: OutletName, options: OutletOptions = {}): Promise<Outlet> {
+export function makeLoadSink(kind: LoadSinkName, options: LoadSinkOptions = {}): Promise<LoadSink> {
   return { kafka: kafkaOutlet, amqp: amqpOutlet, mqtt: mqttOutlet }[kind](options)
 }
 
-async function kafkaOutlet(options: OutletOptions): Promise<Outlet> {
+async function kafkaOutlet(options: LoadSinkOptions): Promise<LoadSink> {
   const { address = brokerAddresses().kafka[0]! } = options
   const topic = unique('o')
   const retry = { retries: 8, initialRetryTime: 100, maxRetryTime: 1_000 }
@@ -121,7 +121,7 @@ class KafkaReader {
   }
 }
 
-async function amqpOutlet(options: OutletOptions): Promise<Outlet> {
+async function amqpOutlet(options: LoadSinkOptions): Promise<LoadSink> {
   const { address = brokerAddresses().amqp } = options
   const queue = unique('o')
   let connection: ChannelModel | undefined
@@ -197,7 +197,7 @@ async function amqpOutlet(options: OutletOptions): Promise<Outlet> {
   }
 }
 
-async function mqttOutlet(options: OutletOptions): Promise<Outlet> {
+async function mqttOutlet(options: LoadSinkOptions): Promise<LoadSink> {
   const { address = brokerAddresses().mqtt } = options
   const root = unique('o')
   const dial = { clientId: `${root}-reader`, protocolVersion: 4, clean: false, reconnectPeriod: 200 } as const

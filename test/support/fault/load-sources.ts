@@ -11,12 +11,12 @@ import { eventually } from '../poll.ts'
 import { Device } from './device.ts'
 import type { MessageId } from './message.ts'
 import type { IssueLog } from './oracle.ts'
-import type { Pace } from './pace.ts'
+import type { SendRate } from './send-rate.ts'
 
-export const feedNames = ['embedded', 'mqtt', 'amqp', 'kafka'] as const
-export type FeedName = (typeof feedNames)[number]
+export const loadSourceNames = ['embedded', 'mqtt', 'amqp', 'kafka'] as const
+export type LoadSourceName = (typeof loadSourceNames)[number]
 
-export interface FeedOptions extends ConnectionOptions {
+export interface LoadSourceOptions extends ConnectionOptions {
   /** Where the producer finds the broker; for `embedded`, where the gateway listens. Default: the shared broker. */
   readonly address?: string
   /** Size of a message. Default 128. */
@@ -27,31 +27,31 @@ export interface FeedOptions extends ConnectionOptions {
   readonly window?: number
 }
 
-export interface Feed {
+export interface LoadSource {
   /** Names what it feeds: a topic, a queue. */
   readonly name: string
   /** YAML of the gateway's connection, and of `from` behind `connection: …`. */
   readonly connection: string
   readonly from: string
   /** Issues messages at that pace until `pause`. */
-  run(log: IssueLog, pace: Pace): void
+  run(log: IssueLog, pace: SendRate): void
   /** Issues no more; resolves when all that was issued is acknowledged. */
   pause(withinMs?: number): Promise<void>
   readonly reconnects: number
   close(): Promise<unknown>
 }
 
-export function makeFeed(kind: FeedName, options: FeedOptions = {}): Promise<Feed> {
+export function makeLoadSource(kind: LoadSourceName, options: LoadSourceOptions = {}): Promise<LoadSource> {
   const makers = { embedded: deviceFeed, mqtt: deviceFeed, amqp: amqpFeed, kafka: kafkaFeed }
   return makers[kind]({ ...options, isEmbedded: kind === 'embedded' })
 }
 
-type Made = FeedOptions & { readonly isEmbedded: boolean }
+type Made = LoadSourceOptions & { readonly isEmbedded: boolean }
 const tickMs = 10
 const pauseWithinMs = 60_000
 
 /** Devices that all publish below one topic. */
-async function deviceFeed(options: Made): Promise<Feed> {
+async function deviceFeed(options: Made): Promise<LoadSource> {
   const { isEmbedded, address = brokerAddresses().mqtt, keys = 8, bytes = 128, window = 16 } = options
   const root = unique('f')
   const devices: Device[] = []
@@ -106,7 +106,7 @@ abstract class BrokerFeed {
   #work: Promise<void> = Promise.resolve()
   reconnects = 0
 
-  constructor(name: string, { keys = 8, bytes = 128 }: FeedOptions) {
+  constructor(name: string, { keys = 8, bytes = 128 }: LoadSourceOptions) {
     this.#name = name
     this.#bytes = bytes
     this.#keys = Array.from({ length: keys }, (_, at) => `${name}-${at}`)
@@ -117,12 +117,12 @@ abstract class BrokerFeed {
   /** Leaves the connection for `sendAll` to make anew. */
   protected abstract disconnect(): Promise<unknown>
 
-  run(log: IssueLog, pace: Pace): void {
+  run(log: IssueLog, pace: SendRate): void {
     this.#isWanted = true
     this.#work = this.#loop(log, pace)
   }
 
-  async #loop(log: IssueLog, pace: Pace): Promise<void> {
+  async #loop(log: IssueLog, pace: SendRate): Promise<void> {
     let turn = 0
     while (!this.#isClosed && (this.#isWanted || this.#unacked.length > 0)) {
       if (this.#isWanted && this.#unacked.length === 0) {
@@ -165,14 +165,14 @@ abstract class BrokerFeed {
   }
 }
 
-class AmqpFeed extends BrokerFeed implements Feed {
+class AmqpFeed extends BrokerFeed implements LoadSource {
   readonly name: string
   readonly connection: string
   readonly from: string
   readonly #address: string
   #link: { connection: ChannelModel; channel: ConfirmChannel } | undefined
 
-  constructor(options: FeedOptions) {
+  constructor(options: LoadSourceOptions) {
     const name = unique('f')
     super(name, options)
     this.name = name
@@ -220,7 +220,7 @@ class AmqpFeed extends BrokerFeed implements Feed {
   }
 }
 
-class KafkaFeed extends BrokerFeed implements Feed {
+class KafkaFeed extends BrokerFeed implements LoadSource {
   readonly name: string
   readonly connection: string
   readonly from: string
@@ -228,7 +228,7 @@ class KafkaFeed extends BrokerFeed implements Feed {
   readonly #producer: Producer
   #isConnected = false
 
-  constructor(options: FeedOptions) {
+  constructor(options: LoadSourceOptions) {
     const name = unique('f')
     super(name, options)
     this.name = name
@@ -271,5 +271,5 @@ class KafkaFeed extends BrokerFeed implements Feed {
   }
 }
 
-const amqpFeed = (options: Made): Promise<Feed> => new AmqpFeed(options).declare()
-const kafkaFeed = (options: Made): Promise<Feed> => new KafkaFeed(options).declare()
+const amqpFeed = (options: Made): Promise<LoadSource> => new AmqpFeed(options).declare()
+const kafkaFeed = (options: Made): Promise<LoadSource> => new KafkaFeed(options).declare()
