@@ -55,6 +55,13 @@ describe('links', () => {
   })
 })
 
+test('the words of docs/glossary.md are in their order, each once', () => {
+  const rows = Array.from(read('glossary.md').matchAll(/^\| (.+?) \|/gm), ([, word = '']) => word.toLowerCase())
+  const words = rows.slice(1).filter((word) => !word.startsWith('---'))
+  expect(words.length).toBeGreaterThan(50)
+  expect(words).toEqual([...new Set(words)].toSorted())
+})
+
 test('every decision has its number, its title and its three parts', () => {
   const names = readdirSync(join(docs, 'decisions')).sort()
   const numbers = names.map((name) => name.slice(0, 4))
