@@ -6,7 +6,7 @@ import { afterEach, expect, test } from '@jest/globals'
 import { AdminServer } from '../../../src/admin/server.ts'
 import type { RefusalReason } from '../../../src/telemetry/stats.ts'
 import type { GatewayStatus } from '../../../src/telemetry/status.ts'
-import { recordingLog } from '../../support/contexts/log.ts'
+import { recordingLog } from '../../support/gateway/dead-letters.ts'
 import { eventually } from '../../support/poll.ts'
 
 const servers: AdminServer[] = []
