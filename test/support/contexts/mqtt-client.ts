@@ -23,7 +23,8 @@ export function outbound(
 }
 
 /** The connection's name is part of the client id: every test has a session of its own. */
-export const contextOf = (maxCount = 10_000) => testContext(unique('c'), { gatewayId: 'test', maxCount, maxBytes: 1 << 28 })
+export const contextOf = (maxCount = 10_000) =>
+  testContext(unique('c'), { gatewayId: 'test', maxCount, maxBytes: 1 << 28 })
 
 /** Everything a test opens; `end` lets go of it all. */
 export class Bench {
