@@ -27,10 +27,10 @@ import { epochMs, isoText, millisecondsOf } from '../../src/envelope/time.ts'
 import { bytesOf, isShallow } from '../../src/envelope/typed.ts'
 import { uuidv7 } from '../../src/envelope/uuid.ts'
 import { PermanentError } from '../../src/errors.ts'
+import type { PublishOptions } from './client/publish-writer.ts'
 import type { AmqpProperties } from './client/reader.ts'
 import { isReserved, maxTableBytes, tableBytes, writeHeader } from './client/table.ts'
 import { notedTypes } from './client/types.ts'
-import type { PublishOptions } from './client/wire.ts'
 
 /** Where a message was read; `format` is the user's, undefined: detect. */
 export interface AmqpPlace {

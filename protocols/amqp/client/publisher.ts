@@ -6,8 +6,8 @@ import type { Flight } from '../../../src/adapter/outcomes.ts'
 import { Waiting } from '../../../src/adapter/waiting.ts'
 import { RetryableError } from '../../../src/errors.ts'
 import type { AmqpTarget } from '../config.ts'
+import { type Publish, PublishWriter, propertiesBytes } from './publish-writer.ts'
 import { readProperties } from './reader.ts'
-import { type Publish, PublishWriter, propertiesBytes } from './wire.ts'
 
 /** One message as it goes to the broker. */
 export interface Publication extends Publish {

@@ -1,8 +1,8 @@
 /** AMQP tables, written and read by the tests' own code, through each codec in each format, and the store. */
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
+import { propertiesBytes } from '../../../protocols/amqp/client/publish-writer.ts'
 import { readProperties } from '../../../protocols/amqp/client/reader.ts'
-import { propertiesBytes } from '../../../protocols/amqp/client/wire.ts'
 import { decode, encode } from '../../../protocols/amqp/codec.ts'
 import type { Envelope } from '../../../src/envelope/envelope.ts'
 import { decodeEnvelope, encodeFields } from '../../../src/store/record.ts'

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import { describe, expect, it } from '@jest/globals'
 import * as fc from 'fast-check'
-import { type Publish, PublishWriter } from '../../../protocols/amqp/client/wire.ts'
+import { type Publish, PublishWriter } from '../../../protocols/amqp/client/publish-writer.ts'
 import { encode } from '../../../protocols/amqp/codec.ts'
 import { formats } from '../../../src/envelope/envelope.ts'
 import { envelopes } from './codec-envelopes.ts'
