@@ -8,7 +8,7 @@ import mqtt from 'mqtt'
 import type { Task } from './task.ts'
 
 type Take = (bodies: readonly Buffer[]) => Promise<void>
-const { from, to, addresses } = JSON.parse(process.argv[2] ?? '') as Task
+const { from, to, addresses, withFields = false } = JSON.parse(process.argv[2] ?? '') as Task
 const wanted = (body: Buffer) => {
   const payload = JSON.parse(body.toString())
   return { passes: payload.temperature > -300, key: payload.device as string, body }
@@ -70,6 +70,27 @@ const sources = {
   },
 }
 
+let sent = 0
+
+/** Properties of a message; with fields, those of the format `binary`, as the gateway writes them. */
+function optionsOf(key: string): amqplib.Options.Publish {
+  const options = { persistent: true, mandatory: true }
+  if (!withFields) return options
+  const now = new Date()
+  sent += 1
+  const messageId = `${from.name}/0/${sent}`
+  const headers = {
+    cloudEvents_specversion: '1.0',
+    cloudEvents_id: messageId,
+    cloudEvents_time: now.toISOString(),
+    cloudEvents_source: `${from.protocol}://source/${from.name}`,
+    cloudEvents_type: 'trivium.raw',
+    'trivium-hops': 'bench',
+    cloudEvents_partitionkey: key,
+  }
+  return { ...options, headers, messageId, timestamp: Math.floor(now.getTime() / 1000) }
+}
+
 const sinks = {
   async mqtt(): Promise<Take> {
     const client = await mqtt.connectAsync(addresses.mqtt, { protocolVersion: 5 })
@@ -82,7 +103,7 @@ const sinks = {
     const channel = await (await amqplib.connect(addresses.amqp)).createConfirmChannel()
     return async (bodies) => {
       const messages = bodies.map(wanted).filter(({ passes }) => passes)
-      for (const { body } of messages) channel.sendToQueue(to.name, body, { persistent: true, mandatory: true })
+      for (const { key, body } of messages) channel.sendToQueue(to.name, body, optionsOf(key))
       await channel.waitForConfirms()
     }
   },

@@ -4,27 +4,32 @@ export interface Shape {
   /** How many routes; all but one match nothing. */
   readonly routes?: number
   readonly acknowledge?: Acknowledge
+  /** Of the target. */
+  readonly format?: 'binary' | 'raw'
 }
 
 /** The configuration that does what the bare loop does. */
 export function gatewayYaml({ from, to, addresses }: Task, dataDir: string, shape: Shape = {}): string {
-  const { routes = 1, acknowledge = 'delivered' } = shape
-  const others = Array.from({ length: routes - 1 }, (_, n) => route(`other-${n}`, otherFrom(from, n), to, acknowledge))
+  const { routes = 1, acknowledge = 'delivered', format = 'binary' } = shape
+  const target = `${targetOf(to)}, format: ${format}`
+  const others = Array.from({ length: routes - 1 }, (_, n) =>
+    route(`other-${n}`, otherFrom(from, n), target, acknowledge),
+  )
   return `
 gateway: { id: bench, admin: false, dataDir: ${JSON.stringify(dataDir)} }
 connections:
   source: ${connection(from, addresses)}
   target: ${connection(to, addresses)}
 routes:
-${[...others, route('road', fromOf(from), to, acknowledge)].join('\n')}
+${[...others, route('road', fromOf(from), target, acknowledge)].join('\n')}
 `
 }
 
-function route(name: string, from: string, to: Place, acknowledge: Acknowledge): string {
+function route(name: string, from: string, target: string, acknowledge: Acknowledge): string {
   return `  - name: ${name}
     from: { connection: source, ${from} }
     when: payload.temperature > -300
-    to: [{ connection: target, ${targetOf(to)} }]
+    to: [{ connection: target, ${target} }]
     acknowledge: ${acknowledge}`
 }
 

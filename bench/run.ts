@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --messages 200000 --runs 3 --only mqtt-kafka,stored,devices,backlog,store-loop,routes,idle]`: the
+ * `npm run bench [-- --messages 200000 --runs 3 --only mqtt-kafka,stored,devices,backlog,store-loop,routes,idle,fields]`: the
  * gateway beside the bare loop on real brokers, road by road, in turn; then what the store costs. `--profile DIR` writes a
  * CPU profile of each gateway, `--data DIR` says which disk the stores are on. See docs/benchmarks.md.
  */
@@ -40,6 +40,7 @@ const runner = new Runner({ addresses: { kafka, amqp, mqtt }, folder, count, pro
 try {
   const chosen = roads.filter((road) => isWanted(nameOf(road)))
   if (chosen.length > 0) await compareRoads(chosen)
+  if (isWanted('fields')) await compareFields()
   if (isWanted('stored')) await compareStored()
   if (isWanted('devices')) await reportDevices()
   if (isWanted('backlog')) await reportBacklog()
@@ -62,6 +63,22 @@ async function compareRoads(chosen: readonly Road[]): Promise<void> {
       () => runner.bare(road),
     )
     console.log(row(nameOf(road), gateway, bare))
+  }
+}
+
+/** Into RabbitMQ the same work for the broker: both with the fields of a message, both without. */
+async function compareFields(): Promise<void> {
+  console.log(`\n${count} messages a run, median of ${runs} run(s); a ratio is gateway : bare loop, fields alike\n`)
+  console.log('| road | CPU µs/msg | bare | ratio | msg/s | bare | ratio | peak MiB | bare |')
+  console.log('|---|--:|--:|--:|--:|--:|--:|--:|--:|')
+  for (const road of roads.filter(({ to }) => to === 'amqp')) {
+    for (const withFields of [true, false]) {
+      const [gateway, bare] = await inTurn(
+        () => runner.gateway(road, { format: withFields ? 'binary' : 'raw' }),
+        () => runner.bare(road, { withFields }),
+      )
+      console.log(row(`${nameOf(road)}, ${withFields ? 'fields' : 'body alone'}`, gateway, bare))
+    }
   }
 }
 

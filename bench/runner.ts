@@ -44,8 +44,8 @@ export class Runner {
     return cpuSecs
   }
 
-  bare(road: Road): Promise<Cost> {
-    return this.#run(road, (task) => ['--no-warnings', bareLoop, JSON.stringify(task)])
+  bare(road: Road, options: Pick<Task, 'withFields'> = {}): Promise<Cost> {
+    return this.#run(road, (task) => ['--no-warnings', bareLoop, JSON.stringify({ ...task, ...options })])
   }
 
   async #run(road: Road, argsOf: (task: Task) => readonly string[]): Promise<Cost> {

@@ -21,6 +21,8 @@ export interface Task {
   readonly from: Place
   readonly to: Place
   readonly addresses: Addresses
+  /** The bare loop writes the fields into AMQP that the gateway writes: the same work for the broker. */
+  readonly withFields?: boolean
 }
 
 export interface Road {
