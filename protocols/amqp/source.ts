@@ -3,11 +3,12 @@ import type { Context, Deliver, Source } from '../../src/adapter/contract.ts'
 import { sourceBudget } from '../../src/adapter/source-session.ts'
 import { rememberBindings } from './bindings.ts'
 import { AmqpConnection } from './client/connection.ts'
-import { depthOf, prepareSource } from './client/topology.ts'
+import { prepareSource } from './client/topology.ts'
 import { type AmqpConnectionConfig, type AmqpFromConfig, inFlightOf, isStream } from './config.ts'
 import { Consumption } from './consumption.ts'
 import { lost, noStream, refusedArgument } from './errors.ts'
 import { StreamPosition, StreamReading, streamArgument } from './stream.ts'
+import { reaches } from './stream-end.ts'
 import { Window } from './window.ts'
 
 /** Consumes one queue over a connection of its own. */
@@ -77,8 +78,8 @@ export class AmqpSource implements Source {
     this.#position ??= new StreamPosition(this.#queue, this.#startFrom ?? 'first', this.#context)
     const stream = new StreamReading(this.#position)
     const consumption = await Consumption.open({ ...this.#partsOf(connection), stream })
-    const isWhereItWas = (await stream.isWhereItWas()) || (await depthOf(connection, this.#queue)) >= stream.firstNew
-    if (isWhereItWas) return consumption
+    if (await stream.hasBegunSoon()) return consumption
+    if (await reaches(connection, this.#queue, stream.firstNew - 1)) return consumption
     await consumption.close()
     this.#position.forget()
     return Consumption.open({ ...this.#partsOf(connection), stream: new StreamReading(this.#position) })

@@ -124,8 +124,8 @@ export class StreamReading {
     this.firstNew = position.next ?? 0
   }
 
-  /** False where the stream may be shorter than what was read of it already, as it gives nothing. */
-  async isWhereItWas(): Promise<boolean> {
+  /** False where the stream may be shorter than what was read of it already, or its broker slow: it gives nothing. */
+  async hasBegunSoon(): Promise<boolean> {
     if (this.firstNew === 0) return true
     const begun = withDeadline(this.#begun.promise, silenceMs, 'the last message read')
     return begun.then(() => true).catch(() => false)
@@ -167,7 +167,8 @@ export class StreamReading {
   }
 }
 
-function offsetIn({ properties }: ConsumeMessage): number | undefined {
+/** Undefined where its headers cannot be read. */
+export function offsetIn({ properties }: ConsumeMessage): number | undefined {
   const offset = Number(properties.headers?.[streamArgument])
   return Number.isSafeInteger(offset) ? offset : undefined
 }

@@ -1,9 +1,12 @@
 /** Streams as sources: read from where the route says, and go on where they were. */
 
 import { expect } from '@jest/globals'
-import amqplib, { type ConfirmChannel } from 'amqplib'
+import amqplib, { type ConfirmChannel, type ConsumeMessage } from 'amqplib'
+import { AmqpConnection } from '../../protocols/amqp/client/connection.ts'
+import { reaches } from '../../protocols/amqp/stream-end.ts'
 import { Subscription } from '../../protocols/amqp/subscription.ts'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
+import { recorder, settingsOf } from '../support/contexts/amqp.ts'
 import { complaints } from '../support/contexts/log.ts'
 import { TestGateway } from '../support/gateway/gateway.ts'
 import { arrived, checkNothingLost, type Scope, scenario, texts } from '../support/gateway/scenario.ts'
@@ -27,8 +30,20 @@ class Stream {
     return stream
   }
 
-  async assert(type = 'stream'): Promise<void> {
-    await this.#channel.assertQueue(this.name, { durable: true, arguments: { 'x-queue-type': type } })
+  async assert(type = 'stream', more: Record<string, unknown> = {}): Promise<void> {
+    await this.#channel.assertQueue(this.name, { durable: true, arguments: { 'x-queue-type': type, ...more } })
+  }
+
+  /** Offset of the oldest message it has. */
+  async firstOffset(): Promise<number> {
+    const { promise, resolve } = Promise.withResolvers<number>()
+    const receive = (message: ConsumeMessage | null) =>
+      resolve(Number(message?.properties.headers?.['x-stream-offset']))
+    await this.#channel.prefetch(1)
+    const { consumerTag } = await this.#channel.consume(this.name, receive, {
+      arguments: { 'x-stream-offset': 'first' },
+    })
+    return promise.finally(() => this.#channel.cancel(consumerTag))
   }
 
   async remove(): Promise<void> {
@@ -178,6 +193,25 @@ scenario(
     ])
   },
 )
+
+scenario('the end of a stream is known, though retention has taken its beginning', async (scope) => {
+  const stream = await Stream.make(scope)
+  await stream.remove()
+  await stream.assert('stream', { 'x-max-length-bytes': 20_000, 'x-stream-max-segment-size-bytes': 5_000 })
+  let count = 0
+  const cut = async () => {
+    count += (await stream.append(200)).length
+    return (await stream.firstOffset()) > count / 2
+  }
+  await eventually(cut, { what: 'retention' })
+  const connection = await AmqpConnection.open(settingsOf(), recorder(), 'source', new AbortController().signal)
+  scope.after(() => connection.close())
+  expect(await reaches(connection, stream.name, count - 1)).toBe(true)
+  expect(await reaches(connection, stream.name, 2 * count)).toBe(false) // a segment takes an offset of its own
+  await stream.remove()
+  await stream.assert()
+  expect(await reaches(connection, stream.name, 0)).toBe(false)
+})
 
 scenario('startFrom with a queue that is no stream is told, with what to do', async (scope) => {
   const [queue, target] = [await Stream.make(scope, 'classic'), await amqpPlace()]
