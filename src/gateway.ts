@@ -1,7 +1,7 @@
 /** The composition root: what is connected to what, top to bottom. */
 import { setTimeout } from 'node:timers/promises'
 import { Budget } from './adapter/budget.ts'
-import type { Context, Kept, Log, Sink } from './adapter/contract.ts'
+import type { Context, Kept, Log } from './adapter/contract.ts'
 import type { AnyProtocol } from './adapter/protocol.ts'
 import { abandoned } from './adapter/standing.ts'
 import type { GatewayConfig, RouteConfig, TargetConfig } from './config/schema/types.ts'
@@ -10,8 +10,8 @@ import { DeadLetterOffice } from './delivery/dead-letters/office.ts'
 import { type NumberedRoute, placeBy } from './delivery/dead-letters/placement.ts'
 import { Workbench } from './delivery/dead-letters/workbench.ts'
 import { destinationLimitOf } from './delivery/destination-limit.ts'
-import { Dispatcher } from './delivery/dispatcher.ts'
 import { intake } from './delivery/intake.ts'
+import { OutboundLink } from './delivery/outbound-link.ts'
 import { Outlet } from './delivery/outlet.ts'
 import { Route } from './delivery/route.ts'
 import { SourceCustody } from './delivery/source-custody.ts'
@@ -21,7 +21,6 @@ import { StoreKeeper } from './delivery/stored/store-keeper.ts'
 import { sinkSession, sourceSession, supervise } from './delivery/supervisor.ts'
 import { targetTextsOf } from './delivery/target-text.ts'
 import type { Format } from './envelope/envelope.ts'
-import type { GatewayError } from './errors.ts'
 import { failpoint } from './failpoint.ts'
 import { type CompiledRoute, compileRoute, compileTarget, Router, scopeOf } from './routing/router.ts'
 import type { Repeatable, Store } from './store/contract.ts'
@@ -29,15 +28,6 @@ import { openStore } from './store/store.ts'
 import { LinkStats, RouteStats, TargetStats } from './telemetry/stats.ts'
 import type { GatewayStatus } from './telemetry/status.ts'
 import { version } from './version.ts'
-
-/** A connection as target: one sink, shared by all routes that send there. */
-interface OutboundLink {
-  readonly sink: Sink
-  readonly dispatcher: Dispatcher
-  readonly stats: LinkStats
-  /** The next outage that a send meets. */
-  readonly outage: () => Promise<GatewayError>
-}
 
 /** What a route is made of, whichever custody it has. */
 interface RouteParts {
@@ -286,14 +276,8 @@ export class Gateway {
       this.#config.connections.get(target.connection)!.settings,
       this.#context(stats),
     )
-    let next = Promise.withResolvers<GatewayError>()
-    const dispatcher = new Dispatcher(sink, (error) => next.resolve(error))
-    dispatcher.onOpen(() => this.#onSinkOpen())
-    const outage = () => {
-      next = Promise.withResolvers()
-      return next.promise
-    }
-    const link = { sink, dispatcher, stats, outage }
+    const link = new OutboundLink(sink, stats)
+    link.dispatcher.onOpen(() => this.#onSinkOpen())
     this.#outbound.set(target.connection, link)
     return link
   }
@@ -304,9 +288,9 @@ export class Gateway {
     this.#headStart.resolve()
   }
 
-  async #superviseSink({ sink, dispatcher, stats, outage }: OutboundLink): Promise<void> {
-    const session = sinkSession(sink, dispatcher, outage)
-    await supervise(sink, session, stats, this.#log, this.#stopSinks.signal).catch(this.#fatal.resolve)
+  async #superviseSink(link: OutboundLink): Promise<void> {
+    const session = sinkSession(link.sink, link.dispatcher, () => link.nextOutage())
+    await supervise(link.sink, session, link.stats, this.#log, this.#stopSinks.signal).catch(this.#fatal.resolve)
   }
 
   /** Routes that share one source: the same connection, and what its protocol calls the same group. */

@@ -19,15 +19,11 @@ import { Endings } from './endings.ts'
 import { Feed } from './feed.ts'
 import { Keeping } from './keeping.ts'
 import { type Residence, Room } from './residence.ts'
+import { RulesAgain } from './rules-again.ts'
 import { SetAside } from './set-aside.ts'
 import { Starts } from './starts.ts'
-import { bitsOf, isWaitedForBy, type StoredTarget } from './stored-target.ts'
+import { bitsOf, bitsWanted, isWaitedForBy, type StoredTarget } from './stored-target.ts'
 import { WakeUp } from './wake-up.ts'
-
-const unwantedNow = new PermanentError(
-  'MESSAGE_UNWANTED',
-  'the rules have changed while it waited, and no longer send it there',
-)
 
 /**
  * `acknowledge: stored`: this disk holds a message from the fsync on, until every target has confirmed it or its dead letter
@@ -43,6 +39,7 @@ export class StoreCustody implements Custody {
   readonly #endings: Endings
   readonly #aside: SetAside
   readonly #targets: readonly StoredTarget[]
+  readonly #rules: RulesAgain
   readonly #wakeUp: WakeUp
 
   constructor(parts: {
@@ -70,6 +67,7 @@ export class StoreCustody implements Custody {
     this.#endings = new Endings({ route: number, outbox, stats, starts })
     this.#aside = new SetAside(deadLetters, this.#endings)
     this.#targets = parts.outlets.map((outlet) => this.#targetOf(outlet, starts, parts))
+    this.#rules = new RulesAgain(compiled, this.#targets, this.#aside)
     const waiting = outbox.waiting(number).count
     stats.waiting = waiting
     stats.restored = waiting
@@ -79,7 +77,7 @@ export class StoreCustody implements Custody {
   take(message: Message, { outbounds, count, identity }: Forwarding): void {
     const { from, order } = this.#compiled.route
     const first = outbounds.findIndex((outbound) => outbound !== undefined)
-    message.wanted = this.#bitsOf(outbounds)
+    message.wanted = bitsWanted(this.#targets, outbounds)
     this.#outbox.append(
       new Keeping(this, message, {
         route: this.#number,
@@ -212,7 +210,7 @@ export class StoreCustody implements Custody {
   /** False when it does not leave now. */
   #readBack(row: StoredMessage, index: number): boolean {
     const target = this.#targets[index] as StoredTarget
-    const outbound = this.#outboundAgain(row, index)
+    const outbound = this.#rules.outboundOf(row, index)
     if (outbound === undefined) return false
     const parcel = parcelOf(target, messageAgain(this, row), outbound)
     const attempts = row.attempts?.get(target.outlet.bit)
@@ -221,28 +219,6 @@ export class StoreCustody implements Custody {
     parcel.failures = attempts?.failures ?? 0
     if (attempts !== undefined) parcel.dueAt = dueAgain(attempts)
     return target.feed.handOut(parcel)
-  }
-
-  /** What it no longer goes to, or cannot, is done for all targets at once: one letter, and one result of the message. */
-  #outboundAgain(row: StoredMessage, index: number): Outbound | undefined {
-    const decision = this.#compiled.decide(row)
-    row.envelope.forgetJson()
-    const outbounds = decision.kind === 'forward' ? decision.outbounds : []
-    const isUnwanted = (target: StoredTarget, at: number) =>
-      isWaitedForBy(row, target) && outbounds[at] === undefined && (at === index || !target.feed.has(row.id))
-    const unwanted = this.#targets.filter(isUnwanted)
-    if (decision.kind === 'failed') this.#aside.letters(row, decision.error, unwanted)
-    else if (unwanted.length > 0) this.#refuse(row, unwanted, (row.wanted & this.#bitsOf(outbounds)) !== 0)
-    return outbounds[index]
-  }
-
-  /**
-   * Its source was told that these targets would have it, and the rules have changed since: somebody has to know. A letter
-   * that was requeued for several is decided anew among them: where one gets it, nothing is amiss.
-   */
-  #refuse(row: StoredMessage, targets: readonly StoredTarget[], isForwarded: boolean): void {
-    if (row.requeues > 0 && isForwarded) this.#aside.drop(row, targets)
-    else this.#aside.letters(row, unwantedNow, targets)
   }
 
   #poisoned(row: StoredMessage, index: number): void {
@@ -260,14 +236,6 @@ export class StoreCustody implements Custody {
 
   #feedOf({ owner }: RouteParcel): Feed {
     return (this.#targets[owner.index] as StoredTarget).feed
-  }
-
-  #bitsOf(outbounds: Forwarding['outbounds']): number {
-    let bits = 0
-    for (let index = 0; index < outbounds.length; index += 1) {
-      if (outbounds[index] !== undefined) bits |= (this.#targets[index] as StoredTarget).outlet.bit
-    }
-    return bits
   }
 
   #repeatableOf(identity: string | undefined): Repeatable | undefined {
