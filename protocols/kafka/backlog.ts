@@ -1,5 +1,5 @@
 import { messageOf } from '../../src/errors.ts'
-import { isShortOfMemory } from './client/compression.ts'
+import { isFaultOfMachine } from './client/compression.ts'
 import { type InBatch, type InRecord, RecordReader, unfold } from './client/record-set.ts'
 import { isUnreadable, type Unreadable } from './unreadable.ts'
 
@@ -67,7 +67,7 @@ export class Backlog {
       const records = await unfold(batch)
       this.#begin(batch, records)
     } catch (error) {
-      if (isShortOfMemory(error)) throw error
+      if (isFaultOfMachine(error)) throw error
       this.#batches.shift()
       this.#next = { ...this.#restOf(batch, this.#startOf(batch)), reason: messageOf(error) }
       return

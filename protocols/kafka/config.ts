@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { clientTls, duration, hostPorts, listed, secret, size } from '../../src/adapter/schema.ts'
 
-export const compressions = ['none', 'gzip', 'zstd'] as const
+export const compressions = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const
 
 export const KafkaConnection = z.strictObject({
   brokers: z

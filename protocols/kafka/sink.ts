@@ -54,7 +54,7 @@ export class KafkaSink implements Sink<KafkaTarget> {
     const producer = new Producer(cluster, this.#settings.compression)
     try {
       await cluster.open(signal)
-      await producer.renew()
+      await producer.open()
       signal.throwIfAborted()
     } catch (error) {
       cluster.close()

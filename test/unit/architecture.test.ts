@@ -61,7 +61,7 @@ const rooms = ['report', 'read', 'schema', 'checks'] as const
 
 const drivers: Readonly<Record<string, readonly string[]>> = {
   amqp: ['amqplib'],
-  kafka: ['kafkajs'],
+  kafka: ['kafkajs', '@node-rs/crc32', 'snappy', 'lz4-napi'],
   memory: [],
   mqtt: ['aedes', 'mqtt', 'mqtt-packet', 'ws'],
 }

@@ -7,7 +7,7 @@ import type { Outcome } from '../../../src/adapter/contract.ts'
 import { delivered } from '../../../src/adapter/contract.ts'
 import { type GatewayError, messageOf, PermanentError, RetryableError } from '../../../src/errors.ts'
 import { destinationError, errorType, toGatewayError, typeOf } from '../errors.ts'
-import type { Compression } from './compression.ts'
+import { type Compression, compress, isFaultOfMachine } from './compression.ts'
 import type { Cluster } from './connection.ts'
 import { BatchBuilder, expectedBytes } from './record-batch.ts'
 import { type ProduceResult, produceRequest } from './requests.ts'
@@ -85,8 +85,14 @@ export class Producer {
     this.#compression = compression
   }
 
+  /** Makes ready to send. Throws where this machine cannot compress as it should, or there is no producer id. */
+  async open(): Promise<void> {
+    await compress(this.#compression, Buffer.alloc(1))
+    await this.#renew()
+  }
+
   /** Fetches a new producer id; what was under way with the old one is forgotten. A broker that still starts is waited for. */
-  async renew(): Promise<void> {
+  async #renew(): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.#renewOnce()
@@ -128,7 +134,7 @@ export class Producer {
   /** One batch of each partition. */
   async #round(queues: readonly Queue[], sending: Sending): Promise<void> {
     try {
-      if (this.#producerId < 0n) await this.renew()
+      if (this.#producerId < 0n) await this.#renew()
     } catch (error) {
       const failure = toGatewayError(error, 'fetching a producer id')
       for (const queue of queues) queue.failure = failure
@@ -175,7 +181,10 @@ export class Producer {
     return chosen
   }
 
-  /** undefined where the records cannot be written as a batch: fewer are tried next, and one alone is rejected. */
+  /**
+   * undefined where the records cannot be written as a batch: fewer are tried next, and one alone is rejected. Throws where
+   * that is the machine's fault, and no record's.
+   */
   async #nextBatch(queue: Queue, sending: Sending): Promise<Batch | undefined> {
     const batch = new BatchBuilder(sizeOfNext(queue, sending))
     try {
@@ -184,6 +193,7 @@ export class Producer {
       const sequence = { producerId: this.#producerId, epoch: this.#epoch, first }
       return { count: batch.count, bytes: await batch.finish(sequence, this.#compression) }
     } catch (cause) {
+      if (isFaultOfMachine(cause)) throw cause
       const text = `topic ${queue.topic}: it cannot be written as a record: ${messageOf(cause)}`
       sending.narrow(queue, batch.count + 1, new PermanentError('MESSAGE_REFUSED', text, { cause }))
       return undefined

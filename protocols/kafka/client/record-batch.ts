@@ -2,7 +2,7 @@
  * Record batches, format 2, which every broker since 0.11 stores. Written here, and read in `record-set.ts`, and not by
  * kafkajs, which spends several microseconds a record on small buffers, 64-bit integers as objects and copied header tables.
  */
-import { type Compression, compress, compressionCodes } from './compression.ts'
+import { type Compression, codeOf, compress } from './compression.ts'
 import { crc32c } from './crc32c.ts'
 import { Writer } from './wire.ts'
 
@@ -83,7 +83,7 @@ export class BatchBuilder {
     const end = batch.offset
     batch.offset = 0
     batch.int64(0).int32(end - head.length - 4)
-    batch.int32(-1).int8(magic).int32(0).int16(compressionCodes[compression])
+    batch.int32(-1).int8(magic).int32(0).int16(codeOf(compression))
     batch
       .int32(this.#count - 1)
       .int64(this.#firstMs)

@@ -78,7 +78,7 @@ describe('what cannot be read', () => {
   it.each<[string, (batch: Buffer) => void, RegExp]>([
     ['compressed in an unknown way', compressedAs(5), /^2-4 .*unknown way \(5\)/],
     ['that is no gzip', compressedAs(1), /^2-4 .*header/],
-    ['that is no snappy', compressedAs(2), /^2-4 a copy is out of range/],
+    ['that is no snappy', compressedAs(2), /^2-4 .*snappy/],
     ['that is no LZ4', compressedAs(3), /^2-4 .*LZ4/],
     ['that is no zstd', compressedAs(4), /^2-4 /],
     [

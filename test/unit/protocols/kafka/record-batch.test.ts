@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module'
 import { describe, expect, it } from '@jest/globals'
+import type { Compression } from '../../../../protocols/kafka/client/compression.ts'
 import { crc32c, crc32cByTable } from '../../../../protocols/kafka/client/crc32c.ts'
 import { BatchBuilder, type OutRecord } from '../../../../protocols/kafka/client/record-batch.ts'
 import { committedBatches, decodeBatches, type InBatch, unfold } from '../../../../protocols/kafka/client/record-set.ts'
@@ -23,27 +24,30 @@ const records: readonly OutRecord[] = [
   },
 ]
 
-async function roundTrip(compression: 'none' | 'gzip' | 'zstd', from = 0) {
+async function roundTrip(compression: Compression, from = 0) {
   const bytes = await encodeBatch(records, sequence, compression)
   const [batch] = decodeBatches(bytes)
   return recordsOf(batch as InBatch, from, await unfold(batch as InBatch))
 }
 
 describe('record batch', () => {
-  it.each(['none', 'gzip', 'zstd'] as const)('gives back what was written, compression %s', async (compression) => {
-    const [first, second, third] = await roundTrip(compression)
-    expect(first).toEqual({
-      offset: 0,
-      timestampMs: 1_700_000_000_000,
-      key: 'k',
-      value: Buffer.from('v'),
-      headers: undefined,
-    })
-    expect(second).toMatchObject({ offset: 1, timestampMs: 1_700_000_000_500, key: null, value: null })
-    expect({ ...second?.headers }).toEqual({ empty: null, constructor: ['a', 'b'] })
-    expect(third).toMatchObject({ timestampMs: 1_699_000_000_000, key: '', value: Buffer.alloc(70_000, 7) })
-    expect({ ...third?.headers }).toEqual({ colour: ['red', 'blue'], größe: Buffer.from([0, 255]) })
-  })
+  it.each(['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const)(
+    'gives back what was written, compression %s',
+    async (compression) => {
+      const [first, second, third] = await roundTrip(compression)
+      expect(first).toEqual({
+        offset: 0,
+        timestampMs: 1_700_000_000_000,
+        key: 'k',
+        value: Buffer.from('v'),
+        headers: undefined,
+      })
+      expect(second).toMatchObject({ offset: 1, timestampMs: 1_700_000_000_500, key: null, value: null })
+      expect({ ...second?.headers }).toEqual({ empty: null, constructor: ['a', 'b'] })
+      expect(third).toMatchObject({ timestampMs: 1_699_000_000_000, key: '', value: Buffer.alloc(70_000, 7) })
+      expect({ ...third?.headers }).toEqual({ colour: ['red', 'blue'], größe: Buffer.from([0, 255]) })
+    },
+  )
 
   it.each([0, 1, 20, 21, 22, 62, 63, 64, 65, 127, 128, 8191, 8192, 70_000])(
     'gives back texts and bytes of length %d, whatever room was left for the length',
