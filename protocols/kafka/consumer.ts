@@ -25,9 +25,9 @@ export interface ConsumerSettings extends ReadingSettings {
 }
 
 /** Kept from one life to the next. */
-export interface Past {
+export interface FormerLife {
   /** The member of the group that a lost connection left behind. */
-  ghost: string
+  staleMemberId: string
   /** Partitions of each topic at the first join: those that appear later are read from their beginning, whatever `startFrom` says. */
   first?: ReadonlyMap<string, number>
 }
@@ -39,7 +39,7 @@ interface Parts {
   readonly settings: ConsumerSettings
   readonly deliver: Deliver
   readonly signal: AbortSignal
-  readonly past: Past
+  readonly formerLife: FormerLife
 }
 
 /** Why reading stopped. */
@@ -55,7 +55,7 @@ export class Consumer {
   readonly #context: Context
   readonly #settings: ConsumerSettings
   readonly #signal: AbortSignal
-  readonly #past: Past
+  readonly #formerLife: FormerLife
   readonly #member: GroupMember
   readonly #session: SourceSession<KafkaDelivery>
   #topics: readonly string[] = []
@@ -68,8 +68,8 @@ export class Consumer {
   #isJoined = false
   readonly #reads: ReadingParts
 
-  constructor({ cluster, context, budget, settings, deliver, signal, past }: Parts) {
-    this.#past = past
+  constructor({ cluster, context, budget, settings, deliver, signal, formerLife }: Parts) {
+    this.#formerLife = formerLife
     this.#cluster = cluster
     this.#context = context
     this.#settings = settings
@@ -97,7 +97,7 @@ export class Consumer {
       for (const timer of timers) clearInterval(timer)
       for (const partition of this.#owned.values()) partition.isOurs = false
       this.#session.end(new RetryableError('PEER_LOST', 'the reading is over'))
-      this.#past.ghost = this.#member.memberId
+      this.#formerLife.staleMemberId = this.#member.memberId
       await this.#member.leave()
     }
   }
@@ -161,8 +161,8 @@ export class Consumer {
   }
 
   async #join(): Promise<void> {
-    if (this.#past.ghost !== '') await this.#member.bury(this.#past.ghost)
-    this.#past.ghost = ''
+    if (this.#formerLife.staleMemberId !== '') await this.#member.leaveAs(this.#formerLife.staleMemberId)
+    this.#formerLife.staleMemberId = ''
     this.#dealt = this.#countsOf(this.#topics)
     const { partitions, isUnbroken } = await this.#member.join(this.#topics, this.#signal)
     this.#watch() // from now on: to look up where to begin may take longer than a session
@@ -172,7 +172,7 @@ export class Consumer {
     for (const [key, partition] of before) if (!this.#owned.has(key)) partition.isOurs = false
     const fresh = partitions.filter((partition) => !this.#owned.has(keyOf(partition)))
     if (fresh.length > 0) await this.#begin(fresh)
-    this.#past.first ??= new Map(this.#topics.map((topic) => [topic, this.#partitionsOf(topic)]))
+    this.#formerLife.first ??= new Map(this.#topics.map((topic) => [topic, this.#partitionsOf(topic)]))
     this.#isJoined = true
     this.#commitSoon() // from `latest`, the position must outlive a restart before the first message
     const { group } = this.#settings
@@ -205,7 +205,7 @@ export class Consumer {
   }
 
   #startFrom({ topic, partition }: TopicPartition): End {
-    const { first } = this.#past
+    const { first } = this.#formerLife
     const isNew = first !== undefined && partition >= (first.get(topic) ?? 0)
     return isNew ? 'earliest' : this.#settings.startFrom(topic)
   }

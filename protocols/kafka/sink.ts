@@ -96,12 +96,12 @@ export class KafkaSink implements Sink<KafkaTarget> {
     signal: AbortSignal,
   ): Promise<void> {
     const absent = await this.#lookUp(cluster, batch)
-    const route = new Router(cluster, this.#sticky, absent)
+    const partitioner = new Partitioner(cluster, this.#sticky, absent)
     const routed: Routed[] = []
     const indexes: number[] = []
     batch.forEach((outbound, index) => {
       try {
-        routed.push(route.of(outbound))
+        routed.push(partitioner.place(outbound))
         indexes.push(index)
       } catch (error) {
         outcomes[index] = unsendable(error)
@@ -158,7 +158,7 @@ function isUsable(metadata: TopicMetadata | undefined): boolean {
 }
 
 /** Finds the place of each message of one batch. */
-class Router {
+class Partitioner {
   readonly #cluster: Cluster
   readonly #sticky: Sticky
   readonly #absent: ReadonlyMap<string, GatewayError>
@@ -171,7 +171,7 @@ class Router {
   }
 
   /** Throws a GatewayError for a message that has no place. */
-  of(outbound: KafkaOutbound): Routed {
+  place(outbound: KafkaOutbound): Routed {
     const { topic, partition } = outbound.target
     const error = this.#absent.get(topic)
     if (error !== undefined) throw error

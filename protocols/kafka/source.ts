@@ -7,7 +7,7 @@ import { Cluster } from './client/connection.ts'
 import type { End } from './client/offsets.ts'
 import { findTopics, isExact, topicRegExp } from './client/topics.ts'
 import { type KafkaConnection, type KafkaFrom, topicsOf } from './config.ts'
-import { Consumer, type ConsumerSettings, type Past } from './consumer.ts'
+import { Consumer, type ConsumerSettings, type FormerLife } from './consumer.ts'
 import { toGatewayError } from './errors.ts'
 
 const closeMs = 3000
@@ -19,7 +19,7 @@ export class KafkaSource implements Source {
   readonly #context: Context
   readonly #budget: Budget
   readonly #settings: ConsumerSettings
-  readonly #past: Past = { ghost: '' }
+  readonly #formerLife: FormerLife = { staleMemberId: '' }
   #cluster: Cluster | undefined
   #reading: { consumer: Consumer; ended: Promise<void> } | undefined
 
@@ -58,7 +58,7 @@ export class KafkaSource implements Source {
       context: this.#context,
       budget: this.#budget,
       settings: this.#settings,
-      past: this.#past,
+      formerLife: this.#formerLife,
       deliver,
       signal,
     })

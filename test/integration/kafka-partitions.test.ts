@@ -142,7 +142,7 @@ describe('Kafka, partition by partition', () => {
         acceptAll([...batch])
       },
       signal: stopping.signal,
-      past: { ghost: '' },
+      formerLife: { staleMemberId: '' },
     })
     const ended = consumer.run()
     const isReading = () => context.lines.some(({ message }) => message === 'reading from Kafka')

@@ -56,8 +56,8 @@ export class GroupMember {
     return this.#memberId
   }
 
-  /** Takes an earlier life of ours out of the group, which otherwise waits for it until its session ends. Never throws. */
-  async bury(memberId: string): Promise<void> {
+  /** Takes a member of ours out of the group, which otherwise waits for it until its session ends. Never throws. */
+  async leaveAs(memberId: string): Promise<void> {
     const leaving = this.#withCoordinator('LeaveGroup', (broker) =>
       broker.leaveGroup({ groupId: this.#groupId, memberId }),
     )
@@ -148,7 +148,7 @@ export class GroupMember {
     if (this.#memberId === '' || this.#coordinator === undefined) return
     const memberId = this.#memberId
     this.#memberId = ''
-    await this.bury(memberId)
+    await this.leaveAs(memberId)
   }
 
   get #identity(): { groupId: string; memberId: string } {

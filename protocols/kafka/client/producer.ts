@@ -5,13 +5,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Outcome } from '../../../src/adapter/contract.ts'
 import { delivered } from '../../../src/adapter/contract.ts'
-import { type GatewayError, messageOf, PermanentError, RetryableError } from '../../../src/errors.ts'
+import { messageOf, PermanentError, RetryableError } from '../../../src/errors.ts'
 import { destinationError, errorType, toGatewayError, typeOf } from '../errors.ts'
 import { type Compression, compress, isFaultOfMachine } from './compression.ts'
 import type { Cluster } from './connection.ts'
+import { batchErrors, newProducerErrors, startingErrors, transientErrors } from './produce-errors.ts'
+import type { Batch, Queue } from './queue.ts'
 import { BatchBuilder, expectedBytes } from './record-batch.ts'
 import { type ProduceResult, produceRequest } from './requests.ts'
-import { type Batch, type Queue, type Routed, Sending } from './sending.ts'
+import { type Routed, Sending } from './sending.ts'
 import { keyOf } from './topic-partition.ts'
 
 /** `message.max.bytes` is 1,048,588 by default and applies to the batch of a partition. */
@@ -35,36 +37,6 @@ const uncertainGraceMs = 10_000
 
 const renewAttempts = 20
 const renewPauseMs = 250
-
-const starting: ReadonlySet<string> = new Set(['GROUP_LOAD_IN_PROGRESS', 'GROUP_COORDINATOR_NOT_AVAILABLE'])
-/** The broker has lost track of our sequence numbers: only a new producer id helps. https://github.com/tulios/kafkajs/issues/598 */
-const needNewProducer: ReadonlySet<string> = new Set([
-  'OUT_OF_ORDER_SEQUENCE_NUMBER',
-  'UNKNOWN_PRODUCER_ID',
-  'INVALID_PRODUCER_EPOCH',
-  'INVALID_PRODUCER_ID_MAPPING',
-  'PRODUCER_FENCED',
-])
-/** Answered by another leader, or by the same one in a moment. A leader that is replaced may have written the batch. */
-const transient: ReadonlySet<string> = new Set([
-  'NOT_LEADER_FOR_PARTITION',
-  'LEADER_NOT_AVAILABLE',
-  'UNKNOWN_TOPIC_OR_PARTITION',
-  'NETWORK_EXCEPTION',
-  'REQUEST_TIMED_OUT',
-  'NOT_ENOUGH_REPLICAS_AFTER_APPEND',
-  'KAFKA_STORAGE_ERROR',
-  'FENCED_LEADER_EPOCH',
-  'UNKNOWN_LEADER_EPOCH',
-])
-/** The whole batch is refused, but it may be the fault of one record. */
-const perhapsOneRecord: ReadonlySet<string> = new Set([
-  'MESSAGE_TOO_LARGE',
-  'RECORD_LIST_TOO_LARGE',
-  'INVALID_RECORD',
-  'INVALID_TIMESTAMP',
-  'CORRUPT_MESSAGE',
-])
 
 interface Sent {
   readonly queue: Queue
@@ -97,7 +69,7 @@ export class Producer {
       try {
         return await this.#renewOnce()
       } catch (error) {
-        if (attempt === renewAttempts || !starting.has(typeOf(error))) throw error
+        if (attempt === renewAttempts || !startingErrors.has(typeOf(error))) throw error
         await sleep(renewPauseMs)
       }
     }
@@ -125,7 +97,7 @@ export class Producer {
       }
       if (sending.queues.length === 0 || (await this.#cannotGoOn(sending, signal))) break
       await sleep(pauseMs)
-      for (const queue of sending.queues) queue.failure = undefined
+      for (const queue of sending.queues) queue.goOn()
     }
     if (sending.isSequenceBroken) this.#producerId = -1n
     return sending.outcomes
@@ -137,7 +109,7 @@ export class Producer {
       if (this.#producerId < 0n) await this.#renew()
     } catch (error) {
       const failure = toGatewayError(error, 'fetching a producer id')
-      for (const queue of queues) queue.failure = failure
+      for (const queue of queues) queue.pause(failure)
       return
     }
     const byLeader = Map.groupBy(queues, (queue) => this.#leaderOf(queue))
@@ -147,19 +119,19 @@ export class Producer {
 
   async #sendTo(node: number | undefined, queues: readonly Queue[], sending: Sending): Promise<void> {
     if (node === undefined) {
-      for (const queue of queues) queue.failure = destinationError('LEADER_NOT_AVAILABLE', placeOf(queue))
+      for (const queue of queues) queue.pause(destinationError('LEADER_NOT_AVAILABLE', placeOf(queue)))
       return
     }
     const chosen = await this.#fill(queues, sending)
     if (chosen.length === 0) return
-    const batches = chosen.map(({ queue, batch }) => ({ ...queue, batch: batch.bytes }))
+    const batches = chosen.map(({ queue: { topic, partition }, batch }) => ({ topic, partition, batch: batch.bytes }))
     const request = produceRequest(batches, Math.ceil(sending.msLeft * brokersShare))
     let results: ProduceResult[]
     try {
       results = await this.#cluster.send(node, request, sending.msLeft)
     } catch (error) {
       const failure = toGatewayError(error, 'sending')
-      for (const { queue } of chosen) keepInDoubt(queue, failure)
+      for (const { queue } of chosen) queue.keepInDoubt(failure)
       return
     }
     const byPartition = new Map(results.map((result) => [keyOf(result), result]))
@@ -202,26 +174,26 @@ export class Producer {
 
   #judge({ queue, batch }: Sent, result: ProduceResult | undefined, sending: Sending): void {
     if (result === undefined)
-      return keepInDoubt(queue, new RetryableError('PEER_FAILED', `${placeOf(queue)}: no answer`))
+      return queue.keepInDoubt(new RetryableError('PEER_FAILED', `${placeOf(queue)}: no answer`))
     const type = result.errorCode === 0 ? 'NONE' : errorType(result.errorCode)
     if (type === 'NONE' || type === 'DUPLICATE_SEQUENCE_NUMBER') {
       this.#advance(queue, batch.count)
       return sending.finish(queue, batch.count, delivered)
     }
     const error = destinationError(type, placeOf(queue), result.errorMessage ?? undefined)
-    queue.failure = error
+    queue.pause(error)
     if (type === 'NOT_ENOUGH_REPLICAS') return // said before anything is written
-    if (transient.has(type)) return keepInDoubt(queue, error)
-    if (!needNewProducer.has(type) && !perhapsOneRecord.has(type)) {
-      if (error.code === 'PEER_FAILED') queue.isUncertain = true // e.g. UNKNOWN_SERVER_ERROR: anything may have happened
+    if (transientErrors.has(type)) return queue.keepInDoubt(error)
+    if (!newProducerErrors.has(type) && !batchErrors.has(type)) {
+      if (error.code === 'PEER_FAILED') queue.keepInDoubt(error) // e.g. UNKNOWN_SERVER_ERROR: anything may have happened
       return sending.give(queue, error)
     }
     // A batch in doubt may have its sequence numbers in the log: other records must not be sent under the same.
-    if (needNewProducer.has(type) || queue.isUncertain) {
+    if (newProducerErrors.has(type) || queue.isInDoubt) {
       sending.needsNewProducer = true
       return
     }
-    queue.failure = undefined
+    queue.goOn()
     sending.narrow(queue, batch.count, error, result.recordErrors)
   }
 
@@ -236,10 +208,7 @@ export class Producer {
   #beginAnew(sending: Sending): void {
     sending.needsNewProducer = false
     this.#producerId = -1n
-    for (const queue of sending.queues) {
-      queue.batch = undefined
-      queue.isUncertain = false
-    }
+    for (const queue of sending.queues) queue.makeAnew()
   }
 
   /** All that is left has failed: gives up what is hopeless and looks up the leaders again. True when nothing is left. */
@@ -253,7 +222,7 @@ export class Producer {
       const topics = [...new Set(sending.queues.map(({ topic }) => topic))]
       await this.#cluster.refresh(topics)
     } catch (error) {
-      const isWorthWaiting = sending.isUncertain && Date.now() < sending.startedAt + uncertainGraceMs
+      const isWorthWaiting = sending.isInDoubt && Date.now() < sending.startedAt + uncertainGraceMs
       if (isWorthWaiting) return false
       sending.giveAll(toGatewayError(error, 'looking up leaders'))
       return true
@@ -275,7 +244,7 @@ export class Producer {
 
   /** True when nothing of a partition is in doubt and it alone keeps the others waiting. */
   #isHopeless(queue: Queue): boolean {
-    if (queue.isUncertain || queue.failure?.code !== 'DESTINATION_UNAVAILABLE') return false
+    if (queue.isInDoubt || queue.failure?.code !== 'DESTINATION_UNAVAILABLE') return false
     return this.#unavailable.has(keyOf(queue)) || Date.now() - (queue.stuckSince ?? 0) >= stuckMs
   }
 
@@ -288,12 +257,6 @@ export class Producer {
 
 function placeOf({ topic, partition }: Queue): string {
   return `topic ${topic}, partition ${partition}`
-}
-
-/** The same batch is to be sent again under the same sequence number, whatever became of it. */
-function keepInDoubt(queue: Queue, failure: GatewayError): void {
-  queue.isUncertain = true
-  queue.failure = failure
 }
 
 /** Bytes that the next batch of a queue will have, about. */

@@ -2,33 +2,13 @@
 import { type Outcome, rejected } from '../../../src/adapter/contract.ts'
 import { again } from '../../../src/adapter/outcomes.ts'
 import { type GatewayError, messageOf, PermanentError, RetryableError } from '../../../src/errors.ts'
+import { Queue } from './queue.ts'
 import type { OutRecord } from './record-batch.ts'
 import type { ProduceResult } from './requests.ts'
 import type { TopicPartition } from './topic-partition.ts'
 
 export interface Routed extends TopicPartition {
   readonly record: OutRecord
-}
-
-export interface Batch {
-  readonly count: number
-  readonly bytes: Buffer
-}
-
-/** What waits for one partition. */
-export interface Queue extends TopicPartition {
-  /** Indexes of the records, in order. */
-  waiting: number[]
-  /** Most records in the next batch: halved to find the one at fault. */
-  take: number
-  /** The batch under way or to be sent again as it is. */
-  batch: Batch | undefined
-  /** True while the batch may have been written although no answer came. */
-  isUncertain: boolean
-  /** Why it must pause before it is tried again; undefined: it goes on at once. */
-  failure: GatewayError | undefined
-  /** When it first had to pause since it last got on; milliseconds. */
-  stuckSince: number | undefined
 }
 
 export class Sending {
@@ -53,8 +33,8 @@ export class Sending {
     return Math.max(0, this.#deadline - Date.now())
   }
 
-  get isUncertain(): boolean {
-    return this.queues.some((queue) => queue.isUncertain)
+  get isInDoubt(): boolean {
+    return this.queues.some((queue) => queue.isInDoubt)
   }
 
   /** Forgets the queues that are done; gives those that need no pause. */
@@ -66,15 +46,12 @@ export class Sending {
   /** Settles the first `count` of a queue. */
   finish(queue: Queue, count: number, outcome: Outcome): void {
     for (let i = 0; i < count; i++) this.outcomes[queue.waiting[i] as number] = outcome
-    queue.waiting = queue.waiting.slice(count)
-    queue.batch = undefined
-    queue.isUncertain = false
-    queue.stuckSince = undefined
+    queue.ended(count)
   }
 
   /** Gives up a queue: what waits in it gets the error. */
   give(queue: Queue, error: unknown): void {
-    if (queue.isUncertain) this.isSequenceBroken = true
+    if (queue.isInDoubt) this.isSequenceBroken = true
     this.finish(queue, queue.waiting.length, outcomeOf(error))
   }
 
@@ -124,20 +101,7 @@ function queuesOf(records: readonly Routed[]): Queue[] {
     queues.set(topic, ofTopic)
     const queue = ofTopic.get(partition)
     if (queue) queue.waiting.push(index)
-    else ofTopic.set(partition, newQueue(topic, partition, index))
+    else ofTopic.set(partition, new Queue(topic, partition, index))
   })
   return [...queues.values()].flatMap((ofTopic) => [...ofTopic.values()])
-}
-
-function newQueue(topic: string, partition: number, index: number): Queue {
-  return {
-    topic,
-    partition,
-    waiting: [index],
-    take: Number.MAX_SAFE_INTEGER,
-    batch: undefined,
-    isUncertain: false,
-    failure: undefined,
-    stuckSince: undefined,
-  }
 }

@@ -74,7 +74,7 @@ function consume(cluster: FakeCluster): void {
     settings: { group: 'g', patterns: ['t'], startFrom: () => 'earliest', maxFetchBytes: 1024 },
     deliver: () => {},
     signal: stopping.signal,
-    past: { ghost: '' },
+    formerLife: { staleMemberId: '' },
   })
   const ended = consumer.run()
   stops.push(() => {
