@@ -180,13 +180,18 @@ export class Writer {
 
   varint(value: number): this {
     this.reserve(5)
+    this.#putVarint(value)
+    return this
+  }
+
+  /** Where there is room already. */
+  #putVarint(value: number): void {
     let rest = ((value << 1) ^ (value >> 31)) >>> 0
     while (rest >= 0x80) {
       this.buffer[this.offset++] = (rest & 0x7f) | 0x80
       rest >>>= 7
     }
     this.buffer[this.offset++] = rest
-    return this
   }
 
   varlong(value: number): this {
@@ -230,7 +235,7 @@ export class Writer {
       this.buffer.copyWithin(moved, content, this.offset)
     }
     this.offset = start
-    this.varint(length)
+    this.#putVarint(length) // no more room: whatever is made now is a copy of what lies before
     this.offset = moved + length
     return this
   }
