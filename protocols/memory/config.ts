@@ -5,9 +5,6 @@ export const MemoryConnectionConfig = z.strictObject({
   bus: z.string().min(1).default('default').meta({
     description: 'Name of the bus in this process; connections that name the same one share it.',
   }),
-  confirmTimeout: duration().prefault('30s').meta({
-    description: 'Longest wait for the confirmation of a message.',
-  }),
 })
 export type MemoryConnectionConfig = z.infer<typeof MemoryConnectionConfig>
 

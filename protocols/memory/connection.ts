@@ -1,16 +1,11 @@
-/** The peer itself: a bus inside this process, with the faults a test wants to see. */
-import type { Settlement } from '../../src/adapter/contract.ts'
+/** The peer itself: a bus inside this process. */
 import type { MemoryFields, MemoryMessage } from './codec.ts'
 import type { BusFault } from './errors.ts'
 import { Subscription } from './subscription.ts'
 
-export type BusAnswer = 'confirmed' | Exclude<BusFault, 'down'>
-
-/** A message taken in whose confirmation the test holds back. */
-export interface HeldConfirm {
-  readonly message: MemoryMessage
-  confirm(): void
-}
+/** What one bus holds at most, whoever has not read it yet. */
+export const mostMessages = 10_000
+export const mostBytes = 16 * 1024 ** 2
 
 const buses = new Map<string, MemoryBus>()
 
@@ -21,93 +16,60 @@ export function memoryBus(name: string): MemoryBus {
   return bus
 }
 
+/** Holds a message until every subscription that has it is done with it; one that none has waits for the first. */
 export class MemoryBus {
   readonly name: string
-  /** All that was ever taken in, in order. A subscription made later starts with these. */
-  readonly published: MemoryMessage[] = []
-  /** What sources said about messages, in order. */
-  readonly settlements: { readonly message: MemoryMessage; readonly settlement: Settlement }[] = []
-  /** Confirmations held back; confirm them in any order. */
-  readonly held: HeldConfirm[] = []
+  /** How many subscriptions have each message. */
+  readonly #held = new Map<MemoryMessage, number>()
   readonly #subscriptions = new Map<string, Subscription>()
-  readonly #links = new Set<() => void>()
-  readonly #refusals: ('busy' | 'refused')[] = []
-  #isHolding = false
-  #isDown = false
+  #bytes = 0
+  #sequence = 0
 
   constructor(name: string) {
     this.name = name
   }
 
-  get isDown(): boolean {
-    return this.#isDown
+  /** Messages it holds. */
+  get size(): number {
+    return this.#held.size
   }
 
-  /** Takes a message in; resolves when it is confirmed or turned away. */
-  publish(topic: string, fields: MemoryFields): Promise<BusAnswer> {
-    if (this.#isDown) return Promise.resolve('lost')
-    const refusal = this.#refusals.shift()
-    if (refusal !== undefined) return Promise.resolve(refusal)
-    const message = { topic, fields, sequence: this.published.length }
-    this.published.push(message)
-    for (const subscription of this.#subscriptions.values()) subscription.offer(message)
-    return this.#isHolding ? this.#hold(message) : Promise.resolve('confirmed')
+  /** Takes a message in, unless there is no room for it: for now (`full`), or ever (`too-large`). */
+  publish(topic: string, fields: MemoryFields): 'confirmed' | BusFault {
+    const message = { topic, fields, sequence: this.#sequence }
+    const bytes = bytesOf(message)
+    if (bytes > mostBytes) return 'too-large'
+    if (this.#held.size >= mostMessages || this.#bytes + bytes > mostBytes) return 'full'
+    this.#sequence += 1
+    this.#bytes += bytes
+    this.#held.set(message, 0)
+    for (const subscription of this.#subscriptions.values()) this.#offer(message, subscription)
+    return 'confirmed'
   }
 
-  /** The subscription to a pattern; it outlives its consumers and keeps what they have not settled. */
+  /** The subscription to a pattern; it begins with what the bus holds, outlives its consumers, and keeps what they leave. */
   subscribe(pattern: string): Subscription {
     const known = this.#subscriptions.get(pattern)
     if (known !== undefined) return known
-    const subscription = new Subscription(pattern)
+    const subscription = new Subscription(pattern, (message) => this.#done(message))
     this.#subscriptions.set(pattern, subscription)
-    for (const message of this.published) subscription.offer(message)
+    for (const message of [...this.#held.keys()]) this.#offer(message, subscription)
     return subscription
   }
 
-  /** Calls `onLost` once when the bus goes down; returns the function that lets go. */
-  link(onLost: () => void): () => void {
-    this.#links.add(onLost)
-    return () => this.#links.delete(onLost)
+  #offer(message: MemoryMessage, subscription: Subscription): void {
+    if (!subscription.wants(message)) return
+    this.#held.set(message, (this.#held.get(message) ?? 0) + 1)
+    subscription.offer(message)
   }
 
-  /** Refuses the next `count` messages: for now ("busy") or for good ("refused"). */
-  refuseNext(count: number, how: 'busy' | 'refused'): void {
-    this.#refusals.push(...Array<typeof how>(count).fill(how))
+  #done(message: MemoryMessage): void {
+    const others = (this.#held.get(message) ?? 1) - 1
+    if (others > 0) this.#held.set(message, others)
+    else if (this.#held.delete(message)) this.#bytes -= bytesOf(message)
   }
+}
 
-  /** From now on messages are taken in, but confirmed only through `held` or by `confirmAll`. */
-  holdConfirms(): void {
-    this.#isHolding = true
-  }
-
-  confirmAll(): void {
-    this.#isHolding = false
-    for (const { confirm } of [...this.held]) confirm()
-  }
-
-  /** Ends every link and connects nobody until `goUp`; what is held is never confirmed. */
-  goDown(): void {
-    this.#isDown = true
-    this.held.length = 0
-    const links = [...this.#links]
-    this.#links.clear()
-    for (const onLost of links) onLost()
-  }
-
-  goUp(): void {
-    this.#isDown = false
-  }
-
-  #hold(message: MemoryMessage): Promise<BusAnswer> {
-    const { promise, resolve } = Promise.withResolvers<BusAnswer>()
-    const letGo = this.link(() => resolve('lost'))
-    const confirm = () => {
-      letGo()
-      this.held.splice(this.held.indexOf(entry), 1)
-      resolve('confirmed')
-    }
-    const entry = { message, confirm }
-    this.held.push(entry)
-    return promise
-  }
+function bytesOf({ topic, fields }: MemoryMessage): number {
+  return topic.length + (fields.payload?.byteLength ?? 0)
 }

@@ -1,21 +1,14 @@
 import { PermanentError, RetryableError } from '../../src/errors.ts'
 
-/** Why a bus turns something away. */
-export type BusFault = 'down' | 'lost' | 'busy' | 'refused'
+/** Why a bus takes no message in. */
+export type BusFault = 'full' | 'too-large'
 
 /** The bus's word as an error of the gateway. */
-export function toGatewayError(fault: 'refused', bus: string): PermanentError
-export function toGatewayError(fault: Exclude<BusFault, 'refused'>, bus: string): RetryableError
-export function toGatewayError(fault: BusFault, bus: string): RetryableError | PermanentError
 export function toGatewayError(fault: BusFault, bus: string): RetryableError | PermanentError {
-  switch (fault) {
-    case 'down':
-      return new RetryableError('PEER_UNREACHABLE', `the bus ${bus} is down`)
-    case 'lost':
-      return new RetryableError('PEER_LOST', `the bus ${bus} went down`)
-    case 'busy':
-      return new RetryableError('TARGET_BUSY', `the bus ${bus} asks to come again later`)
-    case 'refused':
-      return new PermanentError('MESSAGE_REFUSED', `the bus ${bus} refused the message`)
-  }
+  if (fault === 'full') return new RetryableError('TARGET_BUSY', `the bus ${bus} is full: nobody reads it`)
+  return new PermanentError('MESSAGE_TOO_LARGE', `the message is larger than all that the bus ${bus} holds`)
 }
+
+/** Of an adapter that is closed, or was never open. */
+export const closedError = (bus: string) =>
+  new RetryableError('PEER_LOST', `the connection to the bus ${bus} is closed`)

@@ -4,8 +4,7 @@ import { MemoryConnectionConfig, MemoryFromConfig, MemoryTargetConfig } from './
 import { MemorySink } from './sink.ts'
 import { MemorySource } from './source.ts'
 
-export type { HeldConfirm, MemoryBus } from './connection.ts'
-export { memoryBus } from './connection.ts'
+export { type MemoryBus, memoryBus } from './connection.ts'
 
 const topic: DestinationKind = {
   separator: '/',

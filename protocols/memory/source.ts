@@ -5,7 +5,7 @@ import { type SourcePeer, SourceSession, sourceBudget } from '../../src/adapter/
 import { decode, type MemoryMessage } from './codec.ts'
 import type { MemoryConnectionConfig, MemoryFromConfig } from './config.ts'
 import { type MemoryBus, memoryBus } from './connection.ts'
-import { toGatewayError } from './errors.ts'
+import { closedError } from './errors.ts'
 import type { Subscription } from './subscription.ts'
 
 /** Consumes the topics of one pattern. */
@@ -28,9 +28,8 @@ export class MemorySource implements Source {
 
   async open(): Promise<void> {
     await this.close()
-    if (this.#bus.isDown) throw toGatewayError('down', this.#bus.name)
     this.#consumption = new Consumption({
-      bus: this.#bus,
+      bus: this.#bus.name,
       subscription: this.#bus.subscribe(this.#pattern),
       context: this.#context,
       budget: this.#budget,
@@ -39,7 +38,7 @@ export class MemorySource implements Source {
   }
 
   async consume(deliver: Deliver, signal: AbortSignal): Promise<void> {
-    if (this.#consumption === undefined) throw toGatewayError('lost', this.#bus.name)
+    if (this.#consumption === undefined) throw closedError(this.#bus.name)
     await this.#consumption.run(deliver, signal)
   }
 
@@ -50,7 +49,7 @@ export class MemorySource implements Source {
 }
 
 interface Settings {
-  readonly bus: MemoryBus
+  readonly bus: string
   readonly subscription: Subscription
   readonly context: Context
   readonly budget: Budget
@@ -67,24 +66,19 @@ class MemoryDelivery extends SourceDelivery {
 }
 
 /**
- * One generation of a source, from `open` to `close` or loss. What it has not settled by then goes back to the
+ * One generation of a source, from `open` to `close`. What it has not settled by then goes back to the
  * subscription, and settling it afterwards does nothing.
  */
 class Consumption implements SourcePeer<MemoryDelivery> {
   readonly #at: Settings
   readonly #session: SourceSession<MemoryDelivery>
   readonly #unsettled = new Set<MemoryMessage>()
-  readonly #letGo: () => void
+  readonly #stopReading: () => void
 
   constructor(settings: Settings) {
     this.#at = settings
     this.#session = new SourceSession(this, { budget: settings.budget, gather: 'read' })
-    const stopReading = settings.subscription.onWaiting(() => this.#session.arrived())
-    const unlink = settings.bus.link(() => this.end())
-    this.#letGo = () => {
-      stopReading()
-      unlink()
-    }
+    this.#stopReading = settings.subscription.onWaiting(() => this.#session.arrived())
   }
 
   run(deliver: Deliver, signal: AbortSignal): Promise<void> {
@@ -100,15 +94,15 @@ class Consumption implements SourcePeer<MemoryDelivery> {
 
   settle({ message }: MemoryDelivery, settlement: Settlement): void {
     this.#unsettled.delete(message)
-    this.#at.bus.settlements.push({ message, settlement })
-    if (settlement === 'release')
-      setTimeout(() => this.#at.subscription.giveBack([message]), this.#at.releaseDelayMs).unref()
+    const { subscription, releaseDelayMs } = this.#at
+    if (settlement === 'release') setTimeout(() => subscription.giveBack([message]), releaseDelayMs).unref()
+    else subscription.finish(message)
   }
 
   /** Gives back what is unsettled; `run` rejects unless all was done. */
   end(): void {
-    this.#letGo()
-    this.#session.end(toGatewayError('lost', this.#at.bus.name))
+    this.#stopReading()
+    this.#session.end(closedError(this.#at.bus))
     this.#at.subscription.giveBack([...this.#unsettled])
     this.#unsettled.clear()
   }

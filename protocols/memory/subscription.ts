@@ -3,22 +3,32 @@ import type { MemoryMessage } from './codec.ts'
 /** What is published to the topics of one pattern and not yet settled by a consumer, in the order of publishing. */
 export class Subscription {
   readonly #levels: readonly string[]
+  readonly #done: (message: MemoryMessage) => void
   readonly #readers = new Set<() => void>()
   #waiting: MemoryMessage[] = []
 
-  constructor(pattern: string) {
+  constructor(pattern: string, done: (message: MemoryMessage) => void) {
     this.#levels = pattern.split('/').map(nativeLevel)
+    this.#done = done
+  }
+
+  wants({ topic }: MemoryMessage): boolean {
+    return matches(this.#levels, topic.split('/'))
   }
 
   offer(message: MemoryMessage): void {
-    if (!matches(this.#levels, message.topic.split('/'))) return
     this.#waiting.push(message)
     this.#tell()
   }
 
-  /** The next message, now the caller's to settle or to give back. */
+  /** The next message, now the caller's to finish or to give back. */
   take(): MemoryMessage | undefined {
     return this.#waiting.shift()
+  }
+
+  /** Nobody needs it here any more. */
+  finish(message: MemoryMessage): void {
+    this.#done(message)
   }
 
   /** Puts messages back in their old places. */

@@ -1,29 +1,23 @@
-import { randomUUID } from 'node:crypto'
-import { memory, memoryBus } from '../../protocols/memory/index.ts'
+import { mostBytes } from '../../protocols/memory/connection.ts'
+import { memory } from '../../protocols/memory/index.ts'
+import { unique } from '../support/names.ts'
 import { conforms } from './suite.ts'
-
-const down = `down-${randomUUID()}`
-memoryBus(down).goDown()
-
-let current = memoryBus('none')
 
 conforms({
   name: 'memory',
   protocol: memory,
-  unreachable: { bus: down },
   async makeWay({ maxInFlight }) {
-    current = memoryBus(randomUUID())
-    const connection = { bus: current.name }
+    const connection = { bus: unique('bus') }
     return {
       source: { connection, from: { topic: 'orders/{site}', maxInFlight } },
       sink: { connection, target: { topic: 'orders/berlin' } },
     }
   },
-  spoil(outbound) {
-    current.refuseNext(1, 'refused')
-    return outbound
+  spoil({ envelope, target, format }) {
+    return { envelope: envelope.with({ payload: new Uint8Array(mostBytes + 1) }), target, format }
   },
   skip: {
     'withholds the confirmation of what is not settled': 'the bus keeps messages itself and confirms at receipt',
+    'calls an unreachable broker retryable': 'the bus is inside the process: it is never away',
   },
 })

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { expect, test } from '@jest/globals'
-import { memory, memoryBus } from '../../../protocols/memory/index.ts'
+import { memoryBus } from '../../../protocols/memory/index.ts'
 import type { Log, Settlement } from '../../../src/adapter/contract.ts'
 import { loadConfig } from '../../../src/config/load.ts'
 import { deadLetterEnvelope } from '../../../src/delivery/dead-letters/dead-letter.ts'
@@ -20,6 +20,7 @@ import type { Params } from '../../../src/routing/subject.ts'
 import type { Store, StoredDeadLetter } from '../../../src/store/contract.ts'
 import { openStore } from '../../../src/store/store.ts'
 import { LinkStats, RouteStats } from '../../../src/telemetry/stats.ts'
+import { watchedMemory } from '../../support/contexts/watched-memory.ts'
 import { eventually } from '../../support/poll.ts'
 import { refused, ScriptedSink } from './scripted.ts'
 
@@ -152,17 +153,18 @@ routes:
     to: [{ connection: outlet, topic: hot }]
     deadLetter: { connection: morgue, topic: "dead/{params.site}/{headers['trivium-dlq-reason']}" }
 `
-  const { config } = loadConfig(yaml, { file: 'test.yaml', env: {}, protocols: [memory] })
-  const gateway = new Gateway(config!, [memory], silent)
-  outlet!.refuseNext(1, 'refused')
+  const { protocol, settlements } = watchedMemory('hot')
+  const { config } = loadConfig(yaml, { file: 'test.yaml', env: {}, protocols: [protocol] })
+  const gateway = new Gateway(config!, [protocol], silent)
+  const letters = morgue!.subscribe('#')
   gateway.start()
-  await inlet!.publish('sensors/berlin', { payload: Buffer.from('7') })
-  while (inlet!.settlements.length === 0) await setImmediate()
-  await eventually(() => morgue!.published.length > 0, { what: 'the letter is dealt with' })
+  inlet!.publish('sensors/berlin', { payload: Buffer.from('7') })
+  while (settlements.length === 0) await setImmediate()
+  await eventually(() => morgue!.size > 0, { what: 'the letter is dealt with' })
   await gateway.stop()
   await rm(dataDir, { recursive: true })
-  expect(morgue!.published.map(({ topic }) => topic)).toEqual(['dead/berlin/rejected'])
-  expect(inlet!.settlements).toMatchObject([{ settlement: 'reject' }])
+  expect([letters.take()?.topic, letters.take()]).toEqual(['dead/berlin/rejected', undefined])
+  expect(settlements).toEqual(['reject'])
 })
 
 test('a letter that its target refuses stays in the store, and is not sent again', () =>

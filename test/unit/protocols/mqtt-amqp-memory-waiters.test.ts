@@ -85,7 +85,7 @@ const connections = {
       [memory.source!.schema.parse({ topic: '#' })],
       testContext('b', { budget }),
     )
-    void memoryBus('waiters').publish('t', { payload: Buffer.from('x') })
+    memoryBus('waiters').publish('t', { payload: Buffer.from('x') })
     return async () => {
       await source.open(never)
       source.consume(() => {}, never).catch(() => {})
