@@ -34,13 +34,6 @@ export const address = (rule: AddressRule) =>
     .superRefine(refuse((text) => addressProblem(text, rule)))
     .meta({ address: true, examples: [rule.example] })
 
-/** `host:port`, of a peer (from port 1 on) or to listen on (from 0). */
-export const hostPort = (leastPort: 0 | 1 = 1) =>
-  z
-    .string()
-    .superRefine(refuse((text) => hostPortProblem(text, leastPort)))
-    .meta({ address: true })
-
 /** Several `host:port` with commas between, as they come from one variable; `listed` takes them apart. */
 export const hostPorts = () =>
   z

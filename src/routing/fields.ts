@@ -28,7 +28,7 @@ export const fieldNames = Object.keys(fieldTypes) as readonly FieldName[]
 export const isFieldName = (name: string): name is FieldName => Object.hasOwn(fieldTypes, name)
 
 /** Headers with a type of their own; all others are custom. */
-export const knownHeaders = ['contentType', 'priority', 'ttl', 'retryCount'] as const
+const knownHeaders = ['contentType', 'priority', 'ttl', 'retryCount'] as const
 export type KnownHeader = (typeof knownHeaders)[number]
 export const isKnownHeader = (name: string): name is KnownHeader => (knownHeaders as readonly string[]).includes(name)
 

@@ -1,7 +1,7 @@
 import type { Metric } from 'prom-client'
 
 /** OpenTelemetry's messaging buckets, in seconds. */
-export const bucketsSecs = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10] as const
+const bucketsSecs = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10] as const
 
 /** A histogram cheap enough for every message: prom-client's own hashes its labels at each observation. */
 export class Histogram {

@@ -37,7 +37,7 @@ export function tableOf(letters: readonly LetterSummary[], width: number | undef
 }
 
 /** The largest unit that is full: `3m`, `2h`, `5d`. */
-export function ageOf(time: string, nowMs: number): string {
+function ageOf(time: string, nowMs: number): string {
   const secs = Math.max(0, Math.floor((nowMs - Date.parse(time)) / 1_000))
   if (secs < 60) return `${secs}s`
   if (secs < 3_600) return `${Math.floor(secs / 60)}m`

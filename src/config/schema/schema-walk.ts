@@ -4,7 +4,7 @@ import type { z } from 'zod'
 type Schema = z.core.$ZodType
 
 /** The schemas a value may meet here: wrappers taken off, unions opened. */
-export function alternatives(schema: Schema): Schema[] {
+function alternatives(schema: Schema): Schema[] {
   const { def } = (schema as z.core.$ZodTypes)._zod
   switch (def.type) {
     case 'optional':
@@ -39,7 +39,7 @@ export function unionOptions(schema: Schema): readonly Schema[] {
 }
 
 /** Schemas of the value one key or index further in; empty where none is declared. */
-export function childSchemas(schema: Schema, key: PropertyKey): Schema[] {
+function childSchemas(schema: Schema, key: PropertyKey): Schema[] {
   return alternatives(schema).flatMap((one) => {
     const { def } = (one as z.core.$ZodTypes)._zod
     if (def.type === 'object') return own(def.shape, key) ?? def.catchall ?? []
