@@ -3,17 +3,17 @@ import { resolve } from 'node:path'
 import type { GatewaySettings } from '../config/schema/types.ts'
 
 /** Which gateway it is. Many are called `trivium`, but a data directory has one gateway only. */
-export interface Identity {
+export interface GatewayIdentity {
   readonly id: string
   /** Absolute, with links followed. */
   readonly dataDir: string
 }
 
-export function identityOf({ id, dataDir }: Pick<GatewaySettings, 'id' | 'dataDir'>): Identity {
+export function identityOf({ id, dataDir }: Pick<GatewaySettings, 'id' | 'dataDir'>): GatewayIdentity {
   return { id, dataDir: realPath(resolve(dataDir)) }
 }
 
-export function isSameGateway(a: Identity, b: Identity): boolean {
+export function isSameGateway(a: GatewayIdentity, b: GatewayIdentity): boolean {
   return a.id === b.id && a.dataDir === b.dataDir
 }
 

@@ -11,7 +11,7 @@ import type { GatewayStatus } from '../telemetry/status.ts'
 import { deadLetterPages } from './dead-letters.ts'
 import { tellError } from './errors.ts'
 import { onlyOwnHost, onlyOwnPages, onlyWithToken } from './guard.ts'
-import type { Identity } from './identity.ts'
+import type { GatewayIdentity } from './identity.ts'
 import { Refusals } from './refusals.ts'
 import { connectionsView, readinessView, routesView } from './views.ts'
 
@@ -24,7 +24,7 @@ export interface AdminOptions {
   /** Wanted as `Authorization: Bearer …` for everything but the probes; undefined: not asked for. */
   readonly token: string | undefined
   /** Told to those who show the token: so a command finds out whether it asks the gateway it means. */
-  readonly identity: Identity
+  readonly identity: GatewayIdentity
   /** Counts whom it refuses. */
   readonly refused?: Map<RefusalReason, number>
   readonly log?: Log
@@ -95,13 +95,13 @@ const pages = [
   ...['/api/v1/gateway', '/api/v1/routes', '/api/v1/connections', '/api/v1/dead-letters'],
 ]
 
-interface Parts {
+interface AdminParts {
   readonly status: () => GatewayStatus
   readonly metrics: Metrics
   readonly workbench: Workbench | undefined
 }
 
-function adminApp(options: AdminOptions, { status, metrics, workbench }: Parts): Express {
+function adminApp(options: AdminOptions, { status, metrics, workbench }: AdminParts): Express {
   const app = express()
   const refusals = new Refusals(options.refused ?? new Map(), options.log)
   app.disable('x-powered-by')

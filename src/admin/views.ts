@@ -1,6 +1,6 @@
 /** What the admin server answers, as plain data. */
 import type { RouteStats, TargetStats } from '../telemetry/stats.ts'
-import { type GatewayStatus, linksDown, notReady, type Waiting } from '../telemetry/status.ts'
+import { type GatewayStatus, linksDown, type NotReadyReason, notReady } from '../telemetry/status.ts'
 
 export function readinessView(status: GatewayStatus) {
   const waiting = notReady(status)
@@ -28,7 +28,7 @@ function blockedOf({ name: route }: RouteStats, { connection, blocked }: TargetS
   return [...codes].map((code) => ({ route, connection, code }))
 }
 
-const isSameLink = (a: Waiting, b: Waiting): boolean => a.connection === b.connection && a.role === b.role
+const isSameLink = (a: NotReadyReason, b: NotReadyReason): boolean => a.connection === b.connection && a.role === b.role
 
 export function connectionsView({ id, version, startedAt, links, inFlight, store }: GatewayStatus) {
   return {

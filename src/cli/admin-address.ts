@@ -1,5 +1,5 @@
 import { addressProblem, shownAddress, shownHostPort } from '../adapter/address.ts'
-import { type Identity, identityOf, isSameGateway } from '../admin/identity.ts'
+import { type GatewayIdentity, identityOf, isSameGateway } from '../admin/identity.ts'
 import type { GatewayConfig } from '../config/schema/types.ts'
 
 /** Where the gateway of this configuration can be asked; undefined: its admin server is off. */
@@ -25,7 +25,12 @@ export const tokenSource = (file: string): string =>
   process.env.TRIVIUM_ADMIN_TOKEN ? 'TRIVIUM_ADMIN_TOKEN' : `gateway.admin.token of ${file}`
 
 /** What to tell where another gateway than that of the configuration listens at its address; undefined: it is the right one. */
-export function strangerText(found: Identity, url: string, config: GatewayConfig, file: string): string | undefined {
+export function strangerText(
+  found: GatewayIdentity,
+  url: string,
+  config: GatewayConfig,
+  file: string,
+): string | undefined {
   const meant = identityOf(config.gateway)
   if (isSameGateway(found, meant)) return undefined
   const [there, wanted] = [found, meant].map(({ id, dataDir }) => `gateway ${id} with data in ${dataDir}`)

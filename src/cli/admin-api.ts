@@ -1,5 +1,5 @@
 /** What the commands ask a running gateway for, and what they say when it does not answer as it should. */
-import type { Identity } from '../admin/identity.ts'
+import type { GatewayIdentity } from '../admin/identity.ts'
 import { tokenProblem } from '../config/schema/admin-token.ts'
 import { messageOf } from '../errors.ts'
 import { DeskError } from './dead-letters/desk.ts'
@@ -18,7 +18,7 @@ export interface RemotePlace {
 /** Milliseconds: a gateway that does not answer within it is not asked any longer. */
 const answerWithinMs = 60_000
 
-export interface Asked {
+export interface RequestOptions {
   readonly method?: string
   readonly query?: object
   readonly body?: object
@@ -53,14 +53,14 @@ export class AdminApi {
     }
   }
 
-  async identity(): Promise<Identity> {
-    const { id, dataDir } = ((await this.json('/gateway')) ?? {}) as Partial<Identity>
+  async identity(): Promise<GatewayIdentity> {
+    const { id, dataDir } = ((await this.json('/gateway')) ?? {}) as Partial<GatewayIdentity>
     if (id === undefined || dataDir === undefined) throw this.#isNoGateway()
     return { id, dataDir }
   }
 
   /** Undefined where it says that there is no such thing. */
-  async json(page: string, asked: Asked = {}): Promise<unknown> {
+  async json(page: string, asked: RequestOptions = {}): Promise<unknown> {
     try {
       const response = await this.#ask(page, asked)
       return response.status === 404 ? undefined : await response.json()
@@ -69,7 +69,7 @@ export class AdminApi {
     }
   }
 
-  async *lines(page: string, asked: Asked): AsyncGenerator<string, void> {
+  async *lines(page: string, asked: RequestOptions): AsyncGenerator<string, void> {
     const response = await this.#ask(page, { ...asked, isStream: true })
     try {
       yield* linesOf(response.body as AsyncIterable<Uint8Array>)
@@ -78,7 +78,7 @@ export class AdminApi {
     }
   }
 
-  async #ask(page: string, { method = 'GET', query = {}, body, isStream = false }: Asked): Promise<Response> {
+  async #ask(page: string, { method = 'GET', query = {}, body, isStream = false }: RequestOptions): Promise<Response> {
     const url = `${this.#url}/api/v1${page}?${new URLSearchParams(textsOf(query))}`
     const headers: Record<string, string> = body === undefined ? {} : { 'content-type': 'application/json' }
     if (this.#token !== undefined) headers.authorization = `Bearer ${this.#token}`

@@ -6,7 +6,7 @@ import { configArgument, configOption, placedBy } from './config-argument.ts'
 import { deadLettersCommand } from './dead-letters/command.ts'
 import type { HealthOptions } from './health.ts'
 import { collect, examples } from './help.ts'
-import type { PublishOptions } from './publish.ts'
+import type { PublishCommandOptions } from './publish.ts'
 import type { RunOptions } from './run.ts'
 
 /** In the order of `trivium help`. */
@@ -77,10 +77,12 @@ function publishCommand(): Command {
         'publish events telemetry.berlin -k 7 --type Reading @reading.json',
       ]),
     )
-    .action(async (connection: string, destination: string, body: string | undefined, options: PublishOptions) => {
-      const { publish } = await import('./publish.ts')
-      process.exitCode = await publish({ connection, destination, body }, options)
-    })
+    .action(
+      async (connection: string, destination: string, body: string | undefined, options: PublishCommandOptions) => {
+        const { publish } = await import('./publish.ts')
+        process.exitCode = await publish({ connection, destination, body }, options)
+      },
+    )
 }
 
 function healthCommand(): Command {

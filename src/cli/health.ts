@@ -16,7 +16,7 @@ export interface HealthOptions {
 /** A container's engine waits no longer either. Milliseconds. */
 const answerWithinMs = 3_000
 
-interface Place {
+interface HealthPlace {
   readonly url: string
   /** What is wrong with who listens there; a place that was named outright is not asked. */
   readonly problem?: () => Promise<string | undefined>
@@ -45,7 +45,7 @@ export async function health(options: HealthOptions): Promise<number> {
 }
 
 /** Where the gateway's admin server is: as the gateway finds it, from the environment, else from the configuration. */
-function placeOf(named: string | undefined): Place | number {
+function placeOf(named: string | undefined): HealthPlace | number {
   const listen = process.env.TRIVIUM_ADMIN_LISTEN
   if (listen && listen !== 'off') return { url: `http://${reachable(listen)}` }
   const config = readConfig(named)
@@ -58,7 +58,7 @@ function placeOf(named: string | undefined): Place | number {
   return { url, problem: async () => strangerText(await api.identity(), url, config, file) }
 }
 
-interface Waiting {
+interface NotReadyReason {
   readonly connection: string
   readonly role: string
   readonly reason: string
@@ -67,7 +67,7 @@ interface Waiting {
 /** `not ready; events as source: topic commands does not exist`; undefined where the answer is not that of `/readyz`. */
 function unwellText(answer: string): string | undefined {
   try {
-    const { status, waitingFor } = JSON.parse(answer) as { status?: string; waitingFor?: readonly Waiting[] }
+    const { status, waitingFor } = JSON.parse(answer) as { status?: string; waitingFor?: readonly NotReadyReason[] }
     if (status === undefined || waitingFor === undefined) return undefined
     return [status, ...waitingFor.map(waitingText)].join('; ')
   } catch {
@@ -76,7 +76,7 @@ function unwellText(answer: string): string | undefined {
 }
 
 /** `*` is the gateway itself, or its store. */
-const waitingText = ({ connection, role, reason }: Waiting): string =>
+const waitingText = ({ connection, role, reason }: NotReadyReason): string =>
   `${connection === '*' ? role : `${connection} as ${role}`}: ${reason}`
 
 /** `ready; away: events; blocked: orders (NOT_FOUND); 500 messages in the store`. */

@@ -18,7 +18,7 @@ import { counted } from './words.ts'
 const absentAttempts = 4
 const absentWaitMs = 500
 
-export interface PublishOptions {
+export interface PublishCommandOptions {
   readonly config?: string
   readonly header: readonly string[]
   readonly key?: string
@@ -28,14 +28,14 @@ export interface PublishOptions {
   readonly count: string
 }
 
-interface Message {
+interface GivenMessage {
   readonly connection: string
   readonly destination: string
   readonly body: string | undefined
 }
 
 /** Sends through a sink of its own, as the gateway would; resolves with the exit code. */
-export async function publish(message: Message, options: PublishOptions): Promise<number> {
+export async function publish(message: GivenMessage, options: PublishCommandOptions): Promise<number> {
   const usage = usageProblem(options)
   if (usage !== undefined) return fail(exitCodes.usage, usage)
   const config = readConfig(options.config)
@@ -105,7 +105,12 @@ function reportOutcome(outcome: Outcome, destination: string): number {
   return fail(outcome.kind === 'rejected' ? exitCodes.found : exitCodes.unavailable, text)
 }
 
-function outboundOf(payload: Uint8Array, target: unknown, destination: string, options: PublishOptions): Outbound {
+function outboundOf(
+  payload: Uint8Array,
+  target: unknown,
+  destination: string,
+  options: PublishCommandOptions,
+): Outbound {
   const headers = Object.assign(Object.create(null), Object.fromEntries(options.header.map(headerOf)))
   const envelope = new Envelope({
     messageId: uuidv7(),
@@ -126,7 +131,7 @@ const headerOf = (text: string): [string, string] => {
   return [text.slice(0, at), text.slice(at + 1)]
 }
 
-function usageProblem({ header, format, count }: PublishOptions): string | undefined {
+function usageProblem({ header, format, count }: PublishCommandOptions): string | undefined {
   const badHeader = header.find((text) => text.indexOf('=') < 1)
   if (badHeader !== undefined) return `--header ${badHeader}: write it as name=value`
   if (format !== undefined && !formats.includes(format as Format))

@@ -32,14 +32,14 @@ export interface StoreStatus {
 }
 
 /** What a link waits for. */
-export interface Waiting {
+export interface NotReadyReason {
   readonly connection: string
   readonly role: string
   readonly reason: string
 }
 
 /** What keeps the gateway from taking in messages: empty when it is ready. A target whose messages wait in the store does not. */
-export function notReady(status: GatewayStatus): readonly Waiting[] {
+export function notReady(status: GatewayStatus): readonly NotReadyReason[] {
   const waiting = linksDown(status).filter(
     ({ role, connection }) => role === 'source' || !isBuffered(status, connection),
   )
@@ -52,7 +52,7 @@ export function notReady(status: GatewayStatus): readonly Waiting[] {
 }
 
 /** The links that are not up, with the reason. */
-export function linksDown(status: GatewayStatus): readonly Waiting[] {
+export function linksDown(status: GatewayStatus): readonly NotReadyReason[] {
   return status.links
     .filter((link) => link.state !== 'up')
     .map((link) => ({ connection: link.connection, role: link.role, reason: link.error ?? link.state }))

@@ -9,7 +9,7 @@ import { parseJson, stringifyJson } from '../../envelope/json.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { DeskError } from './desk.ts'
 
-type Message = Readonly<Record<string, unknown>>
+type MessageFields = Readonly<Record<string, unknown>>
 
 /**
  * Lets the user change a letter's message in $VISUAL or $EDITOR; undefined where nothing was changed. The file is only for
@@ -32,7 +32,7 @@ export async function editMessage(record: LetterRecord): Promise<Changes | undef
 }
 
 /** A payload that is JSON, and would be the same bytes again, stands there as JSON. */
-function textOf({ payloadText, ...message }: Message): string {
+function textOf({ payloadText, ...message }: MessageFields): string {
   const json = typeof payloadText === 'string' ? parseJson(Buffer.from(payloadText)) : undefined
   const isSame = json !== undefined && json !== null && stringifyJson(json) === payloadText
   const payload = isSame ? { payload: json } : { payloadText }

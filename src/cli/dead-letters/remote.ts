@@ -1,7 +1,7 @@
 import type { Changes } from '../../admin/dead-letters-edit.ts'
 import type { DiscardRequest, Filter, ListRequest, RequeueRequest } from '../../admin/dead-letters-request.ts'
 import type { LetterRecord } from '../../admin/dead-letters-view.ts'
-import type { Identity } from '../../admin/identity.ts'
+import type { GatewayIdentity } from '../../admin/identity.ts'
 import type { PieceDone } from '../../delivery/dead-letters/workbench.ts'
 import { AdminApi, type RemotePlace } from '../admin-api.ts'
 import type { Desk, Listed } from './desk.ts'
@@ -12,7 +12,7 @@ const letters = '/dead-letters'
 /** A running gateway, asked by its admin API. */
 export class RemoteDesk implements Desk {
   readonly isRunning = true
-  readonly identity: Identity
+  readonly identity: GatewayIdentity
   readonly #api: AdminApi
 
   /** Resolves with undefined where nothing listens. Rejects with DeskError where no gateway of this version answers. */
@@ -22,7 +22,7 @@ export class RemoteDesk implements Desk {
     return new RemoteDesk(api, await api.identity())
   }
 
-  private constructor(api: AdminApi, identity: Identity) {
+  private constructor(api: AdminApi, identity: GatewayIdentity) {
     this.#api = api
     this.identity = identity
   }

@@ -8,7 +8,7 @@ import { filterOf, idsOf, numberOf, usage, type WorkOptions } from './options.ts
 import { printBroken, printWork, type Verb, type WorkDone } from './print.ts'
 import { Progress } from './progress.ts'
 
-export interface Work {
+export interface WorkRequest {
   readonly desk: Desk
   readonly verb: Verb
   readonly ids: readonly string[]
@@ -18,7 +18,7 @@ export interface Work {
 type DoPiece = (piece: DiscardRequest) => Promise<PieceDone>
 
 /** Until all is done, the limit is reached, or the user has had enough. The same command again goes on from there. */
-export async function work(work: Work, doPiece: DoPiece): Promise<number> {
+export async function work(work: WorkRequest, doPiece: DoPiece): Promise<number> {
   const { desk, verb, ids, options } = work
   const filter = chosen(ids, options)
   const most = numberOf('--limit', options.limit) ?? Number.POSITIVE_INFINITY
@@ -38,7 +38,7 @@ function chosen(ids: readonly string[], options: WorkOptions): Filter & { all?: 
   throw usage('name dead letters by their ids or by a filter such as --route, or say --all')
 }
 
-async function countOf({ desk, ids, options }: Work): Promise<number> {
+async function countOf({ desk, ids, options }: WorkRequest): Promise<number> {
   if (ids.length > 0) return ids.length
   return (await desk.list({ ...filterOf(options), where: undefined, limit: 1 })).total
 }

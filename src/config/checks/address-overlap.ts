@@ -3,10 +3,10 @@ import type { AddressPattern } from '../../adapter/protocol.ts'
 import { levelsOf } from '../../routing/pattern.ts'
 
 /** One level: exactly a text, any text between a prefix and a suffix, or any number of levels. */
-export type Level = { readonly prefix: string; readonly suffix: string | undefined } | 'rest'
+export type LevelShape = { readonly prefix: string; readonly suffix: string | undefined } | 'rest'
 
 /** The levels of a pattern. Throws RuleError. */
-export function levelsOfPattern(pattern: AddressPattern): readonly Level[] {
+export function levelsOfPattern(pattern: AddressPattern): readonly LevelShape[] {
   return levelsOf(pattern).map((level) => {
     if (level.kind === 'rest') return 'rest'
     return level.kind === 'literal' ? { prefix: level.text, suffix: undefined } : { prefix: '', suffix: '' }
@@ -18,7 +18,7 @@ export function levelsOfTemplate(
   text: string,
   separator: '/' | '.' | undefined,
   staysInLevel: (expression: string) => boolean,
-): readonly Level[] {
+): readonly LevelShape[] {
   const marked = markHoles(text, staysInLevel)
   const levels = separator === undefined ? [marked.replaceAll(wideHole, hole)] : marked.split(separator)
   const holed = levels.findIndex((level) => level.includes(wideHole))
@@ -28,7 +28,7 @@ export function levelsOfTemplate(
 }
 
 /** True when some sequence of levels fits both. */
-export function overlap(a: readonly Level[], b: readonly Level[]): boolean {
+export function overlap(a: readonly LevelShape[], b: readonly LevelShape[]): boolean {
   for (let i = 0; ; i++) {
     const [one, other] = [a[i], b[i]]
     if (one === 'rest' || other === 'rest') return true
@@ -41,12 +41,12 @@ const hole = '\u0000'
 /** Where a value of any number of levels stands. */
 const wideHole = '\u0001'
 
-function fixedLevel(marked: string): Level {
+function fixedLevel(marked: string): LevelShape {
   const [prefix = '', ...others] = marked.split(hole)
   return { prefix, suffix: others.at(-1) }
 }
 
-function fits(a: Exclude<Level, 'rest'>, b: Exclude<Level, 'rest'>): boolean {
+function fits(a: Exclude<LevelShape, 'rest'>, b: Exclude<LevelShape, 'rest'>): boolean {
   if (a.suffix === undefined && b.suffix === undefined) return a.prefix === b.prefix
   if (a.suffix === undefined) return isBetween(a.prefix, b.prefix, b.suffix ?? '')
   if (b.suffix === undefined) return isBetween(b.prefix, a.prefix, a.suffix)

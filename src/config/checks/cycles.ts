@@ -11,14 +11,14 @@ import type { Path } from '../report/diagnostic.ts'
 import { valueAt } from '../report/where.ts'
 import type { LinkedScene, RouteDraft, Scene } from '../schema/scene.ts'
 import type { RouteConfig, TargetConfig } from '../schema/types.ts'
-import { type Level, levelsOfPattern, levelsOfTemplate, overlap } from './address-overlap.ts'
+import { type LevelShape, levelsOfPattern, levelsOfTemplate, overlap } from './address-overlap.ts'
 
 type Separator = '/' | '.' | undefined
 
 /** The address patterns read from one broker, of all routes, by what parts their levels. */
 interface Readers {
   readonly separator: Separator
-  readonly patterns: { readonly route: number; readonly connection: string; readonly levels: readonly Level[] }[]
+  readonly patterns: { readonly route: number; readonly connection: string; readonly levels: readonly LevelShape[] }[]
 }
 
 interface Edge {
@@ -117,7 +117,7 @@ function targetLevels(
   protocol: AnyProtocol | undefined,
   target: TargetConfig,
   { separator, rests }: { separator: Separator; rests: Rests },
-): readonly (readonly Level[])[] {
+): readonly (readonly LevelShape[])[] {
   const sink = protocol?.sink
   if (sink === undefined) return []
   const kinds = Object.values(sink.destinations)

@@ -3,7 +3,7 @@ import { secretPart } from '../../adapter/address.ts'
 import type { Path, Problem, SecretText, Span } from '../report/diagnostic.ts'
 import type { ReferenceSources } from './references.ts'
 import { commentHelp, syntaxProblems } from './syntax.ts'
-import { insideScalar, nowhere, type Place, ValueReader } from './value-reader.ts'
+import { insideScalar, nowhere, type ValuePlace, ValueReader } from './value-reader.ts'
 
 export interface WrittenValue {
   readonly path: Path
@@ -19,7 +19,7 @@ export class ConfigDocument {
   readonly problems: readonly Problem[]
   readonly #text: string
   readonly #lines = new LineCounter()
-  readonly #root: Place
+  readonly #root: ValuePlace
 
   constructor(text: string, sources: ReferenceSources) {
     this.#text = text
@@ -112,7 +112,7 @@ export class ConfigDocument {
   }
 
   /** From the key's colon on, with tag and anchor, and with a comment behind it: a `#` may have been meant as text. */
-  #wholeRange({ key, node }: Place): [number, number] {
+  #wholeRange({ key, node }: ValuePlace): [number, number] {
     const [start = 0, end = 0] = node?.range ?? []
     const colon = key?.range ? this.#text.indexOf(':', key.range[1]) + 1 : start
     const from = colon + (/^ */.exec(this.#text.slice(colon, colon + 80))?.[0].length ?? 0)
@@ -121,7 +121,7 @@ export class ConfigDocument {
     return [key ? from : start, to + comment.length]
   }
 
-  #nearestPlace(path: Path): { place: Place; isExact: boolean } {
+  #nearestPlace(path: Path): { place: ValuePlace; isExact: boolean } {
     let place = this.#root
     for (const step of path) {
       const child = place.children.get(String(step))
@@ -170,11 +170,11 @@ function isFlow(node: Node | null): boolean {
   return (isMap(node) || isSeq(node)) && node.flow === true
 }
 
-function holdsBroken(place: Place): boolean {
+function holdsBroken(place: ValuePlace): boolean {
   return place.isBroken === true || [...place.children.values()].some(holdsBroken)
 }
 
-function* valuesBelow(place: Place, path: Path): Generator<WrittenValue> {
+function* valuesBelow(place: ValuePlace, path: Path): Generator<WrittenValue> {
   const { written, hasReference = false } = place
   yield { path, written, hasReference }
   const isList = isSeq(place.node)

@@ -36,12 +36,12 @@ export function fillReferences(text: string, sources: ReferenceSources): Filled 
   return { text: filled, hasReference, problems }
 }
 
-type Found = string | Omit<Problem, 'offset' | 'length'>
+type Resolved = string | Omit<Problem, 'offset' | 'length'>
 
 function resolve(
   { kind, argument, bare }: { kind: string | undefined; argument: string; bare: string | undefined },
   sources: ReferenceSources,
-): Found {
+): Resolved {
   if (kind === 'env') return resolveEnv(argument, sources)
   if (kind === 'file') return resolveFile(argument, sources)
   const written = bare ?? `${kind}:${argument}`
@@ -52,7 +52,7 @@ function resolve(
   }
 }
 
-function resolveEnv(argument: string, { env }: ReferenceSources): Found {
+function resolveEnv(argument: string, { env }: ReferenceSources): Resolved {
   const [, name = '', fallback] = /^([^:]*)(?::-(.*))?$/s.exec(argument) ?? []
   if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
     return {
@@ -72,7 +72,7 @@ function resolveEnv(argument: string, { env }: ReferenceSources): Found {
   )
 }
 
-function resolveFile(path: string, { readFile }: ReferenceSources): Found {
+function resolveFile(path: string, { readFile }: ReferenceSources): Resolved {
   try {
     // a secret written by an editor or by echo ends in a line break that nobody means
     return readFile(path).replace(/\r?\n$/, '')

@@ -5,19 +5,19 @@ import { scalarOffsets } from './scalar-offsets.ts'
 import { secretName } from './secret-name.ts'
 
 /** One value of the file and where it stands. */
-export interface Place {
+export interface ValuePlace {
   readonly node: Node | null
   readonly key: Node | undefined
-  readonly children: ReadonlyMap<string, Place>
+  readonly children: ReadonlyMap<string, ValuePlace>
   /** Set on scalars: as written, before references were filled in. */
   readonly written?: string
   readonly hasReference?: boolean
   readonly isBroken?: boolean
 }
 
-const none: ReadonlyMap<string, Place> = new Map()
+const none: ReadonlyMap<string, ValuePlace> = new Map()
 /** The place of what cannot be read. */
-export const nowhere: Place = { node: null, key: undefined, children: none }
+export const nowhere: ValuePlace = { node: null, key: undefined, children: none }
 
 /** More values than any configuration has: a few aliases of aliases make billions. */
 const mostValues = 200_000
@@ -35,7 +35,7 @@ export class ValueReader {
     this.#sources = sources
   }
 
-  read(node: Node | null, key: Node | undefined): { value: unknown; place: Place } {
+  read(node: Node | null, key: Node | undefined): { value: unknown; place: ValuePlace } {
     if (++this.#read > mostValues) return this.#tooMuch(node, key)
     if (isAlias(node)) return this.#readAlias(node, key)
     if (node?.tag?.startsWith('!')) return this.#refuseTag(node, key)
@@ -48,7 +48,7 @@ export class ValueReader {
   }
 
   #readMap(node: YAMLMap, key: Node | undefined) {
-    const children = new Map<string, Place>()
+    const children = new Map<string, ValuePlace>()
     const value: Record<string, unknown> = Object.create(null) // `__proto__` is a key like any other
     for (const item of node.items) {
       const name = isScalar(item.key) ? String(item.key.value) : String(item.key)

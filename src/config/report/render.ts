@@ -16,15 +16,17 @@ export function renderDiagnostics(
   { color = false }: RenderOptions = {},
 ): string {
   if (diagnostics.length === 0) return ''
-  const paint: Paint = color ? (style, text) => styleText(style, text, { validateStream: false }) : (_, text) => text
+  const paint: StylePaint = color
+    ? (style, text) => styleText(style, text, { validateStream: false })
+    : (_, text) => text
   const lines = sourceText.split(/\r?\n/)
   const blocks = diagnostics.map((diagnostic) => renderOne(diagnostic, lines, paint))
   return `${[...blocks, summary(diagnostics)].join('\n\n')}\n`
 }
 
-type Paint = (style: ('red' | 'yellow' | 'blue' | 'cyan' | 'bold')[], text: string) => string
+type StylePaint = (style: ('red' | 'yellow' | 'blue' | 'cyan' | 'bold')[], text: string) => string
 
-function renderOne(diagnostic: Diagnostic, lines: readonly string[], paint: Paint): string {
+function renderOne(diagnostic: Diagnostic, lines: readonly string[], paint: StylePaint): string {
   const { severity, code, message, file, line, column, help, suggestion, allowed } = diagnostic
   const tone = severity === 'error' ? 'red' : 'yellow'
   const gutter = ' '.repeat(String(line).length)

@@ -42,25 +42,25 @@ export function readTarget(scene: LinkedScene, path: Path, value: unknown): Targ
 }
 
 /** What tells the two kinds of ends apart. */
-interface End<Common> {
+interface EndKind<Common> {
   readonly common: z.ZodType<Common>
   readonly of: (protocol: AnyProtocol) => AnyProtocol['source'] | AnyProtocol['sink']
   readonly cannot: { readonly code: DiagnosticCode; readonly be: string }
 }
 
-const from: End<z.infer<z.ZodObject<typeof fromKeys>>> = {
+const from: EndKind<z.infer<z.ZodObject<typeof fromKeys>>> = {
   common: z.strictObject(fromKeys),
   of: ({ source }) => source,
   cannot: { code: 'TRV2010', be: 'read from' },
 }
 
-const target: End<z.infer<z.ZodObject<typeof targetKeys>>> = {
+const target: EndKind<z.infer<z.ZodObject<typeof targetKeys>>> = {
   common: z.strictObject(targetKeys),
   of: ({ sink }) => sink,
   cannot: { code: 'TRV2011', be: 'sent to' },
 }
 
-interface Written {
+interface WrittenEnd {
   readonly raw: Record<string, unknown>
   readonly protocol: AnyProtocol | undefined
 }
@@ -69,8 +69,8 @@ interface Written {
 function readEnd<Common extends { readonly connection: string; readonly format?: Format | undefined }>(
   scene: LinkedScene,
   path: Path,
-  { raw, protocol }: Written,
-  end: End<Common>,
+  { raw, protocol }: WrittenEnd,
+  end: EndKind<Common>,
 ) {
   const side = protocol && end.of(protocol)
   const possible = protocol ? [] : [...scene.protocols.values()].flatMap((one) => end.of(one)?.schema ?? [])

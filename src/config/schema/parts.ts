@@ -9,7 +9,7 @@ import { isMapping, type Scene } from './scene.ts'
 import { suggestKey } from './schema-problems.ts'
 import { keysOf } from './schema-walk.ts'
 
-export interface Part<Common> {
+export interface SharedMapping<Common> {
   readonly common: z.ZodType<Common>
   /** The protocol's schema; undefined when the protocol is not known. */
   readonly own: z.ZodType | undefined
@@ -18,7 +18,7 @@ export interface Part<Common> {
 }
 
 /** Each half of the mapping, as far as it is right. Reports what is wrong. */
-export function parsePart<Common>(scene: Scene, path: Path, raw: Record<string, unknown>, part: Part<Common>) {
+export function parsePart<Common>(scene: Scene, path: Path, raw: Record<string, unknown>, part: SharedMapping<Common>) {
   const commonKeys = keysOf(part.common)
   const [shared, rest] = split(raw, commonKeys)
   const parseCommon = () => parse(scene, part.common, shared, { path })
