@@ -21,7 +21,7 @@ export function watchedMemory(refusedTopic: string): { protocol: typeof memory; 
       return {
         open: (signal) => real.open(signal),
         close: () => real.close(),
-        consume: (deliver, signal) => real.consume((batch) => deliver(batch.map(watch)), signal),
+        consume: (deliver, signal) => real.consume((batch) => deliver([...batch].map(watch)), signal),
       }
     },
   }

@@ -1,31 +1,17 @@
 /** A store on disk with dead letters in it, and messages to fill it with. */
-import type { Log } from '../../../src/adapter/contract.ts'
+
 import { Envelope, type EnvelopeFields } from '../../../src/envelope/envelope.ts'
 import { RetryableError } from '../../../src/errors.ts'
 import type { Store, StoredMessage } from '../../../src/store/contract.ts'
 import type { DeadLetter } from '../../../src/store/dead-letters.ts'
 import { openStore } from '../../../src/store/store.ts'
-
-export interface LogLine {
-  readonly level: string
-  readonly message: string
-  readonly fields: Readonly<Record<string, unknown>>
-}
-
-export function recordingLog(): { log: Log; lines: LogLine[] } {
-  const lines: LogLine[] = []
-  const write =
-    (level: string) =>
-    (message: string, fields: Readonly<Record<string, unknown>> = {}) =>
-      void lines.push({ level, message, fields })
-  return { log: { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') }, lines }
-}
+import { silentLog } from '../contexts/log.ts'
 
 export function storeAt(directory: string): Store {
   const onFatal = (error: Error) => {
     throw error
   }
-  return openStore({ directory, maxBytes: 2 ** 30, log: recordingLog().log, onFatal })
+  return openStore({ directory, maxBytes: 2 ** 30, log: silentLog, onFatal })
 }
 
 export function envelopeOf(fields: Partial<EnvelopeFields> = {}): Envelope {

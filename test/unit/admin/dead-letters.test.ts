@@ -12,15 +12,8 @@ import { Workbench } from '../../../src/delivery/dead-letters/workbench.ts'
 import { PermanentError } from '../../../src/errors.ts'
 import type { Store } from '../../../src/store/contract.ts'
 import type { GatewayStatus } from '../../../src/telemetry/status.ts'
-import {
-  envelopeOf,
-  fill,
-  type LogLine,
-  letterOf,
-  recordingLog,
-  storeAt,
-  waitingFor,
-} from '../../support/gateway/dead-letters.ts'
+import { type LogLine, recordingLog } from '../../support/contexts/log.ts'
+import { envelopeOf, fill, letterOf, storeAt, waitingFor } from '../../support/gateway/dead-letters.ts'
 import { eventually } from '../../support/poll.ts'
 
 const token = 's3cret'

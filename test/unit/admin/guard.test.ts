@@ -1,4 +1,5 @@
 /** Who is let in at the admin server, and for how long somebody may keep it waiting. */
+
 import { once } from 'node:events'
 import { request } from 'node:http'
 import { connect } from 'node:net'
@@ -6,7 +7,7 @@ import { afterEach, expect, test } from '@jest/globals'
 import { AdminServer } from '../../../src/admin/server.ts'
 import type { RefusalReason } from '../../../src/telemetry/stats.ts'
 import type { GatewayStatus } from '../../../src/telemetry/status.ts'
-import { recordingLog } from '../../support/gateway/dead-letters.ts'
+import { recordingLog } from '../../support/contexts/log.ts'
 import { eventually } from '../../support/poll.ts'
 
 const servers: AdminServer[] = []

@@ -7,7 +7,8 @@ import { Workbench, type WorkbenchParts } from '../../../src/delivery/dead-lette
 import { PermanentError } from '../../../src/errors.ts'
 import type { Store } from '../../../src/store/contract.ts'
 import type { DeadLetter } from '../../../src/store/dead-letters.ts'
-import { envelopeOf, fill, letterOf, recordingLog, storeAt, waitingFor } from '../../support/gateway/dead-letters.ts'
+import { recordingLog } from '../../support/contexts/log.ts'
+import { envelopeOf, fill, letterOf, storeAt, waitingFor } from '../../support/gateway/dead-letters.ts'
 
 let directory: string
 let store: Store
