@@ -5,18 +5,17 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from '@jest/globals'
 import { memory, memoryBus } from '../../protocols/memory/index.ts'
-import type { Log } from '../../src/adapter/contract.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { Gateway } from '../../src/gateway.ts'
+import { silentLog } from '../support/contexts/log.ts'
+import { memoryAway } from '../support/contexts/watched-memory.ts'
 import { eventually } from '../support/poll.ts'
-
-const silent: Log = { debug() {}, info() {}, warn() {}, error() {} }
 
 test('what waits in the store is delivered by a route that acknowledges delivered now, before and beside what is new', async () => {
   const [inlet, outlet] = [`inlet-${randomUUID()}`, `outlet-${randomUUID()}`]
   const [source, target] = [memoryBus(inlet), memoryBus(outlet)]
   const dataDir = await mkdtemp(join(tmpdir(), 'trivium-custody-'))
-  const start = (acknowledge: 'stored' | 'delivered'): Gateway => {
+  const start = (acknowledge: 'stored' | 'delivered', protocol = memory): Gateway => {
     const yaml = `
 gateway: { id: custody, admin: false, dataDir: ${JSON.stringify(dataDir)} }
 connections:
@@ -28,21 +27,19 @@ routes:
     to: [{ connection: outlet, topic: out }]
     acknowledge: ${acknowledge}
 `
-    const { config } = loadConfig(yaml, { file: 'custody.yaml', env: {}, protocols: [memory] })
-    const gateway = new Gateway(config!, [memory], silent)
+    const { config } = loadConfig(yaml, { file: 'custody.yaml', env: {}, protocols: [protocol] })
+    const gateway = new Gateway(config!, [protocol], silentLog)
     gateway.start()
     return gateway
   }
   const publish = (text: string) => source.publish('in', { payload: Buffer.from(text), key: 'k' })
-  target.goDown()
-  const first = start('stored')
-  await publish('old')
+  const first = start('stored', memoryAway)
+  publish('old')
   await eventually(() => first.status().store.waiting === 1, { what: 'it is in the store' })
   await first.stop()
-  target.goUp()
   const second = start('delivered')
-  await publish('new')
-  await eventually(() => target.published.length === 2, { what: 'both arrive' })
+  publish('new')
+  await eventually(() => target.size === 2, { what: 'both arrive' })
   await eventually(() => second.status().store.waiting === 0, { what: 'the store lets go of it' })
   const [route] = second.status().routes
   expect(route).toMatchObject({ matched: 1, restored: 1, delivered: 2, inFlight: 0, waiting: 0 })

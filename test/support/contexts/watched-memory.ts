@@ -1,7 +1,7 @@
 import { memory } from '../../../protocols/memory/index.ts'
 import type { Delivery, Outbound, Settlement } from '../../../src/adapter/contract.ts'
 import { rejected } from '../../../src/adapter/contract.ts'
-import { PermanentError } from '../../../src/errors.ts'
+import { PermanentError, RetryableError } from '../../../src/errors.ts'
 
 /** The memory protocol with a sink that refuses one topic for good, and a source whose settlements are seen. */
 export function watchedMemory(refusedTopic: string): { protocol: typeof memory; settlements: Settlement[] } {
@@ -37,4 +37,21 @@ export function watchedMemory(refusedTopic: string): { protocol: typeof memory; 
     },
   }
   return { protocol: { ...memory, source, sink }, settlements }
+}
+
+const realSink = memory.sink!
+
+/** The memory protocol whose targets cannot be reached. */
+export const memoryAway: typeof memory = {
+  ...memory,
+  sink: {
+    ...realSink,
+    create(...parts) {
+      const sink = realSink.create(...parts)
+      sink.open = async () => {
+        throw new RetryableError('PEER_UNREACHABLE', 'away')
+      }
+      return sink
+    },
+  },
 }
