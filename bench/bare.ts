@@ -86,7 +86,7 @@ function optionsOf(key: string): amqplib.Options.Publish {
     cloudEvents_source: `${from.protocol}://source/${from.name}`,
     cloudEvents_type: 'trivium.raw',
     'trivium-hops': 'bench',
-    cloudEvents_partitionkey: key,
+    ...(from.protocol === 'kafka' ? { cloudEvents_partitionkey: key } : {}), // no other source of a road has one
   }
   return { ...options, headers, messageId, timestamp: Math.floor(now.getTime() / 1000) }
 }
