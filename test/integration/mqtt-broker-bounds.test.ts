@@ -160,7 +160,7 @@ describe('while sources take nothing', () => {
       }
       const device = await at.device()
       const published = device.publishAsync('in', 'from another', { qos: 1 })
-      await eventually(() => at.house.current?.devices === 1, { what: 'the end of the flooders' })
+      await eventually(() => at.shared.current?.devices === 1, { what: 'the end of the flooders' })
       source.received[0]?.settle('accept')
       await eventually(() => source.received.length === 2, { what: 'the message of the other device' })
       expect(source.texts.at(-1)).toBe('from another')

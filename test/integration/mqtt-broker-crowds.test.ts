@@ -47,7 +47,7 @@ describe('embedded broker, connections', () => {
     other.write(packets.connect())
     expect(await once(other, 'data')).toEqual([Buffer.from([0x20, 2, 0, 0])])
     await first.endAsync()
-    await eventually(() => at.house.current?.connections === 3, { what: 'room' })
+    await eventually(() => at.shared.current?.connections === 3, { what: 'room' })
     await at.device()
   })
 
@@ -62,7 +62,7 @@ describe('embedded broker, connections', () => {
     await at.device()
     await second.closed()
     await (await raw(at.port)).closed()
-    expect([device.connected, at.house.current?.connections]).toEqual([true, 3])
+    expect([device.connected, at.shared.current?.connections]).toEqual([true, 3])
     expect(at.context.counts.get('mqtt_refused_connections')).toBe(3)
   })
 

@@ -102,7 +102,7 @@ describe('embedded broker, gate', () => {
     const at = await busyPlace({ listen, tls: certificate(), connectTimeout: 300 })
     const silent = await Promise.all(ports.map(raw))
     await Promise.all(silent.map((one) => one.closed()))
-    await eventually(() => at.house.current?.connections === 0, { what: 'no connection left' })
+    await eventually(() => at.shared.current?.connections === 0, { what: 'no connection left' })
   })
 
   test('connections beyond maxConnections are closed at once', async () => {
@@ -112,7 +112,7 @@ describe('embedded broker, gate', () => {
     await (await raw(at.port)).closed()
     expect(at.context.counts.get('mqtt_refused_connections')).toBe(1)
     await first.endAsync()
-    await eventually(() => at.house.current?.connections === 1, { what: 'room' })
+    await eventually(() => at.shared.current?.connections === 1, { what: 'room' })
     await at.device()
   })
 
@@ -145,7 +145,7 @@ describe('embedded broker, gate', () => {
       hostile.send(randomBytes(1 + (i % 300)))
       hostile.socket.end()
     }
-    await eventually(() => at.house.current?.connections === 1, { what: 'the others gone' })
+    await eventually(() => at.shared.current?.connections === 1, { what: 'the others gone' })
     await other.publishAsync('s/a', 'still here', { qos: 1 })
     expect(at.context.lines.filter(({ level }) => level === 'error')).toEqual([])
   })
@@ -238,7 +238,7 @@ describe('embedded broker, listeners', () => {
     const client = await at.device()
     await client.endAsync()
     await cleanUp()
-    expect(at.house.current).toBeUndefined()
+    expect(at.shared.current).toBeUndefined()
     await at.sink()
     await at.device()
   })

@@ -164,7 +164,7 @@ describe('embedded broker, among its devices', () => {
     await eventually(() => received === 400, { what: 'all at the healthy one' })
     expect(slowestMs).toBeLessThan(8_000) // to wait for it would take 10 s
     expect(at.context.counts.get('mqtt_slow_disconnects')).toBe(1)
-    await eventually(() => at.house.current?.devices === 1, { what: 'the end of the deaf one' })
+    await eventually(() => at.shared.current?.devices === 1, { what: 'the end of the deaf one' })
   })
 
   test('2,000 connects and disconnects leave nobody behind', async () => {
@@ -173,7 +173,7 @@ describe('embedded broker, among its devices', () => {
     for (let i = 0; i < 100; i += 1) {
       await Promise.all(Array.from({ length: 20 }, (_, j) => cycle(at.port, `device-${j % 5}`, (i * 7 + j) % 6)))
     }
-    const broker = at.house.current
+    const broker = at.shared.current
     await eventually(() => broker?.devices === 0 && broker.connections === 0, { what: 'everybody gone' })
     await eventually(() => broker?.registered === 0, { what: 'no client registered' })
     const device = await at.device({ clientId: 'device-0' })

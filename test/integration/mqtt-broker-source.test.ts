@@ -109,7 +109,7 @@ describe('embedded broker, source', () => {
       device.send(packets.connect({ clientId: 'clean' }), packets.publish('s', text, 2, 7))
       await eventually(() => source.texts.includes(text), { what: `message ${text}` })
       device.socket.destroy()
-      await eventually(() => at.house.current?.devices === 0, { what: 'the leaving' })
+      await eventually(() => at.shared.current?.devices === 0, { what: 'the leaving' })
     }
     expect(source.texts).toEqual(['a', 'b'])
   })

@@ -94,7 +94,7 @@ describe('a time to live', () => {
   )
 
   async function restarted(at: Place, kept: FakeKept) {
-    await at.house.current?.close()
+    await at.shared.current?.close()
     const next = await place({}, { ...testContext('devices'), kept: kept.crash() })
     return { at: next, sink: await next.sink() }
   }

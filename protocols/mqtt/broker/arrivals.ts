@@ -8,7 +8,7 @@ import type { Arrival } from './arrival.ts'
 import type { Answer, Device } from './device.ts'
 import type { PublishPacket } from './driver.ts'
 import type { Intake } from './intake.ts'
-import { Place, type WaitingRoom } from './sessions/waiting-room.ts'
+import { type ReceiveBuffer, Reservation } from './receive-buffer.ts'
 
 /** Unsettled QoS 2 messages: client id, packet id. */
 type OpenHandshakes = Map<string, Map<number, DeviceArrival>>
@@ -31,13 +31,13 @@ const released = () => new Error('the message could not be taken')
 export class Arrivals {
   readonly #open: OpenHandshakes = new Map()
   readonly #ids: OpenIds
-  readonly #room: WaitingRoom
+  readonly #buffer: ReceiveBuffer
   readonly #onDropped: () => void
 
   /** `onDropped` is called for a QoS 0 message that has no room. */
-  constructor(ids: OpenIds, room: WaitingRoom, onDropped: () => void) {
+  constructor(ids: OpenIds, buffer: ReceiveBuffer, onDropped: () => void) {
     this.#ids = ids
-    this.#room = room
+    this.#buffer = buffer
     this.#onDropped = onDropped
   }
 
@@ -51,25 +51,25 @@ export class Arrivals {
     if (packet.qos === 2) this.#publishOnce(device, packet, intakes, inTurn)
     else
       this.#offer(
-        new DeviceArrival(device, this.#placeFor(device, packet, intakes), packet, intakes.length, inTurn),
+        new DeviceArrival(device, this.#reserve(device, packet, intakes), packet, intakes.length, inTurn),
         intakes,
       )
   }
 
   /** A message that is not acknowledged; one more would only do harm where all sockets are held back already. */
   #publishUnheld(device: Device, packet: PublishPacket, intakes: readonly Intake[], answer: Answer): void {
-    if (this.#room.isCrowded) {
+    if (this.#buffer.isCrowded) {
       this.#onDropped()
       answer()
       return
     }
-    const place = this.#placeFor(device, packet, intakes)
-    this.#offer(new UnheldArrival(device, place, packet, intakes.length, device.waitForRoom(answer)), intakes)
+    const reservation = this.#reserve(device, packet, intakes)
+    this.#offer(new UnheldArrival(device, reservation, packet, intakes.length, device.waitForRoom(answer)), intakes)
   }
 
-  #placeFor(device: Device, { topic, payload }: PublishPacket, intakes: readonly Intake[]): Place {
+  #reserve(device: Device, { topic, payload }: PublishPacket, intakes: readonly Intake[]): Reservation {
     const bytes = payload.length + topic.length + flatBytes
-    return new Place(this.#room, device, { bytes, parts: intakes.length })
+    return new Reservation(this.#buffer, device, { bytes, parts: intakes.length })
   }
 
   /** Forgets the handshakes of a session that is over: its packet ids start afresh. */
@@ -102,7 +102,7 @@ export class Arrivals {
     }
     const arrival = new DeviceArrival(
       device,
-      this.#placeFor(device, packet, intakes),
+      this.#reserve(device, packet, intakes),
       packet,
       intakes.length,
       settled,
@@ -123,14 +123,14 @@ class UnheldArrival implements Arrival {
   readonly sender: object
   readonly packet: PublishPacket
   readonly arrivedAt = Date.now()
-  readonly #place: Place
+  readonly #reservation: Reservation
   readonly #answer: Answer
   #waitingFor: number
 
-  constructor(device: Device, place: Place, packet: PublishPacket, intakes: number, answer: Answer) {
+  constructor(device: Device, reservation: Reservation, packet: PublishPacket, intakes: number, answer: Answer) {
     this.sender = device
     this.packet = packet
-    this.#place = place
+    this.#reservation = reservation
     this.#waitingFor = intakes
     this.#answer = answer
   }
@@ -144,7 +144,7 @@ class UnheldArrival implements Arrival {
   }
 
   onLeft(): void {
-    this.#place.giveUpPart()
+    this.#reservation.giveUpPart()
   }
 
   onTaken(): void {
@@ -161,16 +161,23 @@ class DeviceArrival implements Arrival {
   readonly arrivedAt = Date.now()
   readonly note: KeptEntry | undefined
   readonly #device: Device
-  readonly #place: Place
+  readonly #reservation: Reservation
   readonly #answer: Answer
   #withdrawals: (() => void)[] | undefined
   #joined: { device: Device; answer: Answer }[] | undefined
   #waitingFor: number
   #isReleased = false
 
-  constructor(device: Device, place: Place, packet: PublishPacket, intakes: number, answer: Answer, note?: KeptEntry) {
+  constructor(
+    device: Device,
+    reservation: Reservation,
+    packet: PublishPacket,
+    intakes: number,
+    answer: Answer,
+    note?: KeptEntry,
+  ) {
     this.#device = device
-    this.#place = place
+    this.#reservation = reservation
     this.packet = packet
     this.note = note
     this.#waitingFor = intakes
@@ -208,7 +215,7 @@ class DeviceArrival implements Arrival {
   }
 
   onLeft(): void {
-    this.#place.giveUpPart()
+    this.#reservation.giveUpPart()
     if (this.#withdrawals === undefined) return
     this.#device.forget(this.#onDeviceLeft)
     for (const { device } of this.#joined ?? []) device.forget(this.#onDeviceLeft)

@@ -1,5 +1,5 @@
 /**
- * One running embedded broker: aedes between our listeners, gate and sessions. What a device publishes to the topics of a
+ * One running embedded broker: aedes between our listeners, limits and sessions. What a device publishes to the topics of a
  * source is settled by the gateway before it is acknowledged, then goes to the broker's own subscribers like any message.
  */
 import '../client/packet-ids.ts'
@@ -13,13 +13,7 @@ import { ownBytes } from '../../../src/envelope/own-bytes.ts'
 import { messageOf, RetryableError } from '../../../src/errors.ts'
 import { Admission } from './admission/admission.ts'
 import { type Incoming, Listeners } from './admission/listeners.ts'
-import {
-  connectProblem,
-  maxSubscribeBytes,
-  packetProblem,
-  publishProblem,
-  subscribeProblem,
-} from './admission/rules.ts'
+import { connectProblem, maxSubscribeBytes, packetProblem, publishProblem } from './admission/rules.ts'
 import { brief } from './admission/seldom.ts'
 import { Turnstile } from './admission/turnstile.ts'
 import { Unfinished } from './admission/unfinished.ts'
@@ -29,24 +23,20 @@ import { Canary } from './canary.ts'
 import { identityOf, type Limits, limitsOf, listenAddresses, type MqttBrokerConnection } from './config.ts'
 import { type Answer, Device } from './device.ts'
 import type { AedesPublishPacket, Client, OpenAedes, PublishPacket, Subscription } from './driver.ts'
-import { filterCost } from './filter.ts'
 import { Hub } from './hub.ts'
 import { guardReads } from './inlet.ts'
 import type { Intake } from './intake.ts'
 import { Notices } from './notices.ts'
+import { ReceiveBuffer } from './receive-buffer.ts'
 import { isTooSlow, slowest } from './sessions/backlog.ts'
-import { Sessions, sessionBounds } from './sessions/sessions.ts'
-import { Shares } from './sessions/shares.ts'
-import { Place, WaitingRoom } from './sessions/waiting-room.ts'
-import type { LostWill } from './sessions/wills.ts'
+import { Sessions } from './sessions/sessions.ts'
+import { Subscriptions } from './subscriptions.ts'
 import { Turns } from './turns.ts'
+import { WillPublisher } from './will-publisher.ts'
 
 const drainTimeoutMs = 10_000
 const sweepMs = 1_000
 const closeWithinMs = 3_000
-const willRetryMs = 1_000
-/** Of a will that waits, besides its payload. */
-const willBytes = 512
 /** Of packets that have begun and not ended, of all devices. */
 const unfinishedBytes = 16 * 1024 ** 2
 
@@ -78,9 +68,9 @@ export class EmbeddedBroker {
   /** Publications that went out before their PUBACK. */
   readonly #published = new WeakSet<object>()
   #isClosing = false
-  readonly #room: WaitingRoom
-  /** Subscriptions of connected devices. */
-  readonly #filters = new Shares(sessionBounds.subscriptions)
+  readonly #buffer: ReceiveBuffer
+  readonly #subscriptions: Subscriptions
+  readonly #wills: WillPublisher
 
   /** `intakes` holds those of all sources of the connection, open or not; more may come. */
   constructor(connection: MqttBrokerConnection, intakes: readonly Intake[], context: Context) {
@@ -88,18 +78,28 @@ export class EmbeddedBroker {
     this.#limits = limitsOf(connection)
     this.#unfinished = new Unfinished(Math.max(unfinishedBytes, 4 * this.#limits.maxPacketBytes))
     this.#intakes = intakes
-    this.#room = new WaitingRoom(this.#limits.maxPacketBytes)
+    this.#buffer = new ReceiveBuffer(this.#limits.maxPacketBytes)
     this.#context = context
     this.#notices = new Notices(context)
+    this.#subscriptions = new Subscriptions(
+      this.#limits,
+      this.#notices,
+      (username, filter) => this.#sessions?.hasRoomToKeep(username, filter) ?? true,
+    )
     this.#aedes = new Aedes(this.#aedesOptions()) as OpenAedes
     this.#users = createUsers(connection.users, identityOf(connection) !== undefined)
+    this.#wills = new WillPublisher({
+      ...{ buffer: this.#buffer, users: this.#users, limits: this.#limits, notices: this.#notices, intakes },
+      publish: (packet) => this.publish(packet),
+      isClosing: () => this.#isClosing,
+    })
     this.#admission = new Admission({
       users: this.#users,
       maxAway: this.#limits.maxConnections,
       isUser: (name) => connection.users.some(({ username }) => username === name) ?? false,
       willProblem: ({ willTopic }, rights) =>
         willTopic === undefined ? undefined : publishProblem(rights, willTopic, this.#limits),
-      hasRoomForWill: () => !this.#room.isCrowded && (this.#sessions?.hasRoomForWill ?? true),
+      hasRoomForWill: () => !this.#buffer.isCrowded && (this.#sessions?.hasRoomForWill ?? true),
       onRefused: (device, reason) => this.#notices.refused(device, reason),
       onTakeOver: (device, earlier) => this.#notices.takenOver(device, earlier),
       onKept: (clientId, username) => this.#sessions?.begin(clientId, username),
@@ -145,7 +145,7 @@ export class EmbeddedBroker {
   async start(): Promise<void> {
     const sessions = await this.#startAedes()
     await this.#restoreSessions(sessions)
-    await Promise.all(sessions.lostWills.map((will) => this.#publishLost(will, sessions)))
+    await Promise.all(sessions.lostWills.map((will) => this.#wills.publishLost(will, sessions)))
     try {
       await this.#listeners.open(listenAddresses(this.#connection))
     } catch (error) {
@@ -219,13 +219,13 @@ export class EmbeddedBroker {
     await sessions.setup(aedes)
     aedes.persistence = sessions
     this.#sessions = sessions
-    this.#arrivals = new Arrivals(sessions, this.#room, () => this.#notices.dropped('qos0'))
+    this.#arrivals = new Arrivals(sessions, this.#buffer, () => this.#notices.dropped('qos0'))
     aedes.on('client', (client) => this.#onClient(client))
     aedes.on('clientDisconnect', (client) => this.#onDisconnect(client))
     aedes.on('subscribe', (_subscriptions, client) => this.#onSubscribed(client))
     aedes.on('unsubscribe', (filters, client) => {
       const device = this.#deviceOf.get(client)
-      if (device !== undefined) this.#giveUpFilters(device, filters)
+      if (device !== undefined) this.#subscriptions.giveUp(device, filters)
       device?.turnstile?.answered()
     })
     aedes.on('clientError', (client, error) => this.#notices.disconnected(client, error))
@@ -262,22 +262,6 @@ export class EmbeddedBroker {
       await sessions.restrict(clientId, (filter) => rights.maySubscribe(filter))
       this.#admission.restore(clientId, rights.username)
     }
-  }
-
-  /** A device was connected when an earlier broker ended: its will is due. [MQTT-3.1.2-8] */
-  async #publishLost(will: LostWill, sessions: Sessions): Promise<void> {
-    const packet = { ...will.packet } as PublishPacket
-    const rights = this.#users.named(will.username)?.rightsAs(will.clientId)
-    const problem = publishProblem(rights, packet.topic, this.#limits)
-    if (problem !== undefined) {
-      this.#notices.denied(null, packet.topic, problem)
-      sessions.forgetWill(will)
-      return
-    }
-    const intakes = this.#intakes.filter((intake) => intake.matches(packet.topic))
-    // now, so that no message of the device itself comes before it; the sources may take their time
-    await this.publish(packet)
-    this.#publishWill(packet, intakes, () => this.#isClosing || sessions.forgetWill(will))
   }
 
   #aedesOptions(): AedesOptions {
@@ -319,7 +303,7 @@ export class EmbeddedBroker {
       maxSubscribeBytes: maxSubscribeBytes(this.#limits),
       turns: this.#turns,
       unfinished: this.#unfinished,
-      isHeld: () => device.isHeld || (device.isRegistered && this.#room.keepsOut(device)),
+      isHeld: () => device.isHeld || (device.isRegistered && this.#buffer.keepsOut(device)),
       isBusy: () => device.isBusy || device.waitingBytes > 0,
       onBytes: () => device.onBytes(),
       onRefused: (problem) => this.#notices.misbehaved(device, problem),
@@ -337,9 +321,9 @@ export class EmbeddedBroker {
     this.#devices.add(device)
     conn.once('close', () => {
       this.#devices.delete(device)
-      this.#room.leave(device)
+      this.#buffer.leave(device)
       device.left()
-      this.#giveUpFilters(device)
+      this.#subscriptions.giveUp(device)
       device.turnstile?.close()
       if (!device.isRegistered) this.#admission.leave(device, true)
     })
@@ -390,7 +374,7 @@ export class EmbeddedBroker {
       return done(new Error(problem))
     }
     const intakes = this.#intakes.filter((intake) => intake.matches(packet.topic))
-    if (packet.cmd === undefined || device === undefined) this.#publishWill(packet, intakes, done)
+    if (packet.cmd === undefined || device === undefined) this.#wills.offer(packet, intakes, done)
     else
       this.#onMessage(
         device,
@@ -430,59 +414,9 @@ export class EmbeddedBroker {
     sessions.flushed().then(() => answer(), answer)
   }
 
-  /** A will has no device to send it again: what is released is offered again here. */
-  #publishWill(packet: PublishPacket, intakes: readonly Intake[], done: Answer): void {
-    let waitingFor = intakes.length
-    if (waitingFor === 0) return done()
-    const arrivedAt = Date.now()
-    const offer = (intake: Intake) => {
-      const place = new Place(this.#room, undefined, { bytes: packet.payload.length + willBytes, parts: 1 })
-      intake.offer({
-        packet,
-        sender: packet,
-        arrivedAt,
-        isAbandoned: () => false,
-        onWaiting: () => {},
-        onLeft: () => place.giveUpPart(),
-        onTaken: () => {},
-        onSettled: (settlement) => {
-          if (settlement === 'release' && !this.#isClosing) {
-            setTimeout(() => offer(intake), willRetryMs).unref()
-            return
-          }
-          waitingFor -= 1
-          if (waitingFor === 0) done()
-        },
-      })
-    }
-    for (const intake of intakes) offer(intake)
-  }
-
-  #maySubscribe(client: Client, { topic, qos }: Subscription): boolean {
+  #maySubscribe(client: Client, subscription: Subscription): boolean {
     const device = this.#deviceOf.get(client)
-    if (device === undefined) return false
-    const problem = subscribeProblem(device, topic, this.#limits) ?? this.#noRoomFor(device, topic)
-    if (problem === undefined && qos > device.grantedQos) device.grantedQos = qos
-    if (problem !== undefined) this.#notices.denied(client, topic, problem)
-    else if (!device.filters.has(topic)) {
-      device.filters.add(topic)
-      this.#filters.take(device.rights.username, filterCost(topic))
-    }
-    return problem === undefined
-  }
-
-  #noRoomFor({ filters, rights, isKept, isRegistered }: Device, filter: string): string | undefined {
-    if (filters.has(filter) || !isRegistered) return undefined // before its CONNACK: what its session has
-    const hasRoom =
-      this.#filters.hasRoom(rights.username, filterCost(filter)) &&
-      (!isKept || (this.#sessions?.hasRoomToKeep(rights.username, filter) ?? true))
-    return hasRoom ? undefined : 'there is no room for more subscriptions'
-  }
-
-  #giveUpFilters({ filters, rights }: Device, given: Iterable<string> = [...filters]): void {
-    for (const filter of given) {
-      if (filters.delete(filter)) this.#filters.take(rights.username, -filterCost(filter))
-    }
+    return device !== undefined && this.#subscriptions.grant(device, client, subscription)
   }
 
   /** A device that does not read what it subscribed to is cut off before it fills the memory. */

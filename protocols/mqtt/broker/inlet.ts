@@ -3,14 +3,14 @@
  * others can bear; the beginning of a packet waits here.
  */
 import type { Duplex } from 'node:stream'
-import { Gate } from './admission/gate.ts'
+import { HeaderScanner } from './admission/header-scanner.ts'
 import { Beginning, type Holding, type Unfinished } from './admission/unfinished.ts'
 import type { Turns } from './turns.ts'
 
 const pingResponse = Buffer.from([0xd0, 0])
 
-/** What the gate tells of a connection, and what it is told. */
-export interface Gatekeeper {
+/** How much of a connection is read, and who is told what comes of it. */
+export interface ReadPolicy {
   readonly maxPacketBytes: number
   readonly maxSubscribeBytes: number
   readonly turns: Turns
@@ -24,11 +24,11 @@ export interface Gatekeeper {
 }
 
 /**
- * Puts a gate into `conn`: whoever reads from it (the broker calls `read` when it is ready for more) gets only what was
+ * Limits what `conn` gives: whoever reads from it (the broker calls `read` when it is ready for more) gets only what was
  * admitted. While the broker is busy a lone PINGREQ is answered here, so that a device outlives a slow settlement.
  */
-export function guardReads(conn: Duplex, keeper: Gatekeeper): void {
-  const inlet = new Inlet(conn, keeper)
+export function guardReads(conn: Duplex, policy: ReadPolicy): void {
+  const inlet = new Inlet(conn, policy)
   conn.read = (size?: number) => inlet.read(size)
   conn.on('readable', () => inlet.answerPings())
   conn.once('close', () => inlet.close())
@@ -36,8 +36,8 @@ export function guardReads(conn: Duplex, keeper: Gatekeeper): void {
 
 class Inlet {
   readonly #conn: Duplex
-  readonly #keeper: Gatekeeper
-  readonly #gate: Gate
+  readonly #policy: ReadPolicy
+  readonly #scanner: HeaderScanner
   readonly #read: (size?: number) => Buffer | null
   readonly #beginning = new Beginning()
   readonly #holding: Holding
@@ -47,39 +47,39 @@ class Inlet {
   #isOver = false
   #hasPutBack = false
 
-  constructor(conn: Duplex, keeper: Gatekeeper) {
+  constructor(conn: Duplex, policy: ReadPolicy) {
     this.#conn = conn
-    this.#keeper = keeper
-    this.#gate = new Gate(keeper.maxPacketBytes, keeper.maxSubscribeBytes)
+    this.#policy = policy
+    this.#scanner = new HeaderScanner(policy.maxPacketBytes, policy.maxSubscribeBytes)
     this.#read = conn.read.bind(conn)
-    this.#holding = keeper.unfinished.hold(() => this.#refuse('its packet grows too slowly while others need the room'))
+    this.#holding = policy.unfinished.hold(() => this.#refuse('its packet grows too slowly while others need the room'))
   }
 
   read(size: number | undefined): Buffer | null {
-    if (this.#isOver || this.#keeper.isHeld()) return null
+    if (this.#isOver || this.#policy.isHeld()) return null
     if (size === 0) return this.#read(0) // the stream's own call: it takes nothing
-    const most = this.#keeper.turns.grant(this.#goOn)
+    const most = this.#policy.turns.grant(this.#goOn)
     if (most === 0) return null
     this.#hasPutBack = false
     const chunk = this.#rest ?? this.#read()
     this.#rest = undefined
     if (chunk === null) return null
-    this.#keeper.onBytes()
+    this.#policy.onBytes()
     return this.#admit(chunk, most)
   }
 
   #admit(chunk: Buffer, most: number): Buffer | null {
-    const gate = this.#gate
-    const refusal = gate.admit(chunk, most)
+    const scanner = this.#scanner
+    const refusal = scanner.admit(chunk, most)
     if (refusal !== undefined) {
       this.#refuse(refusal.problem, refusal.answer)
       return null
     }
-    this.#keeper.turns.spend(gate.ended + 1) // a read without an end costs too
-    const whole = gate.ended === 0 ? undefined : this.#beginning.finish(chunk.subarray(0, gate.endedAt))
-    const rest = chunk.subarray(gate.endedAt)
-    if (gate.ended === most) this.#wait(rest)
-    else if (rest.length > 0) this.#beginning.append(rest, gate.packetBytes)
+    this.#policy.turns.spend(scanner.ended + 1) // a read without an end costs too
+    const whole = scanner.ended === 0 ? undefined : this.#beginning.finish(chunk.subarray(0, scanner.endedAt))
+    const rest = chunk.subarray(scanner.endedAt)
+    if (scanner.ended === most) this.#wait(rest)
+    else if (rest.length > 0) this.#beginning.append(rest, scanner.packetBytes)
     this.#holding.set(this.#beginning.capacity)
     return whole ?? null
   }
@@ -87,15 +87,15 @@ class Inlet {
   #wait(rest: Buffer): void {
     if (rest.length === 0) return
     this.#rest = rest
-    this.#keeper.turns.waitForTurn(this.#goOn)
+    this.#policy.turns.waitForTurn(this.#goOn)
   }
 
   answerPings(): void {
-    const isIdle = !this.#keeper.isBusy() || !this.#gate.isAtBoundary || this.#rest !== undefined
+    const isIdle = !this.#policy.isBusy() || !this.#scanner.isAtBoundary || this.#rest !== undefined
     if (this.#isOver || this.#hasPutBack || isIdle || this.#conn.writableNeedDrain) return
     const chunk = this.#read()
     if (chunk === null) return
-    this.#keeper.onBytes()
+    this.#policy.onBytes()
     if (isPings(chunk)) {
       this.#conn.write(pingResponse)
     } else {
@@ -114,7 +114,7 @@ class Inlet {
   #refuse(problem: string, answer?: Uint8Array): void {
     if (this.#isOver) return
     this.close()
-    this.#keeper.onRefused(problem)
+    this.#policy.onRefused(problem)
     if (answer === undefined) {
       this.#conn.destroy()
       return

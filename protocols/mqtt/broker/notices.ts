@@ -11,7 +11,9 @@ export class Notices {
   readonly #log: Context['log']
   readonly #takenOver: Seldom
   readonly #brokerError: Seldom
-  readonly #warn: Readonly<Record<'refused' | 'denied' | 'noSeat' | 'foreign' | 'slow' | 'dropped' | 'gate', Seldom>>
+  readonly #warn: Readonly<
+    Record<'refused' | 'denied' | 'noSeat' | 'foreign' | 'slow' | 'dropped' | 'misbehaved', Seldom>
+  >
 
   constructor(context: Context) {
     const { log } = context
@@ -26,7 +28,7 @@ export class Notices {
       foreign: seldom(log, 'a page in a browser was refused: name its origin in `origins` to let it in'),
       slow: seldom(log, 'a device that does not read its messages was disconnected'),
       dropped: seldom(log, 'a message was not kept for a device: the bound for kept messages is reached'),
-      gate: seldom(log, 'a device was disconnected for what it sent'),
+      misbehaved: seldom(log, 'a device was disconnected for what it sent'),
     }
   }
 
@@ -83,9 +85,9 @@ export class Notices {
     this.#warn.dropped({ what })
   }
 
-  /** By the gate, which looks at what comes before the broker does. */
+  /** Told by what looks at packets before the broker does. */
   misbehaved({ address, clientId }: Device, problem: string): void {
-    this.#warn.gate({ problem, address, clientId: brief(clientId) })
+    this.#warn.misbehaved({ problem, address, clientId: brief(clientId) })
   }
 
   disconnected(client: Client, error: Error): void {

@@ -16,7 +16,7 @@ import type { EmbeddedBroker } from './broker.ts'
 import { limitsOf, type MqttBrokerConnection } from './config.ts'
 import type { PublishPacket, StoredPacket } from './driver.ts'
 import { type TopicLimits, topicProblem } from './filter.ts'
-import { type House, houseOf, type Lease } from './sessions/house.ts'
+import { type BrokerHandle, type SharedBroker, sharedBrokerOf } from './shared-broker.ts'
 
 const sendWithinMs = 10_000
 
@@ -32,34 +32,34 @@ class BrokerSink implements Sink<MqttTarget> {
   readonly keepsOrder = true
   readonly maxConcurrentSends = 4
   readonly maxBatch = 500
-  readonly #house: House
+  readonly #shared: SharedBroker
   readonly #context: Context
   readonly #limits: TopicLimits
-  #lease: Lease | undefined
+  #handle: BrokerHandle | undefined
 
   constructor(connection: MqttBrokerConnection, context: Context) {
-    this.#house = houseOf(connection)
+    this.#shared = sharedBrokerOf(connection)
     this.#context = context
     this.#limits = limitsOf(connection)
   }
 
   async open(): Promise<void> {
-    this.#lease ??= await this.#house.enter(this.#context)
+    this.#handle ??= await this.#shared.acquire(this.#context)
   }
 
   async send(batch: readonly Outbound<MqttTarget>[]): Promise<readonly Outcome[]> {
-    const broker = this.#lease?.broker
+    const broker = this.#handle?.broker
     return await Promise.all(batch.map((outbound) => this.#publish(broker, outbound)))
   }
 
   async lost(): Promise<GatewayError> {
-    return (await this.#lease?.broker.failed) ?? new RetryableError('PEER_LOST', 'the embedded broker is not open')
+    return (await this.#handle?.broker.failed) ?? new RetryableError('PEER_LOST', 'the embedded broker is not open')
   }
 
   async close(): Promise<void> {
-    const lease = this.#lease
-    this.#lease = undefined
-    await lease?.release()
+    const handle = this.#handle
+    this.#handle = undefined
+    await handle?.release()
   }
 
   async #publish(broker: EmbeddedBroker | undefined, outbound: Outbound<MqttTarget>): Promise<Outcome> {

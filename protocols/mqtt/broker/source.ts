@@ -9,7 +9,7 @@ import { filterOf } from '../topic.ts'
 import { seldom } from './admission/seldom.ts'
 import type { MqttBrokerConnection } from './config.ts'
 import { type Consumer, type DeviceMessage, devices, type Intake } from './intake.ts'
-import { type House, houseOf, type Lease } from './sessions/house.ts'
+import { type BrokerHandle, type SharedBroker, sharedBrokerOf } from './shared-broker.ts'
 
 /**
  * What devices publish to the topics of `froms`. QoS 1 and 2 are acknowledged after `accept` or `reject`; `release`
@@ -23,18 +23,18 @@ export function createBrokerSource(connection: MqttBrokerConnection, froms: read
 type From = Pick<MqttFrom, 'topic' | 'maxInFlight'>
 
 class BrokerSource implements Source {
-  readonly #house: House
+  readonly #shared: SharedBroker
   readonly #intake: Intake
   readonly #context: Context
   readonly #budget: Budget
   readonly #undecodable: ReturnType<typeof seldom>
-  #lease: Lease | undefined
+  #handle: BrokerHandle | undefined
   #onClose: (() => void) | undefined
 
   constructor(connection: MqttBrokerConnection, froms: readonly From[], context: Context) {
-    this.#house = houseOf(connection)
+    this.#shared = sharedBrokerOf(connection)
     const filters = [...new Set(froms.map(({ topic }) => filterOf(topic)))]
-    this.#intake = this.#house.intakeOf(filters)
+    this.#intake = this.#shared.intakeOf(filters)
     this.#context = context
     const maxInFlight = [leastInFlight(froms, connection.maxInFlight)]
     this.#budget = sourceBudget(context, { maxInFlight, parts: filters.length })
@@ -42,17 +42,17 @@ class BrokerSource implements Source {
   }
 
   async open(): Promise<void> {
-    this.#lease ??= await this.#house.enter(this.#context)
+    this.#handle ??= await this.#shared.acquire(this.#context)
   }
 
   async consume(deliver: Deliver, signal: AbortSignal): Promise<void> {
-    const lease = this.#lease
-    if (lease === undefined) throw new RetryableError('PEER_LOST', 'the embedded broker is not open')
+    const handle = this.#handle
+    if (handle === undefined) throw new RetryableError('PEER_LOST', 'the embedded broker is not open')
     const session = new SourceSession(devices, { budget: this.#budget, gather: 'turn' })
     const consumer = this.#consumer(deliver, session)
     const detach = () => this.#intake.detach(consumer)
     this.#onClose = () => session.end(new RetryableError('PEER_LOST', 'the embedded broker was closed'))
-    void lease.broker.failed.then((error) => session.end(error))
+    void handle.broker.failed.then((error) => session.end(error))
     signal.addEventListener('abort', detach, { once: true })
     this.#intake.attach(consumer)
     if (signal.aborted) detach()
@@ -65,11 +65,11 @@ class BrokerSource implements Source {
   }
 
   async close(): Promise<void> {
-    const lease = this.#lease
-    this.#lease = undefined
+    const handle = this.#handle
+    this.#handle = undefined
     this.#onClose?.()
     this.#onClose = undefined
-    await lease?.release()
+    await handle?.release()
   }
 
   #consumer(deliver: Deliver, session: SourceSession<DeviceMessage>): Consumer {

@@ -4,7 +4,7 @@ import net from 'node:net'
 import { connectAsync, type IClientOptions, type MqttClient } from 'mqtt'
 import { MqttBrokerConnection } from '../../../protocols/mqtt/broker/config.ts'
 import { createBrokerSink, createBrokerSource } from '../../../protocols/mqtt/broker/index.ts'
-import { type House, houseOf } from '../../../protocols/mqtt/broker/sessions/house.ts'
+import { type SharedBroker, sharedBrokerOf } from '../../../protocols/mqtt/broker/shared-broker.ts'
 import type { Context, Delivery, Settlement } from '../../../src/adapter/contract.ts'
 import { Authority, type Pair } from '../brokers/certificates.ts'
 import { freePort } from '../ports.ts'
@@ -30,7 +30,7 @@ export interface Place {
   readonly context: RecordingContext
   readonly url: string
   readonly port: number
-  readonly house: House
+  readonly shared: SharedBroker
   /** Opens a source of these topics; a settlement of undefined leaves the message to the test. */
   source(topics: readonly string[], settle: Settler): Promise<RunningSource>
   sink(): Promise<ReturnType<typeof createBrokerSink>>
@@ -43,14 +43,14 @@ export async function place(
 ): Promise<Place> {
   const port = await freePort()
   const connection = { ...MqttBrokerConnection.parse({ listen: `mqtt://127.0.0.1:${port}` }), ...settings }
-  const house = houseOf(connection)
+  const shared = sharedBrokerOf(connection)
   const url = `mqtt://127.0.0.1:${port}`
   return {
     connection,
     context,
     url,
     port,
-    house,
+    shared,
     source: (topics, settle) => openSource(connection, context, topics, settle),
     sink: async () => {
       const sink = createBrokerSink(connection, context)

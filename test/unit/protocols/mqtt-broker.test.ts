@@ -1,10 +1,10 @@
 import { describe, expect, test } from '@jest/globals'
-import { Gate } from '../../../protocols/mqtt/broker/admission/gate.ts'
+import { HeaderScanner } from '../../../protocols/mqtt/broker/admission/header-scanner.ts'
 import { createUsers } from '../../../protocols/mqtt/broker/admission/users.ts'
 import { parseListenUrl, MqttBrokerConnection as schema } from '../../../protocols/mqtt/broker/config.ts'
 import { compileFilter, filterProblem, topicProblem } from '../../../protocols/mqtt/broker/filter.ts'
+import { EntryStore } from '../../../protocols/mqtt/broker/sessions/entry-store.ts'
 import { OutgoingQueue } from '../../../protocols/mqtt/broker/sessions/outgoing.ts'
-import { Shelf } from '../../../protocols/mqtt/broker/sessions/shelf.ts'
 import { covers } from '../../../protocols/mqtt/client/subscription.ts'
 import { isLoopback } from '../../../src/adapter/loopback.ts'
 import { randomFrom } from '../../support/random.ts'
@@ -128,7 +128,7 @@ describe('gate', () => {
   test('packets in any pieces pass, and boundaries are known', () => {
     const stream = Buffer.concat([connect, Buffer.from([0xc0, 0]), Buffer.from([0x30, 0x82, 1]), Buffer.alloc(130)])
     for (let size = 1; size < stream.length; size += 1) {
-      const gate = new Gate(200)
+      const gate = new HeaderScanner(200)
       for (let at = 0; at < stream.length; at += size)
         expect(gate.admit(stream.subarray(at, at + size))).toBeUndefined()
       expect(gate.isAtBoundary).toBe(true)
@@ -141,8 +141,8 @@ describe('gate', () => {
     ['a length without an end', Buffer.concat([connect, Buffer.from([0x30, 0x80, 0x80, 0x80, 0x80])])],
     ['another protocol', Buffer.from([0x10, 14, 0, 4, ...Buffer.from('HTTP'), 4, 2, 0, 0, 0, 1, 0x61])],
   ])('%s is refused, in one piece and byte by byte', (_name, bytes) => {
-    expect(new Gate(200).admit(bytes)).toBeDefined()
-    const gate = new Gate(200)
+    expect(new HeaderScanner(200).admit(bytes)).toBeDefined()
+    const gate = new HeaderScanner(200)
     const refusals = [...bytes].map((byte) => gate.admit(Buffer.from([byte])))
     expect(refusals.some((refusal) => refusal !== undefined)).toBe(true)
   })
@@ -162,7 +162,7 @@ describe('queue of a kept session', () => {
     }) as const
 
   test('acknowledged messages leave it, others come again in order, known again where they were sent', () => {
-    const queue = new OutgoingQueue('device', new Shelf(undefined))
+    const queue = new OutgoingQueue('device', new EntryStore(undefined))
     for (const counter of [1, 2, 3]) queue.add(packet(counter))
     queue.update({ ...packet(1), messageId: 11 })
     queue.update({ ...packet(2), messageId: 12 })
@@ -180,7 +180,7 @@ describe('queue of a kept session', () => {
   })
 
   test('of a QoS 2 message only PUBREL is sent again after PUBREC', () => {
-    const queue = new OutgoingQueue('device', new Shelf(undefined))
+    const queue = new OutgoingQueue('device', new EntryStore(undefined))
     queue.add(packet(1, 2))
     queue.update({ ...packet(1, 2), messageId: 7 })
     queue.update({ cmd: 'pubrel', messageId: 7 } as never)

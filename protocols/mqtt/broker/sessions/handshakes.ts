@@ -5,8 +5,8 @@
 import type { KeptEntry } from '../../../../src/adapter/contract.ts'
 import { ownBytes } from '../../../../src/envelope/own-bytes.ts'
 import type { StoredPacket } from '../driver.ts'
+import type { EntryStore } from './entry-store.ts'
 import { decodeRecord, encodeRecord, numberedKey, parseNumberedKey, spaces } from './records.ts'
-import type { Shelf } from './shelf.ts'
 
 interface Handshake {
   readonly isPublished: boolean
@@ -21,23 +21,23 @@ interface Note {
 }
 
 export class Handshakes {
-  readonly #shelf: Shelf
+  readonly #entryStore: EntryStore
   readonly #byClient = new Map<string, Map<number, Handshake>>()
   readonly #maxBytes: number
   #bytes = 0
 
-  constructor(shelf: Shelf, maxBytes: number) {
-    this.#shelf = shelf
+  constructor(entryStore: EntryStore, maxBytes: number) {
+    this.#entryStore = entryStore
     this.#maxBytes = maxBytes
   }
 
   /** `markOf` gives the mark of a kept session; what belongs to none is removed. */
   load(markOf: (clientId: string) => string | undefined): void {
-    for (const [key, value] of this.#shelf.all(spaces.incoming)) {
+    for (const [key, value] of this.#entryStore.all(spaces.incoming)) {
       const { number: messageId, text: clientId } = parseNumberedKey(key)
       const { session, isPublished } = decodeRecord<Note>(value).fields
       if (markOf(clientId) === session) this.#set(clientId, { isPublished, packet: emptyPacket(messageId) })
-      else this.#shelf.delete(spaces.incoming, key)
+      else this.#entryStore.delete(spaces.incoming, key)
     }
   }
 
@@ -60,7 +60,7 @@ export class Handshakes {
     this.#set(clientId, { isPublished: true, packet: this.#shortened(packet) })
     if (session === undefined) return
     const { space, key, value } = this.noteFor(clientId, packet.messageId ?? 0, session, true)
-    this.#shelf.put(space, key, value)
+    this.#entryStore.put(space, key, value)
   }
 
   end(clientId: string, messageId: number, isKept: boolean): void {
@@ -70,7 +70,7 @@ export class Handshakes {
     this.#bytes -= handshake.packet.payload.length
     handshakes?.delete(messageId)
     if (handshakes?.size === 0) this.#byClient.delete(clientId)
-    if (isKept) this.#shelf.delete(spaces.incoming, numberedKey(messageId, clientId))
+    if (isKept) this.#entryStore.delete(spaces.incoming, numberedKey(messageId, clientId))
   }
 
   endAll(clientId: string, isKept: boolean): void {

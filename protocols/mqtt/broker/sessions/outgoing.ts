@@ -1,8 +1,8 @@
 /** What waits for one device with a kept session: unsent, and sent but unacknowledged messages, in order. */
 import { ownBytes } from '../../../../src/envelope/own-bytes.ts'
 import type { StoredPacket } from '../driver.ts'
+import type { EntryStore } from './entry-store.ts'
 import { decodeRecord, encodePacket, encodeRecord, isExpired, numberedKey, spaces } from './records.ts'
-import type { Shelf } from './shelf.ts'
 
 /** Of its objects, measured: a message of 1 byte costs as much. */
 const flatBytes = 512
@@ -21,7 +21,7 @@ interface SentFields {
 
 export class OutgoingQueue {
   readonly #clientId: string
-  readonly #shelf: Shelf
+  readonly #entryStore: EntryStore
   /** By the broker's counter, which is also the order. */
   readonly #waiting = new Map<number, Waiting>()
   readonly #counterOf = new Map<number, number>()
@@ -29,9 +29,9 @@ export class OutgoingQueue {
   /** Nothing expires before. */
   #nextExpiry = Number.POSITIVE_INFINITY
 
-  constructor(clientId: string, shelf: Shelf) {
+  constructor(clientId: string, entryStore: EntryStore) {
     this.#clientId = clientId
-    this.#shelf = shelf
+    this.#entryStore = entryStore
   }
 
   get size(): number {
@@ -46,10 +46,10 @@ export class OutgoingQueue {
     const counter = packet.brokerCounter ?? 0
     if (this.#waiting.has(counter)) return
     this.restore(packet)
-    this.#shelf.put(spaces.queued, this.#key(counter), encodePacket(packet))
+    this.#entryStore.put(spaces.queued, this.#key(counter), encodePacket(packet))
   }
 
-  /** Puts a message in that is on the shelf; those of one queue come in their order. `sent` is its record there. */
+  /** Puts a message in that is in the store; those of one queue come in their order. `sent` is its record there. */
   restore(packet: StoredPacket, sent?: Uint8Array): void {
     const { cmd, topic, payload, qos, brokerId, brokerCounter = 0, messageExpiry } = packet
     // [MQTT-3.3.1-3] [MQTT-3.3.1-9]: both flags are about the connection it came by
@@ -168,17 +168,17 @@ export class OutgoingQueue {
     const { packet } = waiting
     this.#waiting.delete(counter)
     this.#bytes -= costOf(packet)
-    this.#shelf.delete(spaces.queued, this.#key(counter))
+    this.#entryStore.delete(spaces.queued, this.#key(counter))
     if (packet.messageId !== undefined) {
       if (this.#counterOf.get(packet.messageId) === counter) this.#counterOf.delete(packet.messageId)
-      this.#shelf.delete(spaces.sent, this.#key(counter))
+      this.#entryStore.delete(spaces.sent, this.#key(counter))
     }
     return packet
   }
 
   #putSent({ packet, isReleased }: Waiting): void {
     const fields: SentFields = { messageId: packet.messageId ?? 0, isReleased }
-    this.#shelf.put(spaces.sent, this.#key(packet.brokerCounter ?? 0), encodeRecord(fields))
+    this.#entryStore.put(spaces.sent, this.#key(packet.brokerCounter ?? 0), encodeRecord(fields))
   }
 
   #key(counter: number): string {

@@ -1,9 +1,9 @@
 /** The messages that wait for all devices with a kept session, within bounds. */
 import type { SessionOwner, StoredPacket } from '../driver.ts'
+import type { EntryStore } from './entry-store.ts'
 import { costOf, OutgoingQueue } from './outgoing.ts'
 import { decodePacket, isExpired, parseNumberedKey, spaces } from './records.ts'
 import { Shares } from './shares.ts'
-import type { Shelf } from './shelf.ts'
 
 export interface QueueBounds {
   readonly perSession: number
@@ -18,14 +18,14 @@ export interface QueueRules {
 }
 
 export class Queues {
-  readonly #shelf: Shelf
+  readonly #entryStore: EntryStore
   readonly #bounds: QueueBounds
   readonly #byClient = new Map<string, OutgoingQueue>()
   readonly #rules: QueueRules
   readonly #shares: Shares
 
-  constructor(shelf: Shelf, bounds: QueueBounds, rules: QueueRules) {
-    this.#shelf = shelf
+  constructor(entryStore: EntryStore, bounds: QueueBounds, rules: QueueRules) {
+    this.#entryStore = entryStore
     this.#bounds = bounds
     this.#rules = rules
     this.#shares = new Shares(bounds.bytes)
@@ -33,8 +33,8 @@ export class Queues {
 
   /** Reads back what waits for clients with a session, and removes the rest; the highest counter there is. */
   load(brokerId: string, hasSession: (clientId: string) => boolean): number {
-    const sent = new Map(this.#shelf.all(spaces.sent))
-    const entries = [...this.#shelf.all(spaces.queued)].map(([key, value]) => ({
+    const sent = new Map(this.#entryStore.all(spaces.sent))
+    const entries = [...this.#entryStore.all(spaces.queued)].map(([key, value]) => ({
       key,
       value,
       ...parseNumberedKey(key),
@@ -42,14 +42,14 @@ export class Queues {
     entries.sort((a, b) => a.number - b.number)
     for (const { key, value, number: brokerCounter, text: clientId } of entries) {
       if (!hasSession(clientId)) {
-        this.#shelf.delete(spaces.queued, key)
+        this.#entryStore.delete(spaces.queued, key)
         continue
       }
       const packet = { ...decodePacket(value), brokerId, brokerCounter }
       this.#openFor(clientId).restore(packet, sent.get(key))
       sent.delete(key)
     }
-    for (const key of sent.keys()) this.#shelf.delete(spaces.sent, key)
+    for (const key of sent.keys()) this.#entryStore.delete(spaces.sent, key)
     for (const [clientId, queue] of this.#byClient) this.#shares.take(this.#rules.usernameOf(clientId), queue.bytes)
     return entries.at(-1)?.number ?? 0
   }
@@ -82,7 +82,7 @@ export class Queues {
     if (queue === undefined) return
     if (client._nextId !== undefined) {
       queue.identify(() => takeNextId(client))
-      await this.#shelf.flushed()
+      await this.#entryStore.flushed()
     }
     for (const packet of queue.replay()) {
       // a device may take its time
@@ -105,7 +105,7 @@ export class Queues {
   }
 
   #openFor(clientId: string): OutgoingQueue {
-    const queue = this.#byClient.get(clientId) ?? new OutgoingQueue(clientId, this.#shelf)
+    const queue = this.#byClient.get(clientId) ?? new OutgoingQueue(clientId, this.#entryStore)
     this.#byClient.set(clientId, queue)
     return queue
   }

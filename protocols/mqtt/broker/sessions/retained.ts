@@ -1,12 +1,12 @@
-/** Retained messages by topic: read from memory, kept on the shelf. */
+/** Retained messages by topic: read from memory, kept in the store. */
 import { ownBytes } from '../../../../src/envelope/own-bytes.ts'
 import type { StoredPacket } from '../driver.ts'
 import { FilterTree } from '../filter-tree.ts'
 import { Slices } from '../slices.ts'
+import type { EntryStore } from './entry-store.ts'
 import { costOf } from './outgoing.ts'
 import { decodePacket, encodePacket, isExpired, publisherOf, spaces } from './records.ts'
 import { Shares } from './shares.ts'
-import type { Shelf } from './shelf.ts'
 
 /** What is asked for the retained messages, and told of it. */
 export interface Search {
@@ -19,7 +19,7 @@ export interface Search {
 }
 
 export class RetainedMessages {
-  readonly #shelf: Shelf
+  readonly #entryStore: EntryStore
   readonly #byTopic = new Map<string, Entry>()
   readonly #max: { readonly count: number; readonly bytes: number }
   readonly #slices = new Slices()
@@ -28,15 +28,15 @@ export class RetainedMessages {
   /** Nothing expires before. */
   #nextExpiry = Number.POSITIVE_INFINITY
 
-  constructor(shelf: Shelf, max: { readonly count: number; readonly bytes: number }, onExpired: () => void) {
-    this.#shelf = shelf
+  constructor(entryStore: EntryStore, max: { readonly count: number; readonly bytes: number }, onExpired: () => void) {
+    this.#entryStore = entryStore
     this.#max = max
     this.#shares = new Shares(max.bytes)
     this.#onExpired = onExpired
   }
 
   load(): void {
-    for (const [, value] of this.#shelf.all(spaces.retained)) this.#set(decodePacket(value), publisherOf(value))
+    for (const [, value] of this.#entryStore.all(spaces.retained)) this.#set(decodePacket(value), publisherOf(value))
   }
 
   /** An empty payload removes the topic's message [MQTT-3.3.1-10]. False where there was no room. */
@@ -46,9 +46,9 @@ export class RetainedMessages {
     const isKept = packet.payload.length > 0 && (this.#hasRoom(packet, username) || this.#makesRoom(packet, username))
     if (isKept) {
       this.#set({ ...packet, payload: ownBytes(packet.payload) }, username)
-      this.#shelf.put(spaces.retained, packet.topic, encodePacket(packet, username))
+      this.#entryStore.put(spaces.retained, packet.topic, encodePacket(packet, username))
     } else if (before !== undefined) {
-      this.#shelf.delete(spaces.retained, packet.topic) // nobody is told an old value for the latest
+      this.#entryStore.delete(spaces.retained, packet.topic) // nobody is told an old value for the latest
     }
     return isKept || packet.payload.length === 0
   }
@@ -118,7 +118,7 @@ export class RetainedMessages {
 
   #remove(entry: Entry): void {
     this.#forget(entry)
-    this.#shelf.delete(spaces.retained, entry.packet.topic)
+    this.#entryStore.delete(spaces.retained, entry.packet.topic)
     this.#onExpired()
   }
 }

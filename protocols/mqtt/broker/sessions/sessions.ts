@@ -13,12 +13,12 @@ import { RetryableError } from '../../../../src/errors.ts'
 import type { Device } from '../device.ts'
 import type { PersistedSubscription, Persistence, SessionOwner, StoredPacket } from '../driver.ts'
 import { compileFilter, filterCost } from '../filter.ts'
+import { EntryStore } from './entry-store.ts'
 import { Handshakes } from './handshakes.ts'
 import { Queues } from './queues.ts'
 import { decodeRecord, encodeRecord, pairKey, parsePairKey, spaces } from './records.ts'
 import { RetainedMessages } from './retained.ts'
 import { Shares } from './shares.ts'
-import { Shelf } from './shelf.ts'
 import { type LostWill, type Will, Wills } from './wills.ts'
 
 /** Bounds of what devices can make the broker keep. */
@@ -64,7 +64,7 @@ interface Broker {
 export class Sessions implements Persistence {
   readonly #memory: Persistence
   readonly #rules: SessionRules
-  readonly #shelf: Shelf
+  readonly #entryStore: EntryStore
   readonly #sessions = new Map<string, Session>()
   readonly #queues: Queues
   readonly #handshakes: Handshakes
@@ -83,14 +83,16 @@ export class Sessions implements Persistence {
   constructor(memory: Persistence, rules: SessionRules, kept?: Kept) {
     this.#memory = memory
     this.#rules = rules
-    this.#shelf = new Shelf(kept)
-    this.#handshakes = new Handshakes(this.#shelf, sessionBounds.handshakeBytes)
-    this.#queues = new Queues(this.#shelf, sessionBounds.queued, {
+    this.#entryStore = new EntryStore(kept)
+    this.#handshakes = new Handshakes(this.#entryStore, sessionBounds.handshakeBytes)
+    this.#queues = new Queues(this.#entryStore, sessionBounds.queued, {
       usernameOf: (clientId) => this.#sessions.get(clientId)?.username,
       onExpired: (count) => rules.onExpired('queued', count),
     })
-    this.#retained = new RetainedMessages(this.#shelf, sessionBounds.retained, () => rules.onExpired('retained', 1))
-    this.#wills = new Wills(this.#shelf)
+    this.#retained = new RetainedMessages(this.#entryStore, sessionBounds.retained, () =>
+      rules.onExpired('retained', 1),
+    )
+    this.#wills = new Wills(this.#entryStore)
   }
 
   get broker(): unknown {
@@ -101,7 +103,7 @@ export class Sessions implements Persistence {
   async setup(broker: unknown): Promise<void> {
     await this.#memory.setup(broker)
     this.#broker = broker as Broker
-    await this.#shelf.settle()
+    await this.#entryStore.settle()
     this.#loadSessions()
     await this.#loadSubscriptions()
     const counter = this.#queues.load(this.#broker.id, (clientId) => this.#sessions.has(clientId))
@@ -109,7 +111,7 @@ export class Sessions implements Persistence {
     this.#handshakes.load((clientId) => this.#sessions.get(clientId)?.mark)
     this.#retained.load()
     this.#wills.load()
-    await this.#shelf.flushed()
+    await this.#entryStore.flushed()
   }
 
   /** Kept sessions, the oldest first, with their users. */
@@ -124,7 +126,7 @@ export class Sessions implements Persistence {
     if (known !== undefined) return known
     const session: Session = { mark: randomUUID(), username, beganAt: Date.now() }
     this.#sessions.set(clientId, session)
-    this.#shelf.put(spaces.session, clientId, encodeRecord(session))
+    this.#entryStore.put(spaces.session, clientId, encodeRecord(session))
     return session
   }
 
@@ -166,12 +168,12 @@ export class Sessions implements Persistence {
 
   /** True where a publication has to be on disk before it is acknowledged. */
   mustKeep({ retain, topic }: { readonly retain?: boolean; readonly topic: string }): boolean {
-    return this.#shelf.isDurable && (retain === true || (this.#sessions.size > 0 && !topic.startsWith('$')))
+    return this.#entryStore.isDurable && (retain === true || (this.#sessions.size > 0 && !topic.startsWith('$')))
   }
 
   /** Resolves when all that was stored so far is on disk. */
   flushed(): Promise<void> {
-    return this.#shelf.flushed()
+    return this.#entryStore.flushed()
   }
 
   /** True where this packet of a device that is back was sent before: it is marked as a duplicate [MQTT-3.3.1-1]. */
@@ -190,7 +192,7 @@ export class Sessions implements Persistence {
 
   /** What is to be committed together with a QoS 2 message, so that its redelivery is known after a crash. */
   noteOfIncoming(clientId: string, messageId: number): KeptEntry | undefined {
-    const session = this.#shelf.isDurable ? this.#sessions.get(clientId) : undefined
+    const session = this.#entryStore.isDurable ? this.#sessions.get(clientId) : undefined
     return session && this.#handshakes.noteFor(clientId, messageId, session.mark)
   }
 
@@ -201,8 +203,8 @@ export class Sessions implements Persistence {
 
   /** Resolves when all is on disk; nothing changes there any more. */
   async close(): Promise<void> {
-    await this.#shelf.flushed()
-    this.#shelf.close()
+    await this.#entryStore.flushed()
+    this.#entryStore.close()
   }
 
   async storeRetained(packet: StoredPacket): Promise<void> {
@@ -257,22 +259,22 @@ export class Sessions implements Persistence {
     this.begin(client.id, this.#rules.usernameOf(client.id))
     const before = new Map((await this.#memory.subscriptionsByClient(client)).map(({ topic, qos }) => [topic, qos]))
     const added = granted.filter(({ topic, qos }) => before.get(topic) !== qos)
-    for (const one of added) this.#shelf.put(spaces.subscription, pairKey(client.id, one.topic), encodeRecord(one))
+    for (const one of added) this.#entryStore.put(spaces.subscription, pairKey(client.id, one.topic), encodeRecord(one))
     this.#charge(
       client.id,
       added.map(({ topic }) => topic).filter((topic) => !before.has(topic)),
     )
     if (added.length > 0) await this.#memory.addSubscriptions(client, added)
-    await this.#shelf.flushed()
+    await this.#entryStore.flushed()
   }
 
   async removeSubscriptions(client: SessionOwner, filters: readonly string[]): Promise<void> {
     const kept = new Set((await this.#memory.subscriptionsByClient(client)).map(({ topic }) => topic))
     const removed = filters.filter((filter) => kept.has(filter))
-    for (const filter of removed) this.#shelf.delete(spaces.subscription, pairKey(client.id, filter))
+    for (const filter of removed) this.#entryStore.delete(spaces.subscription, pairKey(client.id, filter))
     this.#charge(client.id, removed, -1)
     if (removed.length > 0) await this.#memory.removeSubscriptions(client, removed)
-    await this.#shelf.flushed()
+    await this.#entryStore.flushed()
   }
 
   async subscriptionsByClient(client: SessionOwner): Promise<PersistedSubscription[]> {
@@ -295,7 +297,7 @@ export class Sessions implements Persistence {
   async cleanSubscriptions(client: SessionOwner): Promise<void> {
     if (!this.#sessions.has(client.id)) return
     const subscriptions = await this.#memory.subscriptionsByClient(client)
-    for (const { topic } of subscriptions) this.#shelf.delete(spaces.subscription, pairKey(client.id, topic))
+    for (const { topic } of subscriptions) this.#entryStore.delete(spaces.subscription, pairKey(client.id, topic))
     this.#charge(
       client.id,
       subscriptions.map(({ topic }) => topic),
@@ -305,8 +307,8 @@ export class Sessions implements Persistence {
     this.#queues.change(client.id, (queue) => queue.retainOnly(() => false))
     this.#handshakes.endAll(client.id, true)
     this.#sessions.delete(client.id)
-    this.#shelf.delete(spaces.session, client.id)
-    await this.#shelf.flushed()
+    this.#entryStore.delete(spaces.session, client.id)
+    await this.#entryStore.flushed()
   }
 
   async outgoingEnqueue(subscription: { clientId: string }, packet: StoredPacket): Promise<void> {
@@ -328,7 +330,7 @@ export class Sessions implements Persistence {
     const wasSent = this.#queues.change(client.id, (queue) => queue.update(packet))
     if (wasSent) this.#resent.add(packet)
     // after a crash a QoS 2 message must come with the packet id it came with before, or as the PUBREL it has become
-    if (packet.cmd === 'pubrel' || packet.qos === 2) await this.#shelf.flushed()
+    if (packet.cmd === 'pubrel' || packet.qos === 2) await this.#entryStore.flushed()
   }
 
   async outgoingClearMessageId(client: SessionOwner, packet: { messageId?: number | undefined }): Promise<unknown> {
@@ -355,7 +357,7 @@ export class Sessions implements Persistence {
 
   async incomingDelPacket(client: SessionOwner, packet: { messageId?: number | undefined }): Promise<void> {
     this.#handshakes.end(client.id, packet.messageId ?? 0, this.#sessions.has(client.id))
-    await this.#shelf.flushed() // after PUBCOMP the device gives the id to another message
+    await this.#entryStore.flushed() // after PUBCOMP the device gives the id to another message
   }
 
   async cleanIncoming(client: SessionOwner): Promise<void> {
@@ -365,7 +367,7 @@ export class Sessions implements Persistence {
 
   async putWill(client: SessionOwner, will: unknown): Promise<void> {
     this.#wills.put(this.#broker.id, client.id, will as Will, this.#rules.usernameOf(client.id))
-    await this.#shelf.flushed()
+    await this.#entryStore.flushed()
   }
 
   async getWill(client: SessionOwner): Promise<unknown> {
@@ -386,15 +388,15 @@ export class Sessions implements Persistence {
   }
 
   #loadSessions(): void {
-    for (const [clientId, value] of this.#shelf.all(spaces.session)) {
+    for (const [clientId, value] of this.#entryStore.all(spaces.session)) {
       this.#sessions.set(clientId, decodeRecord<Session>(value).fields)
     }
   }
 
   async #loadSubscriptions(): Promise<void> {
-    for (const [key, value] of [...this.#shelf.all(spaces.subscription)]) {
+    for (const [key, value] of [...this.#entryStore.all(spaces.subscription)]) {
       const { first: clientId } = parsePairKey(key)
-      if (!this.#sessions.has(clientId)) this.#shelf.delete(spaces.subscription, key)
+      if (!this.#sessions.has(clientId)) this.#entryStore.delete(spaces.subscription, key)
       else {
         const { fields } = decodeRecord<PersistedSubscription>(value)
         this.#charge(clientId, [fields.topic])

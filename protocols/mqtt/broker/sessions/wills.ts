@@ -1,12 +1,12 @@
 /**
- * The last wills of connected devices. On the shelf each has a key of its own, so that a device that is back soon after a
+ * The last wills of connected devices. In the store each has a key of its own, so that a device that is back soon after a
  * crash does not replace the will which that crash called for.
  */
 import { ownBytes } from '../../../../src/envelope/own-bytes.ts'
 import type { StoredPacket } from '../driver.ts'
+import type { EntryStore } from './entry-store.ts'
 import { costOf } from './outgoing.ts'
 import { decodeRecord, encodeRecord, numberedKey, spaces } from './records.ts'
-import type { Shelf } from './shelf.ts'
 
 export interface Will extends StoredPacket {
   clientId?: string
@@ -29,20 +29,20 @@ interface WillFields {
 }
 
 export class Wills {
-  readonly #shelf: Shelf
+  readonly #entryStore: EntryStore
   readonly #byClient = new Map<string, { readonly key: string; readonly will: Will }>()
   readonly lost: LostWill[] = []
   #isFrozen = false
   #bytes = 0
   #next = 1
 
-  constructor(shelf: Shelf) {
-    this.#shelf = shelf
+  constructor(entryStore: EntryStore) {
+    this.#entryStore = entryStore
   }
 
   /** What is there was put by an earlier broker that ended while its devices were connected. */
   load(): void {
-    for (const [key, value] of this.#shelf.all(spaces.will)) {
+    for (const [key, value] of this.#entryStore.all(spaces.will)) {
       const { fields, payload } = decodeRecord<WillFields>(value)
       const { clientId, username, topic, qos, retain } = fields
       this.lost.push({ key, clientId, username, packet: { cmd: 'publish', topic, payload, qos, retain, dup: false } })
@@ -59,7 +59,7 @@ export class Wills {
     this.#byClient.set(clientId, { key, will })
     this.#bytes += costOf(will)
     const { topic, qos, retain, payload } = will
-    this.#shelf.put(
+    this.#entryStore.put(
       spaces.will,
       key,
       encodeRecord({ clientId, username, topic, qos, retain } satisfies WillFields, payload),
@@ -86,7 +86,7 @@ export class Wills {
 
   /** A lost will was published. */
   forget(key: string): void {
-    this.#shelf.delete(spaces.will, key)
+    this.#entryStore.delete(spaces.will, key)
   }
 
   /** MQTT 3.1.1, 3.1.2.5: a server that shuts down may publish the wills after its restart. From now on they stay. */

@@ -1,4 +1,4 @@
-/** Which bytes of a device may go on: the gate reads fixed headers only and keeps nothing. */
+/** Which bytes of a device may go on: reads fixed headers only and keeps nothing. */
 const maxConnectBytes = 64 * 1024
 const connectHeadBytes = 14 // fixed header (2 to 5), protocol name (2 + 4 or 6), version (1)
 const connectByte = 0x10
@@ -9,7 +9,7 @@ const versionRefused = Buffer.from([0x20, 2, 0, 1])
 const version5Refused = Buffer.from([0x20, 3, 0, 0x84, 0])
 
 /** Follows the packets of one connection; `admit` says what is wrong with what comes next, or nothing. */
-export class Gate {
+export class HeaderScanner {
   readonly #maxPacketBytes: number
   readonly #maxSubscribeBytes: number
   #head: Buffer | undefined = Buffer.alloc(0)

@@ -4,18 +4,18 @@
  */
 
 /** What is held back while the room is full, and told when it is not. */
-export interface Guest {
-  /** What it has in the room. */
+export interface Holder {
+  /** What it has in the buffer. */
   waitingBytes: number
   readOn(): void
 }
 
 const defaultBytes = 16 * 1024 ** 2
 
-export class WaitingRoom {
+export class ReceiveBuffer {
   readonly #maxBytes: number
   #bytes = 0
-  readonly #outside = new Set<Guest>()
+  readonly #outside = new Set<Holder>()
 
   constructor(maxPacketBytes: number) {
     this.#maxBytes = Math.max(defaultBytes, 2 * maxPacketBytes)
@@ -30,55 +30,55 @@ export class WaitingRoom {
     return this.#bytes >= 2 * this.#maxBytes
   }
 
-  /** True when `guest` must not be read; it is told when it may be. */
-  keepsOut(guest: Guest): boolean {
-    if (!this.isFull || guest.waitingBytes === 0) return false
-    this.#outside.add(guest)
+  /** True when `holder` must not be read; it is told when it may be. */
+  keepsOut(holder: Holder): boolean {
+    if (!this.isFull || holder.waitingBytes === 0) return false
+    this.#outside.add(holder)
     return true
   }
 
-  take(guest: Guest | undefined, bytes: number): void {
+  take(holder: Holder | undefined, bytes: number): void {
     this.#bytes += bytes
-    if (guest !== undefined) guest.waitingBytes += bytes
+    if (holder !== undefined) holder.waitingBytes += bytes
   }
 
   /** Those outside come in once a quarter is free, each until the room is full again; one that has nothing here at once. */
-  give(guest: Guest | undefined, bytes: number): void {
+  give(holder: Holder | undefined, bytes: number): void {
     this.#bytes -= bytes
-    if (guest !== undefined) guest.waitingBytes -= bytes
+    if (holder !== undefined) holder.waitingBytes -= bytes
     if (this.#outside.size === 0) return
-    if (guest?.waitingBytes === 0 && this.#outside.delete(guest)) setImmediate(() => guest.readOn())
+    if (holder?.waitingBytes === 0 && this.#outside.delete(holder)) setImmediate(() => holder.readOn())
     if (this.#bytes > this.#maxBytes * 0.75) return
     const outside = [...this.#outside]
     this.#outside.clear()
     setImmediate(() => {
-      for (const guest of outside) guest.readOn()
+      for (const holder of outside) holder.readOn()
     })
   }
 
-  leave(guest: Guest): void {
-    this.#outside.delete(guest)
+  leave(holder: Holder): void {
+    this.#outside.delete(holder)
   }
 }
 
-/** What one message takes of the room, until the last of those it was offered to has it or lets it go. */
-export class Place {
-  readonly #room: WaitingRoom
-  readonly #guest: Guest | undefined
+/** What one message takes of the buffer, until the last of those it was offered to has it or lets it go. */
+export class Reservation {
+  readonly #buffer: ReceiveBuffer
+  readonly #holder: Holder | undefined
   readonly #bytes: number
   #parts: number
 
-  /** `guest`: undefined for a will. */
-  constructor(room: WaitingRoom, guest: Guest | undefined, { bytes, parts }: { bytes: number; parts: number }) {
-    this.#room = room
-    this.#guest = guest
+  /** `holder`: undefined for a will. */
+  constructor(buffer: ReceiveBuffer, holder: Holder | undefined, { bytes, parts }: { bytes: number; parts: number }) {
+    this.#buffer = buffer
+    this.#holder = holder
     this.#bytes = bytes
     this.#parts = parts
-    room.take(guest, bytes)
+    buffer.take(holder, bytes)
   }
 
   giveUpPart(): void {
     this.#parts -= 1
-    if (this.#parts === 0) this.#room.give(this.#guest, this.#bytes)
+    if (this.#parts === 0) this.#buffer.give(this.#holder, this.#bytes)
   }
 }

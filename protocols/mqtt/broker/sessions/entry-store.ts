@@ -4,7 +4,7 @@ import type { Kept } from '../../../../src/adapter/contract.ts'
 const safe = Promise.resolve()
 
 /** One broker's access. Without a store it keeps nothing, and all is safe at once. */
-export class Shelf {
+export class EntryStore {
   #kept: Kept | undefined
   #changes = 0
   #safeUpTo = 0
