@@ -1,14 +1,19 @@
 /**
  * What waits for a source. The messages of one sender stay in their order; those of several go by turns, and a sender whose
- * messages take long (rules may cost 20 ms each) waits behind all others. A lane without room holds up only those whose next
+ * messages take long (rules may cost 20 ms each) waits behind the others, but not for ever: after 128 of theirs it has a turn. A lane without room holds up only those whose next
  * message is for it.
  */
 import type { Arrival } from './arrival.ts'
 import { Flow, type Lane, type Lanes } from './lane.ts'
 
+/** Messages of prompt senders in a row before a slow one has its turn. */
+const promptRun = 128
+
 export class FairQueue {
   readonly #lanes: Lanes
   readonly #flows = new Map<object, Flow>()
+  /** Of prompt senders, since a slow one had its turn. */
+  #inARow = 0
 
   constructor(lanes: Lanes) {
     this.#lanes = lanes
@@ -38,7 +43,9 @@ export class FairQueue {
 
   /** The next, and its lane, which has room. */
   shift(): { arrival: Arrival; lane: Lane } | undefined {
-    return this.#shift('prompt') ?? this.#shift('slow')
+    const prompt = this.#inARow < promptRun ? this.#shift('prompt') : undefined
+    this.#inARow = prompt === undefined ? 0 : this.#inARow + 1
+    return prompt ?? this.#shift('slow') ?? this.#shift('prompt')
   }
 
   /** From now on `sender`, whose message for `lane` took long, waits behind others: until it is its turn, and there is nothing of it. */

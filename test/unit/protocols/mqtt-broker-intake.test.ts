@@ -118,6 +118,29 @@ test('who has sent a slow message waits behind all who have not, by turns with o
   ])
 })
 
+test('who is slow still has a turn where messages of others never end', async () => {
+  const intake = new Intake(['a'])
+  const reader = new Reader(100_000)
+  let isEndless = true
+  const readers = { ...reader, budget: reader.budget, decode: reader.decode, onIdle() {}, onUndecodable() {} }
+  const deliver = (batch: Iterable<Delivery>) => {
+    const deliveries = batch[Symbol.iterator]()
+    const read = function* () {
+      for (let next = deliveries.next(); !next.done; next = deliveries.next()) {
+        if (isEndless) intake.offer(arrival({}, 'a', 'endless'))
+        if (`${next.value.envelope.payload}` === 'slow 2') isEndless = false
+        yield next.value
+      }
+    }
+    reader.deliver(read())
+  }
+  intake.attach({ ...readers, deliver })
+  for (let i = 0; i < 3; i += 1) intake.offer(arrival(greedy, 'a', `slow ${i}`))
+  await eventually(() => !isEndless, { withinMs: 5_000, what: 'the last of the slow ones' })
+  expect(reader.texts.filter((text) => text !== 'endless')).toEqual(['slow 0', 'slow 1', 'slow 2'])
+  expect(reader.got.length).toBeLessThan(5_000)
+})
+
 test('a route that settles nothing holds up its own messages alone, and its next are taken in order', async () => {
   const intake = new Intake(['away', 'a', '+'])
   const reader = new Reader(100)
