@@ -101,11 +101,11 @@ function outboundsOf(
   targets: readonly CompiledTarget[],
   match: RouteConfig['match'],
 ): (Outbound | undefined)[] {
-  const outbounds: (Outbound | undefined)[] = []
+  const outbounds = new Array<Outbound | undefined>(targets.length) // one that grows takes room for 17
   for (let index = 0; index < targets.length; index += 1) {
     const target = targets[index] as CompiledTarget
     const outbound = target.accepts(subject) ? target.outbound(subject) : undefined
-    outbounds.push(outbound)
+    outbounds[index] = outbound
     if (outbound !== undefined && match === 'first') break
   }
   return outbounds
