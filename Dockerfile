@@ -1,17 +1,21 @@
 FROM node:24-slim AS build
 WORKDIR /app
-COPY package.json package-lock.json .npmrc ./
-# without the optional packages: they bring a Node, and the image has one
-RUN npm ci --omit=dev --omit=optional --ignore-scripts
+COPY package.json package-lock.json .npmrc tsconfig.json ./
+# without runtime/: it brings a clone a Node, and the image has one
+RUN npm ci --workspaces=false --ignore-scripts
 COPY bin bin
+COPY build build
 COPY protocols protocols
 COPY src src
-RUN mkdir /data
+RUN npm run build && npm prune --workspaces=false --omit=dev --ignore-scripts && mkdir /data
 
 # no shell, no package manager; user 65532
 FROM gcr.io/distroless/nodejs24-debian12:nonroot
 WORKDIR /app
-COPY --from=build /app /app
+COPY --from=build /app/package.json package.json
+COPY --from=build /app/bin bin
+COPY --from=build /app/dist dist
+COPY --from=build /app/node_modules node_modules
 COPY --from=build --chown=65532:65532 /data /data
 ENV TRIVIUM_CONFIG=/config/trivium.yaml TRIVIUM_DATA_DIR=/data TRIVIUM_LOG_FORMAT=json
 VOLUME /data

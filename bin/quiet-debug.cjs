@@ -5,4 +5,4 @@
 const quiet = () => {}
 quiet.enabled = false
 quiet.extend = () => quiet
-module.exports = () => quiet
+module.exports = process.env.DEBUG ? require('debug') : () => quiet

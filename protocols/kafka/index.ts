@@ -1,6 +1,7 @@
 import { parseHostPort } from '../../src/adapter/address.ts'
 import { isLoopback } from '../../src/adapter/loopback.ts'
 import { defineProtocol } from '../../src/adapter/protocol.ts'
+import { hasZstd } from './client/compression.ts'
 import { KafkaConnection, KafkaFrom, KafkaTarget, topicsOf } from './config.ts'
 import { topicDestination } from './destination.ts'
 import { KafkaSink } from './sink.ts'
@@ -12,6 +13,7 @@ export const kafka = defineProtocol<KafkaConnection, KafkaFrom, KafkaTarget>({
   connection: KafkaConnection,
   defaultFormat: 'binary',
   checkConnection: (connection) => {
+    if (connection.compression === 'zstd' && !hasZstd) return [zstdIsMissing]
     if (connection.sasl?.mechanism !== 'plain' || connection.tls || connection.brokers.every(isHere)) return []
     const message = 'plain sends the password readable by anyone on the way: add tls, or use scram-sha-512'
     return [{ path: ['sasl', 'mechanism'], message }]
@@ -33,5 +35,10 @@ export const kafka = defineProtocol<KafkaConnection, KafkaFrom, KafkaTarget>({
     create: (connection, context) => new KafkaSink(connection, context),
   },
 })
+
+const zstdIsMissing = {
+  path: ['compression'],
+  message: `zstd needs Node 22.15 or newer, this is ${process.version}: use gzip, or install a newer one`,
+}
 
 const isHere = (broker: string): boolean => isLoopback(parseHostPort(broker).host)

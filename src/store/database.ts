@@ -57,7 +57,7 @@ function open(directory: string, file: string, log: Log): OpenedDatabase {
     database.exec(beginning)
     return { database, file, wasClean }
   } catch (error) {
-    if (database?.isOpen) database.close()
+    database?.close()
     throw error
   }
 }

@@ -24,11 +24,11 @@ export class KeptRows implements KeptTable, Participant {
        ON CONFLICT DO UPDATE SET value = excluded.value`,
     )
     this.#delete = database.prepare('DELETE FROM kept WHERE connection = ? AND space = ? AND key = ?')
-    this.#all.setReturnArrays(true)
   }
 
   all(connection: string, space: string): Iterable<readonly [key: string, value: Uint8Array]> {
-    return readSafely(() => this.#all.all(connection, space)) as unknown as [string, Uint8Array][]
+    const rows = readSafely(() => this.#all.all(connection, space) as unknown as KeptEntry[])
+    return rows.map(({ key, value }) => [key, value])
   }
 
   connections(): readonly string[] {

@@ -50,6 +50,7 @@ class SqliteStore implements Store {
   readonly #spool: Spool
   readonly #wasClean: boolean
   #isFailed = false
+  #isClosed = false
 
   constructor(database: DatabaseSync, options: StoreOptions & Omit<OpenedDatabase, 'database'>) {
     const { directory, maxBytes, log, wasClean } = options
@@ -95,7 +96,8 @@ class SqliteStore implements Store {
   }
 
   close(): void {
-    if (!this.#database.isOpen) return
+    if (this.#isClosed) return
+    this.#isClosed = true
     this.#queue.close()
     try {
       if (!this.#isFailed) this.#end()

@@ -135,8 +135,8 @@ export class Transactions {
 
   #rollBack(): void {
     try {
-      if (this.#database.isTransaction) this.#database.exec('ROLLBACK')
-    } catch {} // then it was rolled back already
+      this.#database.exec('ROLLBACK')
+    } catch {} // then it never began, or was rolled back already
     for (const participant of this.#parts.participants) participant.rolledBack()
   }
 }

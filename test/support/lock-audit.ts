@@ -1,6 +1,9 @@
 /** What a lock file may hold: packages of the registry by their checksum, none that runs a script when installed, known licences. */
 
 export interface LockedPackage {
+  readonly name?: string
+  /** Of the package itself: folders with packages of its own. */
+  readonly workspaces?: readonly string[]
   readonly version?: string
   readonly resolved?: string
   readonly integrity?: string
@@ -23,7 +26,9 @@ const scriptsInDevelopment = new Set(['@parcel/watcher', '@swc/core'])
 
 /** Everything that is wrong, a sentence each. */
 export function lockProblems({ packages }: LockFile): string[] {
-  const locked = Object.entries(packages).filter(([path]) => path !== '')
+  const workspaces = packages['']?.workspaces ?? []
+  const own = new Set(['', ...workspaces, ...workspaces.map((folder) => packages[folder]?.name)])
+  const locked = Object.entries(packages).filter(([path]) => !own.has(path.replace(/^node_modules\//, '')))
   return locked.flatMap(([path, entry]) => problemsOf(path.replace(/^.*node_modules\//, ''), entry))
 }
 

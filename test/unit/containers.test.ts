@@ -41,8 +41,8 @@ function expectValid(yaml: string): void {
 }
 
 describe('Dockerfile', () => {
-  test('two stages, both with the major version of Node that the launcher needs', () => {
-    const [, major] = /neededMajor = (\d+)/.exec(read('bin/trivium.js')) ?? []
+  test('two stages, both with the major version of Node that a clone needs and the package was tested on', () => {
+    const [, major] = /isClone \? \[(\d+), 0\]/.exec(read('bin/trivium.js')) ?? []
     const [build, run, ...others] = all('FROM')
     expect(others).toEqual([])
     expect(build).toBe(`node:${major}-slim AS build`)
@@ -79,8 +79,20 @@ describe('Dockerfile', () => {
     for (const name of copied) expect(existsSync(join(root, name))).toBe(true)
   })
 
-  test('every package the sources import is one that runs without devDependencies', () => {
-    const { dependencies } = JSON.parse(read('package.json')) as { dependencies: Record<string, string> }
+  test('it runs the bundle: no sources, and of the packages those that the bundle leaves outside', () => {
+    const fromBuild = all('COPY').filter((rest) => rest.startsWith('--from=build') && !rest.includes('--chown'))
+    expect(fromBuild.map((rest) => rest.split(' ').at(-1)).sort()).toEqual([
+      'bin',
+      'dist',
+      'node_modules',
+      'package.json',
+    ])
+    expect(all('RUN').join('\n')).toMatch(/npm run build && npm prune .*--omit=dev/)
+  })
+
+  test('every package the sources import has an exact version in the manifest', () => {
+    const manifest = JSON.parse(read('package.json')) as Record<'dependencies' | 'devDependencies', object>
+    const known = { ...manifest.dependencies, ...manifest.devDependencies }
     const imported = new Set<string>()
     for (const folder of ['src', 'protocols']) {
       for (const file of readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })) {
@@ -96,7 +108,7 @@ describe('Dockerfile', () => {
         }
       }
     }
-    expect([...imported].filter((name) => !(name in dependencies))).toEqual([])
+    expect([...imported].filter((name) => !(name in known))).toEqual([])
   })
 })
 

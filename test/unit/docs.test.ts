@@ -75,10 +75,10 @@ test('every decision has its number, its title and its three parts', () => {
 
 test('every package that was not asked for has its reason in decisions/0007', () => {
   const asked = ['mqtt', 'aedes', 'amqplib', 'kafkajs', 'express', 'winston', 'jest']
-  const { dependencies, devDependencies, optionalDependencies } = JSON.parse(
-    readFileSync(join(root, 'package.json'), 'utf8'),
-  )
-  const names = Object.keys({ ...dependencies, ...devDependencies, ...optionalDependencies })
+  const names = ['package.json', 'runtime/package.json'].flatMap((file) => {
+    const manifest = JSON.parse(readFileSync(join(root, file), 'utf8'))
+    return Object.keys({ ...manifest.dependencies, ...manifest.devDependencies, ...manifest.optionalDependencies })
+  })
   const reasons = read('decisions/0007-packages.md')
   expect(names.filter((name) => !asked.includes(name) && !reasons.includes(`\`${name}\``))).toEqual([])
 })

@@ -20,8 +20,19 @@ test('every dependency is one exact version', () => {
 
 test('npm runs no script of a package, here and in the image', () => {
   expect(read('.npmrc').split('\n')).toContain('ignore-scripts=true')
-  expect(read('Dockerfile')).toContain('npm ci --omit=dev --omit=optional --ignore-scripts')
-  expect(Object.keys(manifest.scripts as object).filter((name) => /^(pre|post|install|prepare)/.test(name))).toEqual([])
+  const commands = [...read('Dockerfile').matchAll(/npm (ci|install|prune)[^&\n]*/g)].map(([text]) => text)
+  expect(commands.filter((text) => !text.includes(' --ignore-scripts'))).toEqual([])
+  expect(commands[0]).toMatch(/^npm ci /)
+})
+
+test('our own package runs nothing where it is installed; `prepack` is for who packs it', () => {
+  const names = Object.keys(manifest.scripts as object)
+  expect(names.filter((name) => /^(pre|post|install|prepare)/.test(name))).toEqual(['prepack'])
+})
+
+test('the Node of a clone is not installed with the package', () => {
+  expect(manifest).not.toHaveProperty('optionalDependencies')
+  expect(looseVersions(JSON.parse(read('runtime/package.json')))).toEqual([])
 })
 
 test.each([

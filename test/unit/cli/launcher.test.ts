@@ -63,6 +63,13 @@ describeOld('under an older Node', () => {
     expect(await gateway.ended).toMatchObject({ code: 0, stderr: expect.stringContaining('SIGTERM: stopping') })
   })
 
+  test('a signal to all of its group, as of a terminal, is one signal to the gateway', async () => {
+    const folder = await echoFolder()
+    const gateway = start(['run'], folder.path)
+    await gateway.wrote(/devices is connected as source/)
+    expect(await gateway.stop('SIGINT')).toMatchObject({ code: 0, stderr: expect.stringContaining('SIGINT: stopping') })
+  })
+
   test('killed, it takes the gateway along', async () => {
     const folder = await echoFolder()
     const first = start(['run'], folder.path)
