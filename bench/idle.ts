@@ -11,7 +11,7 @@ const settleMs = 3_000
 const watchMs = 15_000
 
 /** A gateway with all three protocols connected as source and sink, its admin server on, and nothing to do. */
-export async function measureIdle(addresses: Addresses, folder: string) {
+export async function measureIdle(addresses: Addresses, folder: string, launcher: string) {
   const { mqtt, amqp, kafka } = addresses
   const name = `idle-${randomUUID().slice(0, 8)}`
   await fillers(addresses).kafka.prepare(name)
@@ -30,7 +30,7 @@ routes:
   - { name: three, from: { connection: k, topic: ${name} }, to: [{ connection: m, topic: "${name}/out" }] }
 `,
   )
-  const child = await startReady(file)
+  const child = await startReady(file, { launcher })
   try {
     await sleep(settleMs)
     const before = usageOf(child)

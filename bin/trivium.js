@@ -57,7 +57,7 @@ function isAtLeast(version) {
  * zod brings its messages in 60 languages, 9 MiB, and the gateway speaks English; and see `quiet-debug.cjs`.
  */
 function resolve(specifier, context, next) {
-  if (specifier === 'trivium') return { url: library.href, format: 'module', shortCircuit: true }
+  if (specifier === 'trivium') return next(library.href, context)
   if (!isClone) return next(specifier, context)
   const isList = specifier === '../locales/index.js' && context.parentURL?.includes('/node_modules/zod/')
   if (isList) return next('../locales/en.js', context)

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { writeBundle } from './bundle.ts'
 import { writeLicences } from './licences.ts'
 import { root } from './root.ts'
+import { writeTypes } from './types.ts'
 
 const directory = join(root, 'dist')
 const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Manifest
@@ -17,3 +18,4 @@ interface Manifest {
 rmSync(directory, { recursive: true, force: true })
 const modules = await writeBundle(directory, external)
 writeLicences(directory, modules)
+writeTypes(directory)

@@ -4,7 +4,7 @@ import { type Plugin, type RolldownLog, rolldown } from 'rolldown'
 import { root } from './root.ts'
 
 /** Where the program is entered: by `bin/trivium.js`, and by whoever imports the package. */
-const entries = { cli: 'src/cli/main.ts' }
+const entries = { cli: 'src/cli/main.ts', index: 'src/index.ts' }
 /** Faster ways of doing the same, which `ws` looks for and works without. */
 const absent = ['bufferutil', 'utf-8-validate']
 

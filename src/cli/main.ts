@@ -7,6 +7,7 @@ import { examples } from './help.ts'
 /** The command line. Sets the process's exit code. */
 export async function main(argv: readonly string[]): Promise<void> {
   process.stdout.on('error', endQuietly)
+  forgetEmpty()
   const program = buildProgram()
   try {
     await program.parseAsync(meant(argv), { from: 'user' })
@@ -47,4 +48,9 @@ function buildProgram(): Command {
 function endQuietly(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EPIPE') throw error
   process.exit(exitCodes.ok)
+}
+
+/** A variable that is set but empty is one that is not set. */
+function forgetEmpty(): void {
+  for (const name of ['TRIVIUM_LOG_LEVEL', 'TRIVIUM_LOG_FORMAT']) if (process.env[name] === '') delete process.env[name]
 }

@@ -1,7 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-import { protocols } from '../../protocols/index.ts'
-import { Budget } from '../adapter/budget.ts'
-import type { Context, Outbound, Outcome, Sink } from '../adapter/contract.ts'
+import type { Outbound, Outcome } from '../adapter/contract.ts'
 import type { AnyProtocol } from '../adapter/protocol.ts'
 import { mostPayloadBytes, readBounded } from '../adapter/small-file.ts'
 import { unreadableText } from '../config/report/unreadable.ts'
@@ -9,14 +6,12 @@ import type { ConnectionConfig } from '../config/schema/types.ts'
 import { Envelope, type Format, formats } from '../envelope/envelope.ts'
 import { uuidv7 } from '../envelope/uuid.ts'
 import { messageOf } from '../errors.ts'
+import { Publisher } from '../library/publisher.ts'
 import { createLog } from '../telemetry/log.ts'
 import { visible } from '../telemetry/visible.ts'
 import { readConfig } from './config-file.ts'
 import { exitCodes } from './exit-codes.ts'
 import { counted } from './words.ts'
-
-const absentAttempts = 4
-const absentWaitMs = 500
 
 export interface PublishCommandOptions {
   readonly config?: string
@@ -45,7 +40,7 @@ export async function publish(message: GivenMessage, options: PublishCommandOpti
     const names = [...config.connections.keys()].join(', ')
     return fail(exitCodes.usage, `no connection ${message.connection}; the configuration has: ${names}`)
   }
-  const protocol = protocols.find(({ name }) => name === connection.protocol)
+  const protocol = config.protocols.find(({ name }) => name === connection.protocol)
   if (protocol?.sink === undefined) return fail(exitCodes.usage, `${connection.protocol} cannot be published to`)
   const payload = await payloadOf(message.body)
   if (typeof payload === 'string') return fail(exitCodes.noInput, payload)
@@ -58,44 +53,26 @@ export async function publish(message: GivenMessage, options: PublishCommandOpti
 }
 
 async function send(
-  { create, outside, address }: NonNullable<AnyProtocol['sink']>,
+  sink: NonNullable<AnyProtocol['sink']>,
   connection: ConnectionConfig,
   batch: readonly Outbound[],
   destination: string,
 ): Promise<number> {
-  let isOurs = false
-  let sink: Sink | undefined
-  const { signal } = new AbortController()
+  let publisher: Publisher | undefined
   try {
-    const settings = outside?.(connection.settings) ?? connection.settings
-    sink = create(settings, contextOf(connection))
-    isOurs = settings !== connection.settings // the gateway is the broker
-    await sink.open(signal)
-    for (let start = 0, end = 0; start < batch.length; start = end) {
-      end = start + sink.maxBatch // may be another after the send
-      const outcomes = await sendPatiently(sink, batch.slice(start, end), signal)
-      const problem = outcomes.find((outcome) => outcome.kind !== 'delivered')
-      if (problem !== undefined) return reportOutcome(problem, destination)
-    }
-    console.error(`${counted(batch.length, 'message')} confirmed by ${connection.name}/${address(batch[0]?.target)}`)
+    publisher = new Publisher(sink, connection, createLog({ level: 'warn', format: 'auto' }))
+    await publisher.open()
+    const problem = await publisher.send(batch)
+    if (problem !== undefined) return reportOutcome(problem, destination)
+    console.error(
+      `${counted(batch.length, 'message')} confirmed by ${connection.name}/${sink.address(batch[0]?.target)}`,
+    )
     return exitCodes.ok
   } catch (error) {
-    return fail(
-      exitCodes.unavailable,
-      `${messageOf(error)}${isOurs ? '; is the gateway running? it is the broker here' : ''}`,
-    )
+    const help = publisher?.isOurs ? '; is the gateway running? it is the broker here' : ''
+    return fail(exitCodes.unavailable, `${messageOf(error)}${help}`)
   } finally {
-    await sink?.close()
-  }
-}
-
-/** A topic that the broker makes on first use is there a moment later. All messages have one destination. */
-async function sendPatiently(sink: Sink, batch: readonly Outbound[], signal: AbortSignal): Promise<readonly Outcome[]> {
-  for (let attempt = 1; ; attempt += 1) {
-    const outcomes = await sink.send(batch, signal)
-    const isAbsent = outcomes.every((outcome) => outcome.kind === 'retryable' && outcome.error.code === 'NOT_FOUND')
-    if (!isAbsent || attempt === absentAttempts) return outcomes
-    await sleep(absentWaitMs)
+    await publisher?.close()
   }
 }
 
@@ -159,12 +136,6 @@ async function standardInput(): Promise<Uint8Array | string> {
     chunks.push(chunk)
   }
   return Buffer.concat(chunks)
-}
-
-function contextOf(connection: ConnectionConfig): Context {
-  const budget = new Budget({ maxCount: 10_000, maxBytes: 2 ** 30 })
-  const log = createLog({ level: 'warn', format: 'auto' })
-  return { connection: connection.name, gatewayId: `publish-${process.pid}`, log, budget, count: () => {} }
 }
 
 function fail(code: number, message: string): number {

@@ -1,6 +1,5 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { protocols } from '../../protocols/index.ts'
 import type { Log } from '../adapter/contract.ts'
 import { identityOf } from '../admin/identity.ts'
 import type { AdminServer, Metrics } from '../admin/server.ts'
@@ -29,7 +28,7 @@ export async function run(file: string | undefined, options: RunOptions): Promis
   if (typeof config === 'number') return config
   failStop(log)
   try {
-    return await runGateway(new Gateway(config, protocols, log), config, log)
+    return await runGateway(new Gateway(config, config.protocols, log), config, log)
   } catch (error) {
     return reportFailure(error, log)
   }

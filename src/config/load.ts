@@ -8,11 +8,13 @@ import { checkRules } from './checks/rules.ts'
 import { checkSecrets } from './checks/secrets.ts'
 import { checkSharedSources } from './checks/shared-sources.ts'
 import { ConfigDocument } from './read/document.ts'
+import { loadModule } from './read/protocol-modules.ts'
 import type { Diagnostic } from './report/diagnostic.ts'
 import { Report } from './report/report.ts'
 import { unreadableText } from './report/unreadable.ts'
 import { readConnections } from './schema/connections.ts'
 import { readGateway } from './schema/gateway-settings.ts'
+import { withOwnProtocols } from './schema/own-protocols.ts'
 import { reportUnknownKeys } from './schema/parts.ts'
 import { readRoutes } from './schema/routes.ts'
 import { isMapping, type LinkedScene, type RouteDraft, type Scene } from './schema/scene.ts'
@@ -26,6 +28,8 @@ export interface LoadOptions {
   /** Reads what `${file:…}` names, and the files that settings name; default: the file system. Throws when it cannot. */
   readonly readFile?: (path: string) => string
   readonly protocols: readonly AnyProtocol[]
+  /** Loads a module of `gateway.protocols`, by its path; default: `require`, which takes ES modules too. Throws when it cannot. */
+  readonly loadModule?: (path: string) => unknown
 }
 
 export interface Loaded {
@@ -55,18 +59,20 @@ export function loadConfig(text: string, options: LoadOptions): Loaded {
   const { diagnostics } = report
   if (gateway === undefined || store === undefined || report.hasErrors) return { config: undefined, diagnostics }
   const routes = drafts.flatMap(({ config }) => config ?? [])
-  return { config: { gateway, store, connections: scene.connections.valid, routes }, diagnostics }
+  const protocols = [...scene.protocols.values()]
+  return { config: { gateway, store, connections: scene.connections.valid, routes, protocols }, diagnostics }
 }
 
 /** The text as values with their places; what is wrong with it where there is nothing to go on with. */
-function readScene(text: string, { file, env, readFile, protocols }: LoadOptions): Scene | Loaded {
+function readScene(text: string, { file, env, readFile, ...options }: LoadOptions): Scene | Loaded {
   const readBeside = (path: string) => readSmallFile(besideOf(file, path)).toString('utf8')
   const document = new ConfigDocument(text, { env, readFile: readFile ?? readBeside })
   const report = new Report(document, file)
   for (const { code, message, help, ...span } of document.problems) report.addAt(code, message, span, { help })
   const root = readRoot(document, report)
   if (root === undefined) return { config: undefined, diagnostics: report.diagnostics }
-  return { root, document, report, protocols: new Map(protocols.map((protocol) => [protocol.name, protocol])) }
+  const load = (name: string) => (options.loadModule ?? loadModule)(besideOf(file, name))
+  return { root, document, report, protocols: withOwnProtocols(options.protocols, root.gateway, { report, load }) }
 }
 
 /** Their rights can be looked at on the file system alone. */

@@ -1,5 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, type Metric, Registry } from 'prom-client'
-import { histogramMetric } from './histogram.ts'
+import { histogramMetric } from './histogram-metric.ts'
 import type { LinkStats, RouteStats, TargetStats } from './stats.ts'
 import type { GatewayStatus, StoreStatus } from './status.ts'
 

@@ -49,7 +49,8 @@ test('the package holds the launcher, the bundle and what a user reads, and noth
   const rooms = new Set(files.map((file) => file.split('/')[0]))
   const read = ['CHANGELOG.md', 'LICENSE', 'README.md', 'docs', 'examples', 'package.json', 'trivium.yaml']
   expect([...rooms].sort()).toEqual([...read, 'bin', 'dist'].sort())
-  expect(files.filter((file) => /\.(test|spec)\.|\.tsx?$|\.env|\.pem|\.key|\.db/.test(file))).toEqual([])
+  const unwanted = /\.(test|spec)\.|(?<!\.d)\.tsx?$|\.env|\.pem|\.key|\.db/
+  expect(files.filter((file) => unwanted.test(file))).toEqual([])
   expect(files).toContain('dist/THIRD-PARTY-LICENSES.md')
 })
 
@@ -88,6 +89,39 @@ routes:
 `
 
 test('a message is bridged under this Node', () => bridges())
+
+test('a program runs a gateway inside itself, with types', async () => {
+  const port = await freePort()
+  writeFileSync(join(app, 'library.yaml'), bridge(port))
+  writeFileSync(join(app, 'program.mts'), program)
+  const compiler = join(root, 'node_modules/typescript/bin/tsc')
+  const options = ['--strict', '--noEmit', '--target', 'es2024', '--module', 'nodenext', '--types', 'node']
+  const types = ['--typeRoots', join(root, 'node_modules/@types')]
+  const checked = await new RunningProcess(process.execPath, [compiler, ...options, ...types, 'program.mts'], {
+    cwd: app,
+  }).ended
+  expect(checked).toMatchObject({ stdout: '', code: 0 })
+  const ran = await new RunningProcess(process.execPath, ['program.mts'], { cwd: app }).ended
+  expect(ran).toMatchObject({ stdout: '1 delivered, held up: CONFIG_INVALID\n', code: 0 })
+})
+
+const program = `
+import { type GatewayStatus, loadConfig, PermanentError, startGateway } from 'trivium'
+
+const gateway = startGateway(loadConfig('library.yaml'))
+await gateway.ready()
+await gateway.publish({ connection: 'devices', destination: 'in', payload: '{"a":1}' })
+const delivered = (status: GatewayStatus): number => status.routes[0]?.delivered ?? 0
+while (delivered(gateway.status()) === 0) await new Promise((resolve) => setTimeout(resolve, 10))
+let wrong = ''
+try {
+  loadConfig('package.json')
+} catch (error) {
+  if (error instanceof PermanentError) wrong = error.code
+}
+console.log(\`\${delivered(gateway.status())} delivered, held up: \${wrong}\`)
+await gateway.stop()
+`
 
 describe('Node 22.13, the oldest it runs on', () => {
   let node: string | undefined

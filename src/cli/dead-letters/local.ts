@@ -2,7 +2,6 @@ import { existsSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { Writable } from 'node:stream'
-import { protocols } from '../../../protocols/index.ts'
 import type { Log } from '../../adapter/contract.ts'
 import { type Changes, parseEdit } from '../../admin/dead-letters-edit.ts'
 import {
@@ -142,7 +141,7 @@ function endNow(error: GatewayError): void {
 function routesOf(config: GatewayConfig, store: Store): (name: string) => NumberedRoute | undefined {
   const known = new Map<string, NumberedRoute>()
   const protocolOf = (name: string) => {
-    const protocol = protocols.find((candidate) => candidate.name === name)
+    const protocol = config.protocols.find((candidate) => candidate.name === name)
     if (protocol === undefined) throw new TypeError(`no protocol ${name}`)
     return protocol
   }

@@ -12,6 +12,7 @@ export const diagnosticCodes = {
   TRV1007: 'A file the configuration refers to cannot be read.',
   TRV1008: 'A `${…}` reference is not of the form `${env:NAME}`, `${env:NAME:-default}` or `${file:/path}`.',
   TRV1009: 'A YAML alias has no anchor before it, or aliases unfold to too much.',
+  TRV1010: 'A module that is to bring a protocol cannot be loaded, or brings none of a new name.',
   TRV2001: 'A key is not known at this place.',
   TRV2002: 'A key that must be there is missing.',
   TRV2003: 'A value has the wrong type.',

@@ -59,6 +59,14 @@ export const gatewaySection = z.strictObject({
   drain: duration()
     .default(15_000)
     .meta({ description: 'Longest time from the signal to stop until the end, such as 15s.' }),
+  protocols: z
+    .array(z.string().min(1))
+    .default([])
+    .meta({
+      description:
+        'JavaScript modules, beside this file, that bring protocols of your own. They run when the file is read.',
+      examples: [['./my-protocol.js']],
+    }),
   notes: z
     .array(z.string())
     .default([])

@@ -1,4 +1,5 @@
 /** The configuration after loading: checked, variables filled in, defaults in place. */
+import type { AnyProtocol } from '../../adapter/protocol.ts'
 import type { Format } from '../../envelope/envelope.ts'
 
 export interface GatewayConfig {
@@ -6,6 +7,8 @@ export interface GatewayConfig {
   readonly store: StoreSettings
   readonly connections: ReadonlyMap<string, ConnectionConfig>
   readonly routes: readonly RouteConfig[]
+  /** Those that connections may name: the built-in ones, and those of `gateway.protocols`. */
+  readonly protocols: readonly AnyProtocol[]
 }
 
 export interface GatewaySettings {

@@ -1,0 +1,21 @@
+import { createRequire } from 'node:module'
+import type { AnyProtocol } from '../../adapter/protocol.ts'
+
+/** A module as `require` gives it, which loads ES modules too. Throws where it cannot be loaded. */
+export const loadModule: (path: string) => unknown = createRequire(import.meta.url)
+
+/** The protocols that a module exports, or why there are none. */
+export function protocolsIn(path: string, load: (path: string) => unknown): readonly AnyProtocol[] | string {
+  try {
+    const found = Object.values(load(path) as object).filter(isProtocol)
+    return found.length > 0 ? found : 'it exports no protocol'
+  } catch (error) {
+    return String((error as Error).message ?? error).split('\n')[0] ?? '' // the rest says what required it
+  }
+}
+
+function isProtocol(value: unknown): value is AnyProtocol {
+  const { name, connection, source, sink } = (value ?? {}) as Partial<Record<keyof AnyProtocol, unknown>>
+  const isSchema = typeof (connection as { safeParse?: unknown } | undefined)?.safeParse === 'function'
+  return typeof name === 'string' && isSchema && (source !== undefined || sink !== undefined)
+}
