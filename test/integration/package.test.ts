@@ -19,7 +19,9 @@ const command = join(app, 'node_modules/.bin/trivium')
 let files: readonly string[]
 
 beforeAll(() => {
-  const [packed] = JSON.parse(npm(['pack', '--ignore-scripts=false', '--json', '--pack-destination', folder], root)) as [Packed]
+  const [packed] = JSON.parse(
+    npm(['pack', '--ignore-scripts=false', '--json', '--pack-destination', folder], root),
+  ) as [Packed]
   files = packed.files.map(({ path }) => path)
   mkdirSync(app)
   writeFileSync(join(app, 'package.json'), '{ "private": true }')
