@@ -26,7 +26,7 @@ class LinesSource {
 
   constructor({ port }, context) {
     this.port = port
-    this.budget = trivium.sourceBudget(context, [100]) // at most 100 lines are unsettled
+    this.budget = trivium.sourceBudget(context, { maxInFlight: [100] }) // at most 100 lines are unsettled
   }
 
   async open() {

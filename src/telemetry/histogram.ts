@@ -1,5 +1,5 @@
 /** OpenTelemetry's messaging buckets, in seconds. */
-const bucketsSecs = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10] as const
+export const bucketsSecs = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10] as const
 
 /** A histogram cheap enough for every message: prom-client's own hashes its labels at each observation. */
 export class Histogram {

@@ -10,8 +10,13 @@ export function protocolsIn(path: string, load: (path: string) => unknown): read
     const found = Object.values(load(path) as object).filter(isProtocol)
     return found.length > 0 ? found : 'it exports no protocol'
   } catch (error) {
-    return String((error as Error).message ?? error).split('\n')[0] ?? '' // the rest says what required it
+    return whyNot(error as NodeJS.ErrnoException, path)
   }
+}
+
+function whyNot({ code, message }: NodeJS.ErrnoException, path: string): string {
+  const [reason = ''] = String(message).split('\n') // the rest says what required it
+  return code === 'MODULE_NOT_FOUND' && reason.includes(path) ? 'there is no such file' : reason
 }
 
 function isProtocol(value: unknown): value is AnyProtocol {

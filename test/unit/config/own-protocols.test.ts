@@ -19,7 +19,7 @@ routes: [{ name: r, from: { connection: a, topic: in }, to: [{ connection: a, to
       env: {},
       protocols,
       loadModule: (path) => {
-        if (!(path in modules)) throw new Error(`Cannot find module '${path}'\nRequire stack: a secret`)
+        if (!(path in modules)) throw new Error(`it needs a thing\nRequire stack: a secret`)
         return modules[path]
       },
     },
@@ -34,7 +34,7 @@ test('a connection may name a protocol of a module, which is looked for beside t
 })
 
 test.each([
-  ['is not there', {}, "from `./mine.js`: Cannot find module '/etc/trivium/mine.js'"],
+  ['fails', {}, 'from `./mine.js`: it needs a thing'],
   ['exports none', { '/etc/trivium/mine.js': { own: 1 } }, 'from `./mine.js`: it exports no protocol'],
   ['brings one that is built in', { '/etc/trivium/mine.js': { own: memory } }, 'there is a protocol `memory` already'],
 ])('a module that %s is told with its place and what to do', (_case, modules, message) => {
