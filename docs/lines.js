@@ -78,7 +78,9 @@ class LinesSink {
     this.sent = 0
     this.answers = new Map() // number of a line -> whom to tell that it is safe
     this.socket = connect(this.port, '127.0.0.1')
-    this.gone = once(this.socket, 'close').then(() => new RetryableError('PEER_LOST', 'the connection is lost'))
+    this.gone = new Promise((resolve) => {
+      this.socket.once('close', () => resolve(new RetryableError('PEER_LOST', 'the connection is lost')))
+    })
     this.socket.on('error', () => {})
     await once(this.socket, 'connect', { signal: AbortSignal.any([signal, AbortSignal.timeout(5_000)]) }).catch(
       (cause) => {
