@@ -5,7 +5,6 @@
 export const failpoints = [
   // the store
   'store.before-commit', // everything of the transaction is applied, nothing is on disk
-  'store.before-sync', // rows are on disk, what goes to the spool is not
   'store.after-commit', // on disk, nobody told
   'store.before-finish-commit', // like before-commit, where the transaction takes messages away
   'store.checkpoint', // the log is about to be carried over into the database

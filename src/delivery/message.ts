@@ -72,9 +72,8 @@ export class Message implements Subject {
   #source: Delivery | undefined
   #targetsLeft = 0
   #ending: Ending = 'delivered'
-  /** In the store, 0 until it is kept there: its place, what it takes up, a bit for each of its targets. */
+  /** In the store, 0 until it is kept there: its place, a bit for each of its targets. */
   id = 0
-  bytes = 0
   wanted = 0
   /** How often it came back from the dead letters. */
   requeues = 0

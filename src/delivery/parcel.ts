@@ -53,8 +53,6 @@ export class Parcel<What extends Content = Content, Owner extends ParcelOwner = 
   attempts = 0
   /** Failed sends of any kind: what the back-off grows with. */
   failures = 0
-  /** True when the store may know of such answers, in this run or an earlier one. */
-  hasAttempts = false
   /** Of one that is kept: it was refused for now, and waits for its time. */
   isRefused = false
   #lane: string | undefined

@@ -14,7 +14,7 @@ export interface Job {
   /** Inside the transaction; perhaps again, when that was rolled back. */
   apply(): void
   /** After the fsync. */
-  done(): void
+  done?(): void
   /** There was no room until the end; only of appends. */
   dropped?(): void
 }
@@ -294,7 +294,7 @@ export class CommitQueue {
 /** A bug of its owner's must not keep the others from hearing. */
 function callBack(job: Job): void {
   try {
-    job.done()
+    job.done?.()
   } catch (error) {
     setImmediate(() => {
       throw error

@@ -1,8 +1,8 @@
 /**
- * What the store promises the rest of the gateway. One process, one directory, one SQLite file and the spool. What is handed
+ * What the store promises the rest of the gateway. One process, one directory, one SQLite file. What is handed
  * over in one turn of the event loop is one transaction, often together with that of following turns (see gathering.ts for
- * how long). A full store or disk splits it, never the copies of one message. Callbacks come after the fsync, in the order of the hand-over. Reads are synchronous
- * and see everything committed; those of messages may commit first what was handed over, and call it back.
+ * how long). A full store or disk splits it, never the copies of one message. Callbacks come after the fsync, in the order of
+ * the hand-over. Reads are synchronous, write nothing, and see everything committed.
  */
 import type { KeptEntry } from '../adapter/contract.ts'
 import type { Envelope } from '../envelope/envelope.ts'
@@ -43,10 +43,8 @@ export interface Append {
   readonly deduplicate?: Repeatable | undefined
   /** An entry that its source wants committed with it. */
   readonly keep?: KeepWith | undefined
-  /** True where its one target is up and nothing waits before it: it is stored in the way that costs least if it leaves at once. */
-  readonly leavesSoon?: boolean | undefined
-  /** `id` orders the messages of a route: see `rankOf`; `bytes` is what it takes up. */
-  safe(id: number, bytes: number): void
+  /** `id` orders the messages of a route: see `rankOf`. */
+  safe(id: number): void
   /** It was seen within the window: it is not kept again, and safe all the same. */
   duplicate(): void
   /** The store ends and had no room for it. */
@@ -57,13 +55,9 @@ export interface Append {
 export interface Finish {
   readonly id: number
   readonly route: number
-  /** What it takes up, as `safe` told. */
-  readonly bytes: number
   readonly wanted: number
   /** The bits that are done now. */
   readonly bits: number
-  /** True when `attempted` was called for it, in this process or before. */
-  readonly hasAttempts: boolean
   /** Why it became a dead letter there; undefined: delivered, or no longer wanted. */
   readonly dead?: DeadLetterReason | undefined
   /** The first reason any of its targets gave; undefined: every target has it. */
@@ -97,6 +91,8 @@ export interface StoredMessage {
   readonly requeues: number
   /** By bit; absent where no target has answered. */
   readonly attempts: ReadonlyMap<number, Attempts> | undefined
+  /** True where it is not what was written: then its envelope has what is there of it as its payload, and nothing else is known. */
+  readonly isDamaged: boolean
 }
 
 export interface Waiting {
@@ -132,16 +128,15 @@ export interface Outbox {
   append(entry: Append): void
   finish(done: Finish): void
   /** Notes what a target answered, so that a restart does not forget it. */
-  attempted(id: number, bit: number, attempts: Attempts): void
-  /**
-   * Messages of one rank, ids above `after` up to `upTo`, that `bit` still waits for and that are due; in order. Undefined
-   * when the disk is too full to read them now.
-   */
+  attempted(route: number, id: number, bit: number, attempts: Attempts): void
+  /** Messages of one rank, ids above `after` up to `upTo`, that `bit` still waits for and that are due; in order. */
   read(
     route: number,
     bit: number,
-    page: { readonly after: number; readonly upTo: number; readonly limit: number; readonly maxBytes: number },
-  ): StoredMessage[] | undefined
+    range: { readonly after: number; readonly upTo: number; readonly limit: number; readonly maxBytes: number },
+  ): StoredMessage[]
+  /** Those of these ids, which are in order, that `bit` still waits for; in order. */
+  fetch(route: number, bit: number, ids: readonly number[]): StoredMessage[]
   /** An id for each rank that waits, highest rank first: none of that rank is above it. Delayed ones are not counted. */
   ends(route: number): readonly number[]
   /** When the next delayed message of a route is due, in milliseconds since the epoch. */
@@ -152,7 +147,7 @@ export interface Outbox {
    */
   wake(route: number, nowEpochMs: number): number
   /** Notes, committed at once, that these are handed out again by a process that follows one that died. */
-  markStart(ids: readonly number[]): void
+  markStart(route: number, ids: readonly number[]): void
   /** Takes that back: the process has outlived them. Goes with the next commit. */
   absolve(ids: readonly number[]): void
   /** Ids up to this one were here when the store was opened after a process had died; 0 after a clean end. By sequence, see `sequenceOf`. */
@@ -161,7 +156,7 @@ export interface Outbox {
   readonly isBacklogged: boolean
   /** What waits longest for some targets of a route: in the order of receipt, delayed messages too. */
   waitingLongest(route: number, bits: number, which: LongestWaiting): readonly Candidate[]
-  get(id: number): StoredMessage | undefined
+  get(route: number, id: number): StoredMessage | undefined
   waiting(route: number): Waiting
   /** Routes that have messages here and are not among `names`, with their counts. */
   orphans(names: readonly string[]): readonly { readonly name: string; readonly count: number }[]
@@ -269,8 +264,6 @@ export interface Store {
 
 export interface StoreStats {
   readonly commits: number
-  /** Seconds each commit took, as `telemetry/histogram.ts` has them. */
-  readonly observeCommitMs: (ms: number) => void
   readonly fileBytes: () => number
 }
 

@@ -4,11 +4,11 @@ import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import type { Log } from '../adapter/contract.ts'
 import { GatewayError, messageOf, PermanentError } from '../errors.ts'
-import { unpackSpool } from './bundles.ts'
 import { checkOwnFiles } from './own-files.ts'
 import { releaseReserve, syncDirectory } from './reserve.ts'
 import { applicationId, migrations } from './schema.ts'
 import { causeOf, damaged } from './sqlite-error.ts'
+import { removeSpool } from './takeover/spool.ts'
 
 /** Up to this size the file is checked at every start, beyond it only after a crash; about a second. */
 const alwaysCheckedBytes = 512 * 1024 ** 2
@@ -50,10 +50,10 @@ function open(directory: string, file: string, log: Log): OpenedDatabase {
     createFile(directory, file)
     database = new DatabaseSync(file)
     lock(database)
-    migrate(database, file)
+    migrate(database, directory, file)
+    removeSpool(directory)
     const wasClean = firstValue(database, "SELECT value FROM meta WHERE name = 'clean'") === 1
     if (!wasClean || statSync(file).size <= alwaysCheckedBytes) check(database, file)
-    unpackSpool(database, directory)
     database.exec(beginning)
     return { database, file, wasClean }
   } catch (error) {
@@ -78,13 +78,7 @@ export function openingError(error: unknown, directory: string, file: string): G
   return damaged(file, messageOf(error), error)
 }
 
-/** Attempts of messages that are gone must not pass for those of a later one with the same id. */
-const beginning = `
-  BEGIN IMMEDIATE;
-  UPDATE meta SET value = 0 WHERE name = 'clean';
-  DELETE FROM attempts WHERE id NOT IN (SELECT id FROM outbox);
-  COMMIT;
-`
+const beginning = "UPDATE meta SET value = 0 WHERE name = 'clean'"
 
 /** SQLite would create it for all to read; its log takes its rights from it. */
 function createFile(directory: string, file: string): void {
@@ -122,7 +116,7 @@ function lock(database: DatabaseSync): void {
   `)
 }
 
-function migrate(database: DatabaseSync, file: string): void {
+function migrate(database: DatabaseSync, directory: string, file: string): void {
   const version = firstValue(database, 'PRAGMA user_version') as number
   const owner = firstValue(database, 'PRAGMA application_id')
   const isEmpty = firstValue(database, 'SELECT count(*) FROM sqlite_schema') === 0
@@ -132,7 +126,7 @@ function migrate(database: DatabaseSync, file: string): void {
   database.exec('BEGIN IMMEDIATE')
   for (const migration of migrations.slice(version)) {
     if (typeof migration === 'string') database.exec(migration)
-    else migration(database)
+    else migration(database, directory)
   }
   database.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${migrations.length}; COMMIT`)
 }

@@ -44,15 +44,3 @@ export class LetterJob implements Job {
     this.#safe(this.#id)
   }
 }
-
-export class ForwardedJob implements Job {
-  readonly pace = 'soon'
-  readonly sizeBytes = 0
-  readonly apply: () => void
-
-  constructor(apply: () => void) {
-    this.apply = apply
-  }
-
-  done(): void {}
-}

@@ -3,12 +3,12 @@ import type { Envelope } from '../envelope/envelope.ts'
 import { failpoint } from '../failpoint.ts'
 import type { CommitQueue, Job } from './commit-queue.ts'
 import type { Burial, DeadLetterFigures, DeadLetterQuery, DeadLetterStore, StoredDeadLetter } from './contract.ts'
-import { bytesOfLetter, type DeadLetterWriter, ForwardedJob, LetterJob } from './dead-letter-jobs.ts'
+import { bytesOfLetter, type DeadLetterWriter, LetterJob } from './dead-letter-jobs.ts'
 import { DeadLetterRoom } from './dead-letter-room.ts'
 import { conditionOf, letterOf, prepare, type Row, type Statements } from './dead-letter-sql.ts'
 import { DeadLetterTally } from './dead-letter-tally.ts'
 import type { DeadLetter, DeadLetterLimit } from './dead-letters.ts'
-import type { OutboxTable } from './outbox-table.ts'
+import type { PagedOutbox } from './outbox.ts'
 import { decodeEnvelope, encodeFields, encodeParams } from './record.ts'
 import { readSafely } from './sqlite-error.ts'
 import type { Participant } from './transactions.ts'
@@ -26,7 +26,7 @@ const unlimited: DeadLetterLimit = { maxBytes: Number.POSITIVE_INFINITY, onFull:
 /** Messages that could not be delivered, until somebody decides; within the limit that the configuration sets. */
 export class DeadLetterRows implements DeadLetterStore, DeadLetterWriter, Participant {
   readonly #database: DatabaseSync
-  readonly #outbox: OutboxTable
+  readonly #outbox: PagedOutbox
   readonly #queue: () => CommitQueue
   readonly #limit: DeadLetterLimit
   readonly #statements: Statements
@@ -41,7 +41,7 @@ export class DeadLetterRows implements DeadLetterStore, DeadLetterWriter, Partic
 
   constructor(
     database: DatabaseSync,
-    parts: { outbox: OutboxTable; queue: () => CommitQueue; limit: DeadLetterLimit | undefined },
+    parts: { outbox: PagedOutbox; queue: () => CommitQueue; limit: DeadLetterLimit | undefined },
   ) {
     this.#database = database
     this.#outbox = parts.outbox
@@ -134,7 +134,8 @@ export class DeadLetterRows implements DeadLetterStore, DeadLetterWriter, Partic
   }
 
   forwarded(id: number, answer: 'confirmed' | 'refused'): void {
-    this.#queue().add(new ForwardedJob(() => this.#noteForwarded(id, answer === 'confirmed' ? Date.now() : null)))
+    const apply = () => this.#noteForwarded(id, answer === 'confirmed' ? Date.now() : null)
+    this.#queue().add({ pace: 'soon', sizeBytes: 0, apply })
   }
 
   insert(letter: DeadLetter, fields: string, bytes: number): number {
@@ -165,8 +166,9 @@ export class DeadLetterRows implements DeadLetterStore, DeadLetterWriter, Partic
     this.#room.arrived(job)
   }
 
-  beforeCommit(): void {
+  beforeCommit(): number {
     if (this.#newest !== 0) failpoint('dead-letter.before-commit')
+    return 0
   }
 
   committed(): void {
@@ -217,7 +219,7 @@ export class DeadLetterRows implements DeadLetterStore, DeadLetterWriter, Partic
     const { key = null, priority } = decodeEnvelope({ fields: row.fields as string, payload: null })
     this.#outbox.insert({
       ...{ route, wanted, key, priority, dueAt: dueAt > Date.now() ? dueAt : 0 },
-      receivedAt: Date.now(), // its age in the store counts from here
+      received: Date.now(), // its age in the store counts from here
       requeues: (row.requeues as number) + 1,
       params: row.params as string | null,
       fields: row.fields as string,

@@ -12,6 +12,7 @@ export const deadLetterReasons = [
   'too-large',
   'unwanted',
   'poison',
+  'damaged',
   'store-full',
   'destination-limit',
 ] as const

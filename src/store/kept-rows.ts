@@ -1,8 +1,9 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { KeptEntry } from '../adapter/contract.ts'
 import { failpoint } from '../failpoint.ts'
-import type { CommitQueue, Job } from './commit-queue.ts'
+import type { CommitQueue } from './commit-queue.ts'
 import type { KeptTable } from './contract.ts'
+import { allOf } from './rows.ts'
 import { readSafely } from './sqlite-error.ts'
 import type { Participant } from './transactions.ts'
 
@@ -27,25 +28,25 @@ export class KeptRows implements KeptTable, Participant {
   }
 
   all(connection: string, space: string): Iterable<readonly [key: string, value: Uint8Array]> {
-    const rows = readSafely(() => this.#all.all(connection, space) as unknown as KeptEntry[])
+    const rows = readSafely(() => allOf<KeptEntry>(this.#all, connection, space))
     return rows.map(({ key, value }) => [key, value])
   }
 
   connections(): readonly string[] {
-    return readSafely(() => this.#connections.all() as { connection: string }[]).map(({ connection }) => connection)
+    return readSafely(() => allOf<{ connection: string }>(this.#connections)).map(({ connection }) => connection)
   }
 
   put(connection: string, space: string, key: string, value: Uint8Array): void {
-    this.#queue().add(new KeptJob(value.byteLength, () => this.write(connection, { space, key, value })))
+    const apply = () => this.write(connection, { space, key, value })
+    this.#queue().add({ pace: 'soon', sizeBytes: value.byteLength, apply })
   }
 
   delete(connection: string, space: string, key: string): void {
-    this.#queue().add(
-      new KeptJob(0, () => {
-        this.#hasChanges = true
-        this.#delete.run(connection, space, key)
-      }),
-    )
+    const apply = () => {
+      this.#hasChanges = true
+      this.#delete.run(connection, space, key)
+    }
+    this.#queue().add({ pace: 'soon', sizeBytes: 0, apply })
   }
 
   /** Inside the transaction. */
@@ -54,27 +55,13 @@ export class KeptRows implements KeptTable, Participant {
     this.#put.run(connection, space, key, value)
   }
 
-  beforeCommit(): void {
+  beforeCommit(): number {
     if (this.#hasChanges) failpoint('session.before-commit')
     this.#hasChanges = false
+    return 0
   }
-
-  committed(): void {}
 
   rolledBack(): void {
     this.#hasChanges = false
   }
-}
-
-class KeptJob implements Job {
-  readonly pace = 'soon'
-  readonly sizeBytes: number
-  readonly apply: () => void
-
-  constructor(sizeBytes: number, apply: () => void) {
-    this.sizeBytes = sizeBytes
-    this.apply = apply
-  }
-
-  done(): void {}
 }

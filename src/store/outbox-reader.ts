@@ -1,4 +1,4 @@
-import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { Envelope } from '../envelope/envelope.ts'
 import {
   type Attempts,
   type Candidate,
@@ -8,189 +8,188 @@ import {
   type StoredMessage,
   sequenceOf,
 } from './contract.ts'
-import { decodeEnvelope, decodeParams } from './record.ts'
+import type { Notes } from './notes.ts'
+import { contentOf } from './page.ts'
+import type { PageState } from './page-state.ts'
+import type { Pages } from './pages.ts'
+import { damagedEnvelope, decodeEnvelope, decodeParams } from './record.ts'
 
-export interface Page {
+/** What a read is to find. */
+export interface ReadRange {
   readonly after: number
   readonly upTo: number
   readonly limit: number
   readonly maxBytes: number
 }
 
-interface Row {
-  readonly id: number
-  readonly route: number
-  readonly wanted: number
-  readonly done: number
-  readonly bytes: number
-  readonly received: number
-  readonly starts: number
-  readonly requeues: number
-  readonly params: string | null
-  readonly fields: string
-  readonly payload: Uint8Array | null
-}
-
-const columns = 'id, route, wanted, done, bytes, received, starts, requeues, params, fields, payload'
-
-/** Reads of the outbox; each sees what is committed. */
+/** Reads of the outbox, between transactions; each sees what is committed. */
 export class OutboxReader {
-  readonly #page: StatementSync
-  readonly #endBelow: StatementSync
-  readonly #nextDue: StatementSync
-  readonly #attempts: StatementSync
-  readonly #lastBelow: StatementSync
-  readonly #ofRank: StatementSync
-  readonly #delayed: StatementSync
-  readonly #firstOfAll: StatementSync
-  readonly #one: StatementSync
-  readonly #firstOfRank: StatementSync
-  readonly #firstDelayed: StatementSync
+  readonly #pages: Pages
+  readonly #notes: Notes
 
-  constructor(database: DatabaseSync) {
-    this.#page = database.prepare(
-      `SELECT ${columns} FROM outbox INDEXED BY waiting
-       WHERE route = ? AND due = 0 AND id > ? AND id <= ? AND (wanted & ~done & ?) <> 0 ORDER BY id LIMIT ?`,
-    )
-    this.#endBelow = database.prepare(
-      `SELECT id FROM outbox INDEXED BY waiting WHERE route = ? AND due = 0 AND id < ? ORDER BY id DESC LIMIT 1`,
-    )
-    this.#nextDue = database.prepare(
-      'SELECT due FROM outbox INDEXED BY waiting WHERE route = ? AND due > 0 ORDER BY due LIMIT 1',
-    )
-    this.#attempts = database.prepare(
-      'SELECT id, bit, attempts, failures, due, noted FROM attempts WHERE id BETWEEN ? AND ?',
-    )
-    this.#lastBelow = database.prepare('SELECT id FROM outbox WHERE id < ? ORDER BY id DESC LIMIT 1')
-    this.#ofRank = database.prepare(
-      `SELECT id, bytes, received FROM outbox INDEXED BY waiting
-       WHERE route = ? AND due = 0 AND id >= ? AND id < ? AND (wanted & ~done & ?) <> 0 ORDER BY id`,
-    )
-    this.#delayed = database.prepare(
-      `SELECT id, bytes, received FROM outbox INDEXED BY waiting
-       WHERE route = ? AND due > 0 AND (wanted & ~done & ?) <> 0 ORDER BY due`,
-    )
-    this.#one = database.prepare(`SELECT ${columns} FROM outbox WHERE id = ?`)
-    this.#firstOfAll = database.prepare('SELECT received FROM outbox WHERE id >= ? ORDER BY id LIMIT 1')
-    this.#firstOfRank = database.prepare(
-      `SELECT received FROM outbox INDEXED BY waiting
-       WHERE route = ? AND due = 0 AND id >= ? ORDER BY id LIMIT 1`,
-    )
-    this.#firstDelayed = database.prepare(
-      'SELECT received FROM outbox INDEXED BY waiting WHERE route = ? AND due > 0 ORDER BY due LIMIT 1',
-    )
+  constructor(pages: Pages, notes: Notes) {
+    this.#pages = pages
+    this.#notes = notes
   }
 
-  read(route: number, bit: number, { after, upTo, limit, maxBytes }: Page): StoredMessage[] {
-    const rows: Row[] = []
+  read(route: number, bit: number, { after, upTo, limit, maxBytes }: ReadRange): StoredMessage[] {
+    const found: StoredMessage[] = []
     let bytes = 0
-    for (const row of this.#page.iterate(route, after, upTo, bit, limit) as unknown as Iterable<Row>) {
-      bytes += row.bytes
-      if (bytes > maxBytes && rows.length > 0) break
-      rows.push(row)
+    const isWithin =
+      ({ heads }: PageState) =>
+      (place: number) => {
+        bytes += heads.bytesOf(place)
+        return bytes <= maxBytes
+      }
+    for (const page of this.#pages.between(route, { after, upTo, bits: bit })) {
+      const isMeant = (place: number) => isBetween(page.heads.idOf(place), after, upTo)
+      const waiting = page.waitingFor(bit).filter(isMeant)
+      const wanted = waiting.slice(0, limit - found.length)
+      const places = takeWhile(wanted, isWithin(page))
+      if (found.length === 0 && places.length === 0) places.push(...wanted.slice(0, 1))
+      found.push(...this.#messages(page, places))
+      if (places.length < waiting.length || found.length === limit) break
     }
-    return this.#messages(rows)
+    return found
   }
 
-  ends(route: number): number[] {
-    const ends: number[] = []
-    let below = Number.MAX_SAFE_INTEGER
-    for (;;) {
-      const id = this.#endBelow.get(route, below)?.id as number | undefined
-      if (id === undefined) return ends.reverse()
-      ends.push(id)
-      below = idOf(rankOf(id), 0)
-    }
+  /** Those of these that the target still waits for. */
+  fetch(route: number, bit: number, ids: readonly number[]): StoredMessage[] {
+    const byPage = Map.groupBy(ids, (id) => this.#pages.find(route, id))
+    return [...byPage].flatMap(([page, ofPage]) => {
+      const places = ofPage.map((id) => page?.heads.placeOf(id) ?? -1)
+      return page === undefined
+        ? []
+        : this.#messages(
+            page,
+            places.filter((place) => isWaiting(page, place, bit)),
+          )
+    })
   }
 
-  nextDueAt(route: number): number | undefined {
-    return this.#nextDue.get(route)?.due as number | undefined
+  get(route: number, id: number): StoredMessage | undefined {
+    const page = this.#pages.find(route, id)
+    const place = page?.heads.placeOf(id) ?? -1
+    return page !== undefined && isWaiting(page, place, -1) ? this.#messages(page, [place])[0] : undefined
   }
 
   /** Rank by rank, and the delayed ones; no payload is read. */
   waitingLongest(route: number, bits: number, { limit, receivedBefore, isSuch }: LongestWaiting): Candidate[] {
     const found: Candidate[] = []
-    const take = (rows: Iterable<unknown>) => {
+    const take = (pages: Iterable<PageState>) => {
       let left = limit
-      for (const { id, bytes, received } of rows as Iterable<Candidate & { received: number }>) {
-        if (left === 0 || (receivedBefore !== undefined && received >= receivedBefore)) return
-        if (!isSuch(id)) continue
-        found.push({ id, bytes })
-        left -= 1
+      for (const page of pages) {
+        for (const place of page.waitingFor(bits)) {
+          const id = page.heads.idOf(place)
+          if (left === 0 || (receivedBefore !== undefined && page.heads.receivedOf(place) >= receivedBefore)) return
+          if (!isSuch(id)) continue
+          found.push({ id, bytes: page.heads.bytesOf(place) })
+          left -= 1
+        }
       }
     }
-    for (const rank of this.ends(route).map(rankOf)) {
-      take(this.#ofRank.iterate(route, idOf(rank, 0), idOf(rank - 1, 0), bits))
+    for (const rank of this.#pages.ends(route).map(rankOf)) {
+      take(this.#pages.between(route, { after: idOf(rank, 0) - 1, upTo: idOf(rank - 1, 0) - 1, bits }))
     }
-    take(this.#delayed.iterate(route, bits))
+    take(this.#pages.due(route, Number.MAX_SAFE_INTEGER))
     return found.sort(bySequence).slice(0, limit)
-  }
-
-  get(id: number): StoredMessage | undefined {
-    return this.#messages(this.#one.all(id) as unknown as Row[])[0]
   }
 
   /** Receipt of the oldest message of a route; milliseconds since the epoch. */
   oldestAt(route: number): number | undefined {
-    const firsts = this.ends(route).map((end) => this.#firstOfRank.get(route, idOf(rankOf(end), 0)))
-    return oldestOf([...firsts, this.#firstDelayed.get(route)])
+    const firsts = this.#pages.ends(route).map((end) => {
+      const rank = rankOf(end)
+      const pages = this.#pages.between(route, { after: idOf(rank, 0) - 1, upTo: end, bits: -1 })
+      return oldestIn(pages)
+    })
+    return oldestOf([...firsts, oldestIn(this.#pages.due(route, Number.MAX_SAFE_INTEGER))])
   }
 
-  /** Of all routes. */
-  oldestOfAllAt(): number | undefined {
-    return oldestOf(this.#lasts().map((last) => this.#firstOfAll.get(idOf(rankOf(last), 0))))
+  /** How many messages a target waits for. */
+  countWaiting(route: number, bit: number): number {
+    let count = 0
+    for (const page of this.#pages.all(route)) count += page.waitingFor(bit).length
+    return count
   }
 
-  highestSequence(): number {
-    return this.#lasts().reduce((highest, id) => Math.max(highest, sequenceOf(id)), 0)
-  }
-
-  /** Highest id of each rank that is there. */
-  #lasts(): number[] {
-    const lasts: number[] = []
-    let below = idOf(-1, 0)
-    for (;;) {
-      const id = this.#lastBelow.get(below)?.id as number | undefined
-      if (id === undefined) return lasts
-      lasts.push(id)
-      below = idOf(rankOf(id), 0)
+  /** What of a route has a key. */
+  *keyed(route: number): Generator<{ id: number; key: string | Uint8Array }> {
+    for (const page of this.#pages.all(route)) {
+      const body = this.#pages.bodyOf(page)
+      for (const place of page.waitingFor(-1)) {
+        const part = page.heads.partOf(place, body)
+        const key = part === undefined ? null : contentOf(part).key
+        if (key !== null) yield { id: page.heads.idOf(place), key }
+      }
     }
   }
 
-  #messages(rows: readonly Row[]): StoredMessage[] {
-    if (rows.length === 0) return []
-    const attempts = this.#attemptsOf(rows)
-    return rows.map((row) => ({
-      id: row.id,
-      route: row.route,
-      bytes: row.bytes,
-      envelope: decodeEnvelope(row),
-      params: decodeParams(row.params),
-      wanted: row.wanted,
-      done: row.done,
-      receivedAt: row.received,
-      starts: row.starts,
-      requeues: row.requeues,
-      attempts: attempts.get(row.id),
-    }))
-  }
-
-  #attemptsOf(rows: readonly Row[]): Map<number, Map<number, Attempts>> {
-    const found = new Map<number, Map<number, Attempts>>()
-    const ids = rows.map(({ id }) => id)
-    for (const row of this.#attempts.iterate(Math.min(...ids), Math.max(...ids))) {
-      const { id, bit, attempts, failures, due: dueAt, noted: notedAt } = row as Record<string, number>
-      const ofMessage = found.get(id as number) ?? new Map<number, Attempts>()
-      ofMessage.set(bit as number, { attempts, failures, dueAt, notedAt } as Attempts)
-      found.set(id as number, ofMessage)
+  #messages(page: PageState, places: readonly number[]): StoredMessage[] {
+    if (places.length === 0) return []
+    this.#pages.keep(page)
+    const { first, last, hasNotes } = page
+    const notes = {
+      body: this.#pages.bodyOf(page),
+      attempts: hasNotes ? this.#notes.attemptsBetween(first, last) : noAttempts,
+      starts: hasNotes ? this.#notes.startsBetween(first, last) : noStarts,
     }
-    return found
+    // a few messages must not hold the whole page in memory
+    const isPart = places.reduce((sum, place) => sum + page.heads.lengthOf(place), 0) < notes.body.byteLength / 2
+    return places.map((place) => messageOf(page, place, { ...notes, isPart }))
   }
 }
 
-function oldestOf(rows: readonly (Record<string, unknown> | undefined)[]): number | undefined {
-  const times = rows.flatMap((row) => (row?.received as number | undefined) ?? [])
-  return times.length > 0 ? Math.min(...times) : undefined
+interface Beside {
+  readonly body: Uint8Array
+  /** True where what is read owns its bytes. */
+  readonly isPart: boolean
+  readonly attempts: ReadonlyMap<number, ReadonlyMap<number, Attempts>>
+  readonly starts: ReadonlyMap<number, number>
+}
+
+const noAttempts: Beside['attempts'] = new Map()
+const noStarts: Beside['starts'] = new Map()
+
+function messageOf(page: PageState, place: number, { body, isPart, attempts, starts }: Beside): StoredMessage {
+  const { heads, route } = page
+  const { id, wanted, bytes, received, requeues } = heads.headOf(place)
+  const rest = {
+    ...{ id, route, bytes, wanted, requeues, done: page.doneOf(place) & wanted, receivedAt: received },
+    ...{ starts: starts.get(id) ?? 0, attempts: attempts.get(id) },
+  }
+  const part = heads.partOf(place, body)
+  if (part === undefined) return { ...rest, ...damaged(id, heads.rawPartOf(place, body)) }
+  const { params, fields, payload } = contentOf(isPart ? Buffer.from(part) : part)
+  return { ...rest, envelope: decodeEnvelope({ fields, payload }), params: decodeParams(params), isDamaged: false }
+}
+
+/** As nothing of it is to be believed, all of it is the payload. */
+function damaged(id: number, part: Buffer): { envelope: Envelope; params: StoredMessage['params']; isDamaged: true } {
+  return { envelope: damagedEnvelope(id, Buffer.from(part)), params: {}, isDamaged: true }
+}
+
+const isBetween = (id: number, after: number, upTo: number): boolean => id > after && id <= upTo
+
+const isWaiting = (page: PageState, place: number, bits: number): boolean =>
+  place !== -1 && (page.openOf(place) & bits) !== 0
+
+function takeWhile<T>(list: readonly T[], isSuch: (one: T) => boolean): T[] {
+  const end = list.findIndex((one) => !isSuch(one))
+  return list.slice(0, end === -1 ? list.length : end)
+}
+
+/** Of the first page that has any left. */
+function oldestIn(pages: Iterable<PageState>): number | undefined {
+  for (const page of pages) {
+    const times = page.waitingFor(-1).map((place) => page.heads.receivedOf(place))
+    if (times.length > 0) return Math.min(...times)
+  }
+  return undefined
+}
+
+function oldestOf(times: readonly (number | undefined)[]): number | undefined {
+  const known = times.filter((time) => time !== undefined)
+  return known.length > 0 ? Math.min(...known) : undefined
 }
 
 const bySequence = (a: { id: number }, b: { id: number }): number => sequenceOf(a.id) - sequenceOf(b.id)

@@ -73,6 +73,12 @@ export function decodeEnvelope({ fields, payload }: EnvelopeRecord): Envelope {
   })
 }
 
+/** Of a message that is not what was written: what is there of it, as its payload. */
+export function damagedEnvelope(id: number, bytes: Uint8Array): Envelope {
+  const timestamp = new Date().toISOString()
+  return new Envelope({ messageId: `damaged-${id}`, timestamp, source: 'store://damaged', payload: bytes })
+}
+
 function parsed(fields: string): unknown[] {
   try {
     const json: unknown = JSON.parse(fields)

@@ -1,19 +1,24 @@
 /** The tables, by version. A file of an older version is brought up to the newest one, a newer one is refused. */
 import type { DatabaseSync } from 'node:sqlite'
-import { isSet } from './bundle.ts'
-import { insertOpen } from './bundle-record.ts'
-import { prepareInsert } from './outbox-rows.ts'
+import { leaveBundleTables } from './takeover/bundles.ts'
+import { leaveRows } from './takeover/rows.ts'
 
 /** `TRIV`, in the header of the file. */
 export const applicationId = 0x54524956
 
 /**
  * Migration i leads from version i to i + 1. What is written here once is never changed: files of it are out there.
- * `outbox.id` is the order of delivery, see `idOf`; `due` is 0 for what may go now; `ranked` is 1 for messages that have a
- * key, once their route has seen a priority. `waiting` answers counts and reads of one target without touching payloads. `unpacked`: bundles
- * that the spool still has and whose messages are rows now; `spool` in `meta`: 1 while it may have any.
+ *
+ * Until 5: `outbox.id` is the order of delivery, see `idOf`; `due` is 0 for what may go now; `ranked` is 1 for messages that have a
+ * key, once their route has seen a priority. `unpacked`: bundles that the spool still has and whose messages are rows now; `spool` in
+ * `meta`: 1 while it may have any.
+ *
+ * From 6 on: `pages`, see page.ts; `first` and `last` are ids of its messages, of one rank; `due` is 0 for what may go now; `received` that of the oldest;
+ * `wanted` all targets of any of its messages; `checksum` that of the heads. `gone.places` has a bit for every message that a target is done with.
+ * Beside them what is noted of some messages, by id: `attempts`; `first_reasons`, of a message that some of its targets did not get and others
+ * still wait for; `suspects`, which a process may have died of; `ranked`, with a key, on routes that have seen a priority.
  */
-export const migrations: readonly (string | ((database: DatabaseSync) => void))[] = [
+export const migrations: readonly (string | ((database: DatabaseSync, directory: string) => void))[] = [
   `
   CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
   INSERT INTO meta VALUES ('clean', 1);
@@ -79,25 +84,5 @@ export const migrations: readonly (string | ((database: DatabaseSync) => void))[
   DELETE FROM seen WHERE route NOT IN (SELECT id FROM scopes);
   ALTER TABLE seen RENAME COLUMN route TO scope;
   `,
+  leaveRows,
 ]
-
-/** Bundles were rows once: the messages of one transaction, as the spool has them now, and a bit for each that had left. */
-function leaveBundleTables(database: DatabaseSync): void {
-  const insertRow = prepareInsert(database)
-  const bundles = database.prepare(
-    'SELECT id, messages, gone FROM bundles LEFT JOIN bundles_gone USING (id) ORDER BY id',
-  )
-  for (const { id, messages, gone } of bundles.all() as unknown as {
-    id: number
-    messages: Uint8Array
-    gone: Uint8Array | null
-  }[]) {
-    insertOpen(Buffer.from(messages), insertRow, (message) => gone === null || !isSet(gone, message - id))
-  }
-  database.exec(`
-    DROP TABLE bundles;
-    DROP TABLE bundles_gone;
-    CREATE TABLE unpacked (bundle INTEGER PRIMARY KEY, generation INTEGER NOT NULL);
-    INSERT INTO meta VALUES ('spool', 0);
-  `)
-}

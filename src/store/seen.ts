@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type { Repeatable } from './contract.ts'
+import { allOf, firstOf } from './rows.ts'
 import type { Participant } from './transactions.ts'
 
 const pruneEveryMs = 60_000
@@ -19,12 +20,13 @@ export class Seen implements Participant {
 
   constructor(database: DatabaseSync) {
     this.#statements = prepare(database)
-    for (const { id, window } of this.#statements.scopes.all()) this.#windows.set(id as number, window as number)
+    const scopes = allOf<{ id: number; window: number }>(this.#statements.scopes)
+    for (const { id, window } of scopes) this.#windows.set(id, window)
   }
 
   /** The number of a scope that is noted as it is; undefined: it has to be named. */
   find(name: string, windowMs: number): number | undefined {
-    const id = this.#statements.find.get(name)?.id as number | undefined
+    const id = firstOf<{ id: number }>(this.#statements.find, name)?.id
     if (id === undefined) return undefined
     const noted = this.#windows.get(id) ?? 0
     const isEnough = this.#named.has(id) ? noted >= windowMs : noted === windowMs
@@ -35,7 +37,7 @@ export class Seen implements Participant {
 
   /** Inside a transaction, like all below. Of the windows that a scope is given the longest counts. */
   name(name: string, windowMs: number): number {
-    const id = this.#statements.keep.get(name, windowMs)?.id as number
+    const id = firstOf<{ id: number }>(this.#statements.keep, name, windowMs)?.id ?? 0
     this.#windows.set(id, windowMs)
     this.#named.add(id)
     return id
@@ -51,8 +53,12 @@ export class Seen implements Participant {
   }
 
   /** Rides along with a transaction, at most once a minute. */
-  beforeCommit(): void {
-    if (this.#windows.size === 0 || performance.now() < this.#nextPruneAt) return
+  beforeCommit(): number {
+    if (this.#windows.size > 0 && performance.now() >= this.#nextPruneAt) this.#prune()
+    return 0
+  }
+
+  #prune(): void {
     let isDone = true
     for (const [scope, windowMs] of this.#windows) {
       const { changes } = this.#statements.prune.run(scope, Date.now() - windowMs)
@@ -61,10 +67,6 @@ export class Seen implements Participant {
     }
     if (isDone && this.areAllNamed) this.#nextPruneAt = performance.now() + pruneEveryMs
   }
-
-  committed(): void {}
-
-  rolledBack(): void {}
 
   /** Should that be rolled back, the next start does it. */
   #forgetIfEmpty(scope: number): void {

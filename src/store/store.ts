@@ -8,9 +8,8 @@ import { type OpenedDatabase, openDatabase, openingError } from './database.ts'
 import { DeadLetterRows } from './dead-letter-rows.ts'
 import type { DeadLetterLimit } from './dead-letters.ts'
 import { KeptRows } from './kept-rows.ts'
-import { OutboxTable } from './outbox-table.ts'
+import { PagedOutbox } from './outbox.ts'
 import { Room } from './room.ts'
-import { Spool } from './spool.ts'
 import { causeOf } from './sqlite-error.ts'
 
 export interface StoreOptions {
@@ -22,8 +21,6 @@ export interface StoreOptions {
   readonly log: Log
   /** Called once when the disk has failed: nothing is committed or called back after it, and the process should end. */
   readonly onFatal: (error: PermanentError) => void
-  /** Hears how long each commit took. */
-  readonly observeCommitMs?: ((ms: number) => void) | undefined
 }
 
 /**
@@ -41,13 +38,12 @@ export function openStore(options: StoreOptions): Store {
 }
 
 class SqliteStore implements Store {
-  readonly outbox: OutboxTable
+  readonly outbox: PagedOutbox
   readonly deadLetters: DeadLetterRows
   readonly kept: KeptRows
   readonly stats: StoreStats
   readonly #database: DatabaseSync
   readonly #queue: CommitQueue
-  readonly #spool: Spool
   readonly #wasClean: boolean
   #isFailed = false
   #isClosed = false
@@ -55,27 +51,23 @@ class SqliteStore implements Store {
   constructor(database: DatabaseSync, options: StoreOptions & Omit<OpenedDatabase, 'database'>) {
     const { directory, maxBytes, log, wasClean } = options
     const queue = (): CommitQueue => this.#queue
-    const observe = options.observeCommitMs ?? (() => {})
     this.#database = database
     this.#wasClean = wasClean
     this.kept = new KeptRows(database, queue)
-    this.#spool = new Spool(directory)
-    this.outbox = new OutboxTable(database, { kept: this.kept, spool: this.#spool, queue, wasClean })
+    this.outbox = new PagedOutbox(database, { kept: this.kept, queue, wasClean })
     const { deadLetters: limit } = options
     this.deadLetters = new DeadLetterRows(database, { outbox: this.outbox, queue, limit })
     this.#queue = new CommitQueue(database, {
       participants: [...this.outbox.participants, this.deadLetters, this.kept],
       gate: new Room(database, { directory, maxBytes, tally: this.outbox.tally, log }),
       causeOf: (error) => causeOf(error, directory),
-      observe,
       onFatal: (error) => {
         this.#isFailed = true
         options.onFatal(error)
       },
     })
     const { file } = options
-    const spool = this.#spool
-    this.stats = statsOf(this.#queue, observe, () => sizeOf(file) + sizeOf(`${file}-wal`) + spool.bytes)
+    this.stats = statsOf(this.#queue, () => sizeOf(file) + sizeOf(`${file}-wal`))
   }
 
   get isFull(): boolean {
@@ -102,32 +94,24 @@ class SqliteStore implements Store {
     try {
       if (!this.#isFailed) this.#end()
     } catch {} // the disk is full, or fails: then this end does not count as clean
-    this.#spool.close()
     if (!this.#isFailed) this.#database.close() // it would write once more; the process ends anyway
   }
 
-  /** The one file has everything then. */
-  #end(): void {
-    this.#queue.run(() => {
-      this.outbox.leaveSpool()
-      this.#noteEnd()
-    })
-  }
-
   /** After a crash, a command that was run in between does not make the next process forget it. */
-  #noteEnd(): void {
+  #end(): void {
     if (!this.#wasClean && !this.outbox.hasWorked) return
-    this.outbox.forgetStarts()
-    this.#database.exec("UPDATE meta SET value = 1 WHERE name = 'clean'")
+    this.#queue.run(() => {
+      this.outbox.forgetStarts()
+      this.#database.exec("UPDATE meta SET value = 1 WHERE name = 'clean'")
+    })
   }
 }
 
-function statsOf(queue: CommitQueue, observeCommitMs: (ms: number) => void, fileBytes: () => number): StoreStats {
+function statsOf(queue: CommitQueue, fileBytes: () => number): StoreStats {
   return {
     get commits() {
       return queue.commits
     },
-    observeCommitMs,
     fileBytes,
   }
 }

@@ -1,4 +1,3 @@
-import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Participant } from './transactions.ts'
 
 export interface Figures {
@@ -6,21 +5,14 @@ export interface Figures {
   bytes: number
 }
 
+const none: Readonly<Figures> = { count: 0, bytes: 0 }
+
 /** How many messages of each route are stored, and their bytes: kept in memory, in step with the transactions. */
 export class Tally implements Participant {
   readonly #byRoute = new Map<number, Figures>()
   readonly #changes = new Map<number, Figures>()
   #bytes = 0
   #count = 0
-
-  readonly #sums: StatementSync
-  #isToRecount = false
-
-  constructor(database: DatabaseSync) {
-    this.#sums = database.prepare('SELECT route, count(*) AS count, sum(bytes) AS bytes FROM outbox GROUP BY route')
-    this.#askTable()
-    this.committed()
-  }
 
   /** Of all routes, as committed. */
   get bytes(): number {
@@ -32,7 +24,7 @@ export class Tally implements Participant {
   }
 
   of(route: number): Readonly<Figures> {
-    return this.#byRoute.get(route) ?? { count: 0, bytes: 0 }
+    return this.#byRoute.get(route) ?? none
   }
 
   /** Within the transaction. */
@@ -43,16 +35,6 @@ export class Tally implements Participant {
       change.count += count
       change.bytes += bytes
     }
-  }
-
-  /** The changes told do not add up: the table is asked before the commit. Within the transaction. */
-  recount(): void {
-    this.#isToRecount = true
-  }
-
-  beforeCommit(): void {
-    if (this.#isToRecount) this.#askTable()
-    this.#isToRecount = false
   }
 
   committed(): void {
@@ -66,14 +48,6 @@ export class Tally implements Participant {
   }
 
   rolledBack(): void {
-    this.#isToRecount = false
     this.#changes.clear()
-  }
-
-  #askTable(): void {
-    this.#changes.clear()
-    for (const [route, { count, bytes }] of this.#byRoute) this.change(route, -count, -bytes)
-    for (const { route, count, bytes } of this.#sums.all())
-      this.change(route as number, count as number, bytes as number)
   }
 }

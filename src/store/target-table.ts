@@ -1,5 +1,6 @@
-import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
 import { PermanentError } from '../errors.ts'
+import { allOf, firstOf } from './rows.ts'
 
 const mostTargets = 31
 
@@ -15,16 +16,13 @@ export class TargetTable {
   readonly #names = new Map<number, string>()
   /** Bits that are configured now, by route. */
   readonly #configured = new Map<number, number>()
-  readonly #waits: StatementSync
+  readonly #countWaiting: (route: number, bit: number) => number
 
-  constructor(database: DatabaseSync) {
+  constructor(database: DatabaseSync, countWaiting: (route: number, bit: number) => number) {
     this.#database = database
-    this.#waits = database.prepare(
-      'SELECT count(*) AS count FROM outbox INDEXED BY waiting WHERE route = ? AND (wanted & ~done & ?) <> 0',
-    )
-    for (const { id, name } of database.prepare('SELECT id, name FROM routes').all()) {
-      this.#names.set(id as number, name as string)
-    }
+    this.#countWaiting = countWaiting
+    const routes = database.prepare('SELECT id, name FROM routes')
+    for (const { id, name } of allOf<{ id: number; name: string }>(routes)) this.#names.set(id, name)
   }
 
   /** Number -> name. */
@@ -70,14 +68,14 @@ export class TargetTable {
 
   #number(name: string): number {
     this.#database.prepare('INSERT INTO routes (name) VALUES (?) ON CONFLICT DO NOTHING').run(name)
-    const route = this.#database.prepare('SELECT id FROM routes WHERE name = ?').get(name)?.id as number
+    const row = firstOf<{ id: number }>(this.#database.prepare('SELECT id FROM routes WHERE name = ?'), name)
+    const route = row?.id ?? 0
     this.#names.set(route, name)
     return route
   }
 
   #targetsOf(route: number): KnownTarget[] {
-    const rows = this.#database.prepare('SELECT bit, place, text FROM targets WHERE route = ? ORDER BY bit').all(route)
-    return rows as unknown as KnownTarget[]
+    return allOf(this.#database.prepare('SELECT bit, place, text FROM targets WHERE route = ? ORDER BY bit'), route)
   }
 
   #forgetIdle(route: number, known: readonly KnownTarget[], texts: readonly string[]): KnownTarget[] {
@@ -87,10 +85,6 @@ export class TargetTable {
       forget.run(route, bit)
       return false
     })
-  }
-
-  #countWaiting(route: number, bit: number): number {
-    return this.#waits.get(route, bit)?.count as number
   }
 }
 

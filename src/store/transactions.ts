@@ -5,22 +5,16 @@ import { WriteAheadLog } from './write-ahead-log.ts'
 
 /** Somebody who keeps figures in memory that must follow the transaction. */
 export interface Participant {
-  /** The last thing in the transaction. */
-  beforeCommit(): void
-  /** The transaction is on disk: what belongs to it and is written elsewhere is put on disk too. A failure ends the store. */
-  sync?(): void
-  committed(): void
-  rolledBack(): void
-  /** In a transaction of its own, in the room of the reserve: what would need room later is written now. */
-  diskIsFull?(): void
+  /** The last thing in the transaction. Bytes that it has written beyond what jobs have told, where those are many. */
+  beforeCommit?(): number
+  committed?(): void
+  rolledBack?(): void
 }
 
 export interface TransactionParts {
   readonly participants: readonly Participant[]
   /** `full` where the disk has no room: then the work may be tried again. */
   readonly causeOf: (error: unknown) => string
-  /** Milliseconds of each commit. */
-  readonly observe: (ms: number) => void
   readonly onFatal: (error: PermanentError) => void
 }
 
@@ -53,8 +47,8 @@ export class Transactions {
    */
   run<T>(work: () => T, sizeBytes: number): T {
     if (this.#failure !== undefined) throw this.#failure
-    const result = this.#run(work)
-    this.#log.count(sizeBytes)
+    const { result, moreBytes } = this.#run(work)
+    this.#log.count(sizeBytes + moreBytes)
     return result
   }
 
@@ -79,15 +73,9 @@ export class Transactions {
     return this.#unlessFull(() => this.#log.carryOverIfDue())
   }
 
-  /** The log is emptied, as no transaction may come that would do so; then what may need room later is written. */
+  /** The log is emptied, as no transaction may come that would do so. */
   prepareForFullDisk(): void {
     this.#unlessFull(() => this.#log.empty())
-    if (this.#failure !== undefined) return
-    this.#unlessFull(() =>
-      this.#run(() => {
-        for (const participant of this.#parts.participants) participant.diskIsFull?.()
-      }),
-    )
   }
 
   #unlessFull(work: () => void): boolean {
@@ -101,42 +89,30 @@ export class Transactions {
     }
   }
 
-  #run<T>(work: () => T): T {
-    const { participants, observe } = this.#parts
-    const startedAt = performance.now()
+  #run<T>(work: () => T): { result: T; moreBytes: number } {
+    const { participants } = this.#parts
     let result: T
+    let moreBytes = 0
     try {
       this.#begin.run()
       result = work()
-      for (const participant of participants) participant.beforeCommit()
+      for (const participant of participants) moreBytes += participant.beforeCommit?.() ?? 0
       failpoint('store.before-commit')
       this.#commit.run()
     } catch (error) {
       this.#rollBack()
       throw error
     }
-    this.#sync()
     this.commits += 1
-    observe(performance.now() - startedAt)
     failpoint('store.after-commit')
-    for (const participant of participants) participant.committed()
-    return result
-  }
-
-  /** What SQLite has committed stays, untold. */
-  #sync(): void {
-    failpoint('store.before-sync')
-    try {
-      for (const participant of this.#parts.participants) participant.sync?.()
-    } catch (error) {
-      throw this.fail(error)
-    }
+    for (const participant of participants) participant.committed?.()
+    return { result, moreBytes }
   }
 
   #rollBack(): void {
     try {
       this.#database.exec('ROLLBACK')
     } catch {} // then it never began, or was rolled back already
-    for (const participant of this.#parts.participants) participant.rolledBack()
+    for (const participant of this.#parts.participants) participant.rolledBack?.()
   }
 }

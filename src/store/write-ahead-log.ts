@@ -24,7 +24,7 @@ export class WriteAheadLog {
     this.#changes = database.prepare('SELECT total_changes() AS count')
   }
 
-  /** So much was committed; nothing of it where a transaction has changed nothing, as all of it went to the spool. */
+  /** So much was committed; nothing of it where a transaction has changed nothing. */
   count(bytes: number): void {
     const changes = this.#changes.get()?.count as number
     if (changes !== this.#changesSoFar) this.#bytes += bytes + commitBytes

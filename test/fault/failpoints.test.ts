@@ -162,7 +162,6 @@ const session: Scenario = {
 
 const scenarios: Record<FailpointName, Scenario> = {
   'store.before-commit': load(1, 40),
-  'store.before-sync': load(1, 40),
   'store.after-commit': load(1, 40),
   'store.before-finish-commit': load(1, 40),
   'store.checkpoint': load(1, 2),

@@ -10,6 +10,7 @@ const reasonOfCode: Partial<Record<ErrorCode, DeadLetterReason>> = {
   MESSAGE_UNWANTED: 'unwanted',
   MESSAGE_POISONOUS: 'poison',
   STORE_FULL: 'store-full',
+  STORE_DAMAGED: 'damaged',
   TRANSFORM_FAILED: 'transform',
   EXPRESSION_BUDGET: 'expression-budget',
   DESTINATION_INVALID: 'transform',

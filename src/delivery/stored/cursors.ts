@@ -1,13 +1,10 @@
 import { idOf, maxRank, rankOf } from '../../store/contract.ts'
-import type { Beginnings } from './shelf.ts'
 
 /** How far one rank is handed out, and how far it reaches; ids. */
 export interface Cursor {
   readonly rank: number
   after: number
   end: number
-  /** Its end when it last went back: a pass is over when it is there again. */
-  passEnd: number
 }
 
 /** How far the messages of one target are handed out: up to `after` of each rank; what is behind it waits on disk. */
@@ -17,7 +14,7 @@ export class Cursors {
 
   /** At the beginning of each rank; `ends` are the last ids, highest rank first. */
   constructor(ends: readonly number[]) {
-    this.#all = ends.map((end) => ({ rank: rankOf(end), after: idOf(rankOf(end), 0), end, passEnd: end }))
+    this.#all = ends.map((end) => ({ rank: rankOf(end), after: idOf(rankOf(end), 0), end }))
   }
 
   /** True when messages wait on disk for their turn. */
@@ -28,16 +25,6 @@ export class Cursors {
   /** How many there are to read, or less: ids are given to other routes too. */
   get unread(): number {
     return this.#all.filter(isUnread).reduce((sum, { after, end }) => sum + end - after, 0)
-  }
-
-  /** True until everything is read again that was there when it last went back. */
-  get isInPass(): boolean {
-    return this.#all.some(isInPass)
-  }
-
-  /** The same of one rank: lower ones are read when it is through, and may take long. */
-  isInPassOf(rank: number): boolean {
-    return this.#all.some((cursor) => cursor.rank === rank && isInPass(cursor))
   }
 
   /** The one to read from. */
@@ -57,28 +44,13 @@ export class Cursors {
     this.reach(id).after = id
   }
 
-  /** False where a message is to be read, for the first time or again. */
-  hasPassed(id: number): boolean {
-    return id <= this.#of(rankOf(id)).after
-  }
-
-  goBack(beginnings: Beginnings): void {
-    for (const cursor of this.#all) {
-      const first = beginnings.get(cursor.rank)
-      if (first === undefined) continue
-      cursor.after = Math.min(cursor.after, first - 1)
-      cursor.passEnd = cursor.end
-    }
-  }
-
   #of(rank: number): Cursor {
     const known = this.#all[0]?.rank === rank ? this.#all[0] : this.#all.find((one) => one.rank === rank)
     if (known !== undefined) return known
-    const cursor = { rank, after: idOf(Math.min(rank, maxRank), 0), end: 0, passEnd: 0 }
+    const cursor = { rank, after: idOf(Math.min(rank, maxRank), 0), end: 0 }
     this.#all = [...this.#all, cursor].sort((a, b) => b.rank - a.rank)
     return cursor
   }
 }
 
-const isInPass = ({ after, passEnd }: Cursor): boolean => after < passEnd
 const isUnread = ({ after, end }: Cursor): boolean => after < end

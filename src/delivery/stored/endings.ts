@@ -6,7 +6,6 @@ import type { Starts } from './starts.ts'
 /** What the store has to be told of a message when a target is done with it. */
 export interface Waiting {
   readonly id: number
-  readonly bytes: number
   readonly wanted: number
   readonly receivedAt: number
 }
@@ -14,7 +13,6 @@ export interface Waiting {
 /** How targets are done with a message. */
 interface End {
   readonly bits: number
-  readonly hasAttempts: boolean
   readonly dead?: DeadLetterReason
 }
 
@@ -38,15 +36,15 @@ export class Endings {
   }
 
   /** Where it is dead, handed over with its letter. */
-  dead({ id, bytes, wanted, receivedAt }: Waiting, end: End): void {
+  dead({ id, wanted, receivedAt }: Waiting, end: End): void {
     const told = (reason: DeadLetterReason | undefined) => this.ended({ id, receivedAt }, reason ?? 'delivered')
-    this.#outbox.finish({ id, route: this.route, bytes, wanted, ...end, ended: told })
+    this.#outbox.finish({ id, route: this.route, wanted, ...end, ended: told })
   }
 
   /** These targets are not to have it any more, and nobody misses it. */
-  dropped({ id, bytes, wanted, receivedAt }: Waiting, end: End): void {
+  dropped({ id, wanted, receivedAt }: Waiting, end: End): void {
     const told = (reason: DeadLetterReason | undefined) => this.ended({ id, receivedAt }, reason ?? 'filtered')
-    this.#outbox.finish({ id, route: this.route, bytes, wanted, ...end, ended: told })
+    this.#outbox.finish({ id, route: this.route, wanted, ...end, ended: told })
   }
 
   /** The store has let go of it. */
@@ -61,20 +59,16 @@ export class Endings {
 class Confirmed implements Finish {
   readonly id: number
   readonly route: number
-  readonly bytes: number
   readonly wanted: number
   readonly bits: number
-  readonly hasAttempts: boolean
   readonly receivedAt: number
   readonly #endings: Endings
 
-  constructor(endings: Endings, { message, owner, hasAttempts }: RouteParcel) {
+  constructor(endings: Endings, { message, owner }: RouteParcel) {
     this.id = message.id
     this.route = endings.route
-    this.bytes = message.bytes
     this.wanted = message.wanted
     this.bits = owner.bit
-    this.hasAttempts = hasAttempts
     this.receivedAt = message.receivedAt
     this.#endings = endings
   }

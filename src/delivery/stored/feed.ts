@@ -1,13 +1,13 @@
 import { Queue } from '../../adapter/queue.ts'
 import { failpoint } from '../../failpoint.ts'
-import { type Outbox, type StoredMessage, sequenceOf } from '../../store/contract.ts'
+import { type Outbox, rankOf, type StoredMessage, sequenceOf } from '../../store/contract.ts'
 import { fullDiskMs } from '../backoff.ts'
 import type { Dispatcher } from '../dispatcher.ts'
 import type { Parcel } from '../parcel.ts'
-import { Cursors } from './cursors.ts'
+import { type Cursor, Cursors } from './cursors.ts'
 import { Rate } from './rate.ts'
 import type { Room } from './residence.ts'
-import { type Beginnings, Shelf } from './shelf.ts'
+import { Shelf } from './shelf.ts'
 import type { Starts } from './starts.ts'
 import { Trial } from './trial.ts'
 
@@ -17,17 +17,14 @@ const pageBytes = 2 * 1024 ** 2
 /** A target with its hands full slows its sources for so long; then their messages wait on disk. Milliseconds. */
 const holdMs = 100
 
-/** After a page of which nothing could leave, so that a long lane that is stuck costs no whole processor. Milliseconds. */
-const barrenMs = 10
-/** Passes are broken off for so long at most, then one is gone through with. Milliseconds. */
-const mostBrokenOffMs = 10_000
-
 /** What a feed needs to hand a message on. */
 export interface FeedOwner {
   /** A message read back; false when it does not leave now, e.g. as its rules have changed. */
   readBack(message: StoredMessage): boolean
   /** The process died of it again and again. */
   poisoned(message: StoredMessage): void
+  /** It is not what was written. */
+  damaged(message: StoredMessage): void
 }
 
 /** A message that waits to be told that its targets have it. */
@@ -44,7 +41,8 @@ interface Held {
 
 /**
  * One target's messages in the store, in order. While nothing waits on disk before it, a new message is handed on straight
- * from memory and never read back; else it waits its turn: `after` < `end`.
+ * from memory and never read back; else it waits its turn: `after` < `end`. No cursor goes back: what memory had and had to forget is
+ * remembered by its id, and fetched.
  */
 export class Feed {
   readonly #outbox: Outbox
@@ -55,7 +53,7 @@ export class Feed {
   readonly #owner: FeedOwner
   readonly #trial: Trial
   readonly #flushed: () => Promise<void>
-  #cursors: Cursors
+  readonly #cursors: Cursors
   /** What is on its way or held, by sequence: small numbers cost a set much less than ids. */
   readonly #inMemory = new Set<number>()
   /** Stored, their sources not yet told. */
@@ -66,16 +64,11 @@ export class Feed {
   /** Set aside, which is not yet on disk. */
   readonly #skipped = new Set<number>()
   readonly #shelf = new Shelf()
-  #willUnshelve = false
+  /** Ids of what was in memory when its target went away, to be fetched before all else. */
+  #parked: number[] = []
   #isTaking = false
-  /** True when nothing of the last page could leave. */
-  #isBarren = false
-  /** When it was last through with a pass, of `performance.now()`. */
-  #passedMs = performance.now()
+  #isFetching = false
   #isScheduled = false
-  /** How often it is about to go back and read again. */
-  #rewinds = 0
-  #hasParked = false
   #isStopped = false
 
   constructor(parts: {
@@ -104,17 +97,13 @@ export class Feed {
 
   /** True when messages wait on disk for their turn. */
   get isBehind(): boolean {
-    return this.#rewinds > 0 || this.#cursors.isBehind
+    return this.#parked.length > 0 || this.#cursors.isBehind
   }
 
   /** More to read back than it will have handed on in a moment: its sources need not wait for that. */
   get #isFarBehind(): boolean {
-    return this.#rewinds > 0 || (this.#cursors.isBehind && this.#cursors.unread > this.#rate.perWindow)
-  }
-
-  /** True while a message that is stored now is likely to be on its way soon. */
-  get isFlowing(): boolean {
-    return !this.#isStopped && this.#dispatcher.isOpen && !this.isBehind
+    const { perWindow } = this.#rate
+    return this.#parked.length > perWindow || (this.#cursors.isBehind && this.#cursors.unread > perWindow)
   }
 
   /**
@@ -123,7 +112,7 @@ export class Feed {
    * its source is slowed to the pace of the target before anything has to be read back.
    */
   offer(parcel: Parcel, message: Offered): void {
-    if (this.#isStopped || !this.#dispatcher.isOpen || this.#isFarBehind) {
+    if (this.#isStopped || !this.#dispatcher.isOpen || this.#isFarBehind || this.#shelf.isFull) {
       this.#loseHold() // what came before it must not come to be read, or handed on, behind it
       return this.#leaveOnDisk(parcel, message)
     }
@@ -161,9 +150,9 @@ export class Feed {
     this.#fillUp()
   }
 
-  /** False when it stays on disk, as its lane is stuck. */
+  /** False when it stays on disk, as its lane is stuck, or others of it are to be fetched before. */
   handOut(parcel: Parcel): boolean {
-    if (this.#shelf.has(parcel)) {
+    if (!this.#isFetching && this.#shelf.has(parcel)) {
       this.#shelf.put(parcel)
       this.#inMemory.delete(sequenceOf(parcel.message.id))
       return false
@@ -178,18 +167,12 @@ export class Feed {
   /** It has ended, which the store has been told. */
   left(parcel: Parcel): void {
     this.#rate.count()
-    if (this.#mayReadAgain(parcel.message.id)) this.skip(parcel.message.id)
     this.#forget(parcel)
   }
 
   /** The gateway stops: it stays on disk. */
   released(parcel: Parcel): void {
     this.#forget(parcel)
-  }
-
-  /** True when the feed has gone back to before it, or is about to. */
-  #mayReadAgain(id: number): boolean {
-    return this.#rewinds > 0 || !this.#cursors.hasPassed(id)
   }
 
   /** It waits for its time. */
@@ -214,7 +197,7 @@ export class Feed {
     this.#room.give(parcel.sizeBytes, parcel.isRefused)
     this.#inMemory.delete(sequenceOf(parcel.message.id))
     this.answered(parcel.message.id)
-    if (this.#shelf.has(parcel)) this.#planUnshelve()
+    if (this.#shelf.has(parcel)) this.#shelf.mayGoOn(parcel.lane)
     this.#fillUp()
   }
 
@@ -225,7 +208,7 @@ export class Feed {
 
   /** The dispatcher has forgotten it for as long as the target is away. */
   parked(parcel: Parcel): void {
-    this.#hasParked = true
+    this.#parked.push(parcel.message.id)
     this.#loseHold()
     this.#forget(parcel)
   }
@@ -260,7 +243,7 @@ export class Feed {
 
   /** What it hands out may be shelved at once and make room for the next: the loop goes on, and does not begin again within itself. */
   #takeHeld(): void {
-    if (this.#isTaking) return
+    if (this.#isTaking || this.#isFetching) return // what is fetched goes before what is held
     this.#isTaking = true
     let next = this.#held.peek()
     while (next !== undefined && !this.#room.isFull && this.#dispatcher.isOpen && !this.isBehind) {
@@ -292,52 +275,9 @@ export class Feed {
   }
 
   #onOpen(): void {
-    if (!this.#hasParked) return this.#schedule()
-    this.#hasParked = false
-    this.#rewind(() => {
-      this.#shelf.clear()
-      this.#cursors = new Cursors(this.#outbox.ends(this.#route))
-      this.#passedMs = performance.now()
-    })
-  }
-
-  /** What was confirmed must be off the disk before anything is read again. */
-  #rewind(goBack: () => void): void {
-    this.#rewinds += 1
-    void this.#flushed().then(
-      () => {
-        this.#rewinds -= 1
-        this.#isBarren = false
-        goBack()
-        this.#schedule()
-      },
-      () => {}, // the store has failed: the process ends
-    )
-  }
-
-  #planUnshelve(): void {
-    if (this.#willUnshelve || this.#shelf.isEmpty) return
-    this.#willUnshelve = true
-    setImmediate(() => {
-      this.#willUnshelve = false
-      this.#unshelve()
-    })
-  }
-
-  /**
-   * Reads again what lanes left on disk that go on: all such lanes in one pass, and the next of a rank only after it. A pass that
-   * finds nothing that could leave is broken off for them, as it may be one long lane that it reads only to shelve it; but
-   * not for ever, for what stands at the end.
-   */
-  #unshelve(): void {
-    if (this.#isStopped || this.#rewinds > 0) return
-    if (!this.#cursors.isInPass) this.#passedMs = performance.now() // the first of a series
-    const mayBreakOff = this.#isBarren && performance.now() - this.#passedMs < mostBrokenOffMs
-    const isInPass = (firsts: Beginnings) => [...firsts.keys()].some((rank) => this.#cursors.isInPassOf(rank))
-    const stays = (lane: string, firsts: Beginnings) =>
-      this.#dispatcher.holds(lane) || (!mayBreakOff && isInPass(firsts))
-    const from = this.#shelf.takeBack(stays)
-    if (from !== undefined) this.#rewind(() => this.#cursors.goBack(from))
+    this.#parked.sort((a, b) => a - b)
+    this.#shelf.allMayGoOn()
+    this.#schedule()
   }
 
   /** There may be room for more. */
@@ -350,48 +290,67 @@ export class Feed {
     if (this.#room.hasSlack || this.#room.isCrowdedOut) this.#schedule()
   }
 
+  /** In the next turn of the event loop: the dispatcher is through with its own by then. */
   #schedule(): void {
-    if (this.#isScheduled || this.#isStopped || !this.#dispatcher.isOpen || !this.isBehind) return
+    if (this.#isScheduled || this.#isStopped || !this.#dispatcher.isOpen) return
+    if (!this.isBehind && !this.#shelf.mayHaveNext) return
     this.#isScheduled = true
-    const load = () => {
+    setImmediate(() => {
       this.#isScheduled = false
       this.#load()
-    }
-    if (this.#isBarren) setTimeout(load, barrenMs)
-    else setImmediate(load)
+    })
   }
 
   /** One page; the next turn of the event loop reads the next. */
   #load(): void {
-    if (this.#isStopped || this.#rewinds > 0 || !this.#dispatcher.isOpen) return
+    if (this.#isStopped || !this.#dispatcher.isOpen) return
     if (this.#room.isCrowdedOut) return this.#loadLater()
     if (this.#room.isFull || this.#trial.isUnderWay) return
     if (this.#outbox.isBacklogged) return this.#loadLater()
-    const cursor = this.#cursors.next
-    if (cursor === undefined) return
     const limit = Math.min(pageCount, this.#room.left)
-    const page = { after: cursor.after, upTo: cursor.end, limit, maxBytes: pageBytes }
-    const rows = this.#outbox.read(this.#route, this.#bit, page)
-    if (rows === undefined) return this.#loadLater()
+    const cursor = this.#shelf.isFull ? undefined : this.#cursors.next
+    const fetched = this.#parked[0] ?? this.#shelf.next((lane) => this.#dispatcher.holds(lane))
+    if (fetched !== undefined && (cursor === undefined || rankOf(fetched) >= cursor.rank)) this.#fetch(limit)
+    else if (cursor !== undefined) this.#read(cursor, limit)
+    else return
+    if (this.#held.size > 0 && !this.isBehind) this.#takeHeld()
+    if (this.#later === undefined) this.#schedule()
+  }
+
+  #read(cursor: Cursor, limit: number): void {
+    const range = { after: cursor.after, upTo: cursor.end, limit, maxBytes: pageBytes }
+    const rows = this.#outbox.read(this.#route, this.#bit, range)
     failpoint('feed.read')
-    const fresh = rows.filter(({ id }) => !this.has(id)) // it may have gone back over what is on its way
+    const fresh = rows.filter(({ id }) => !this.has(id)) // one that is being set aside
     const part = this.#trial.partOf(fresh)
     if (part === undefined) return this.#loadLater()
-    for (const row of part) this.#trial.begin(row) // all of a group before the first: one may be answered at once
-    let left = 0
-    for (const row of part) {
-      cursor.after = row.id
-      if (this.#handOn(row)) left += 1
-      else this.#trial.forget(row.id)
-    }
-    const readUpTo = rows.at(-1)?.id ?? page.upTo // not its end: reading may have stored more
-    if (part.length === fresh.length) cursor.after = Math.max(cursor.after, readUpTo)
+    this.#handOnAll(part)
+    const isPart = part.length < fresh.length
+    cursor.after = (isPart ? part.at(-1)?.id : rows.at(-1)?.id) ?? range.upTo
+  }
+
+  /** What was in memory once: of an outage first, as lanes may have some of theirs there, and then of lanes that go on. */
+  #fetch(limit: number): void {
+    const isParked = this.#parked.length > 0
+    const taken = isParked ? this.#parked.splice(0, limit).map((id) => ({ id, lane: '' })) : this.#shelf.take(limit)
+    const ids = taken.map(({ id }) => id).sort((a, b) => a - b)
+    const rows = this.#outbox.fetch(this.#route, this.#bit, ids).filter(({ id }) => !this.has(id))
+    failpoint('feed.read')
+    const part = this.#trial.partOf(rows)
+    this.#isFetching = true
+    this.#handOnAll(part ?? [])
+    this.#isFetching = false
+    if (part === undefined) this.#loadLater()
+    const next = part === undefined ? 0 : (rows[part.length]?.id ?? Number.POSITIVE_INFINITY)
+    const left = taken.filter(({ id }) => id >= next)
+    if (isParked) this.#parked.unshift(...left.map(({ id }) => id))
+    else for (const one of left) this.#shelf.putBack(one)
+  }
+
+  #handOnAll(rows: readonly StoredMessage[]): void {
+    for (const row of rows) this.#trial.begin(row) // all of a group before the first: one may be answered at once
+    for (const row of rows) if (!this.#handOn(row)) this.#trial.forget(row.id)
     this.#trial.endIfAnswered()
-    this.#isBarren = left === 0 && !this.#shelf.isEmpty
-    if (!this.#cursors.isInPass) this.#passedMs = performance.now()
-    if (this.isBehind) this.#schedule()
-    else if (this.#held.size > 0) this.#takeHeld()
-    this.#planUnshelve()
   }
 
   /** The disk is full, and what would make room cannot be written either: no more is read until it can. */
@@ -405,8 +364,9 @@ export class Feed {
   /** False when it does not leave now. */
   #handOn(row: StoredMessage): boolean {
     if (this.#skipped.has(row.id)) return false
-    if (!this.#trial.isPoison(row)) return this.#owner.readBack(row)
-    this.#owner.poisoned(row)
+    if (row.isDamaged) this.#owner.damaged(row)
+    else if (this.#trial.isPoison(row)) this.#owner.poisoned(row)
+    else return this.#owner.readBack(row)
     return false
   }
 }

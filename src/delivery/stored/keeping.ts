@@ -10,7 +10,6 @@ interface Terms {
   readonly key: string | Uint8Array | undefined
   readonly deduplicate: Repeatable | undefined
   readonly keep: KeepWith | undefined
-  readonly leavesSoon: boolean
 }
 
 /** Who is told that a message is on disk. */
@@ -28,7 +27,6 @@ export class Keeping implements Append {
   readonly key: string | Uint8Array | undefined
   readonly deduplicate: Repeatable | undefined
   readonly keep: KeepWith | undefined
-  readonly leavesSoon: boolean
   readonly #keeper: Keeper
   readonly #message: Message
   readonly #outbounds: readonly (Outbound | undefined)[]
@@ -42,15 +40,13 @@ export class Keeping implements Append {
     this.key = terms.key
     this.deduplicate = terms.deduplicate
     this.keep = terms.keep
-    this.leavesSoon = terms.leavesSoon
     this.#keeper = keeper
     this.#message = message
     this.#outbounds = outbounds
   }
 
-  safe(id: number, bytes: number): void {
+  safe(id: number): void {
     this.#message.id = id
-    this.#message.bytes = bytes
     this.#keeper.kept(this.#message, this.#outbounds)
   }
 

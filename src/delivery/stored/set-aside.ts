@@ -32,7 +32,7 @@ export class SetAside {
       { message: row, error, place },
       {
         admitted: (dead) => {
-          this.#endings.dead(row, { bits, dead, hasAttempts: row.attempts !== undefined })
+          this.#endings.dead(row, { bits, dead })
           for (const { feed } of targets) feed.skip(row.id)
           letGo()
         },
@@ -43,7 +43,7 @@ export class SetAside {
 
   /** These targets do not get it, and nobody misses it. */
   drop(row: StoredMessage, targets: readonly StoredTarget[]): void {
-    this.#endings.dropped(row, { bits: bitsOf(targets), hasAttempts: row.attempts !== undefined })
+    this.#endings.dropped(row, { bits: bitsOf(targets) })
     for (const { feed } of targets) feed.skip(row.id)
   }
 }

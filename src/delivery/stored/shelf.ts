@@ -1,50 +1,119 @@
-import { rankOf } from '../../store/contract.ts'
+import { Queue } from '../../adapter/queue.ts'
 import type { Parcel } from '../parcel.ts'
 
-/** By rank: the first message to be read again. */
-export type Beginnings = Map<number, number>
+/** Eight bytes each: so many of one target are remembered, then no more of it is read. */
+const mostIds = 250_000
+
+/** A message that is to be fetched from the disk. */
+export interface Shelved {
+  readonly lane: string
+  readonly id: number
+}
+
+/** Ids of one lane, in their order. */
+class LaneIds {
+  /** What came back from memory: before all others of the lane. In order. */
+  readonly #returned: number[] = []
+  readonly #behind = new Queue<number>()
+  #last = 0
+
+  get size(): number {
+    return this.#returned.length + this.#behind.size
+  }
+
+  /** Infinity where there is none. */
+  get first(): number {
+    return Math.min(this.#returned[0] ?? none, this.#behind.peek() ?? none)
+  }
+
+  add(id: number): void {
+    if (id > this.#last) {
+      this.#last = id
+      this.#behind.push(id)
+      return
+    }
+    const at = this.#returned.findLastIndex((one) => one < id)
+    this.#returned.splice(at + 1, 0, id)
+  }
+
+  shift(): number | undefined {
+    return this.first === this.#returned[0] ? this.#returned.shift() : this.#behind.shift()
+  }
+}
+
+const none = Number.POSITIVE_INFINITY
 
 /**
  * What of one target stays on disk behind a message of its lane that is refused for now: a lane that is stuck holds one
- * message in memory, not all that come behind it. Once a lane goes on, its messages are read again from their first.
+ * message in memory, and of those behind it their ids. Once the lane goes on they are fetched, in their order.
  *
- * A lane that is here and that the dispatcher does not hold any more is about to be taken back: the end of its last message
- * in memory sees to that. For it all messages of a lane have one owner.
+ * A lane that is here and that the dispatcher does not hold any more is about to be fetched: the end of its last message in memory
+ * sees to that (`mayGoOn`). For it all messages of a lane have one owner.
  */
 export class Shelf {
-  readonly #lanes = new Map<string, Beginnings>()
+  readonly #lanes = new Map<string, LaneIds>()
+  /** Lanes that may go on: nothing of them was in memory for a moment. */
+  readonly #going = new Set<string>()
+  #size = 0
 
-  get isEmpty(): boolean {
-    return this.#lanes.size === 0
+  get isFull(): boolean {
+    return this.#size >= mostIds
+  }
+
+  /** False where `next` has none. */
+  get mayHaveNext(): boolean {
+    return this.#going.size > 0
   }
 
   has(parcel: Parcel): boolean {
     return this.#lanes.size > 0 && parcel.isKeyed && this.#lanes.has(parcel.lane)
   }
 
-  put(parcel: Parcel): void {
-    const { id } = parcel.message
-    const firsts: Beginnings = this.#lanes.get(parcel.lane) ?? new Map()
-    this.#lanes.set(parcel.lane, firsts)
-    startAt(firsts, rankOf(id), id)
+  put({ lane, message }: Parcel): void {
+    this.putBack({ lane, id: message.id })
   }
 
-  /** Forgets the lanes that do not stay; from where all of theirs has to be read, or undefined where all do. */
-  takeBack(stays: (lane: string, firsts: Beginnings) => boolean): Beginnings | undefined {
-    const all: Beginnings = new Map()
-    for (const [lane, firsts] of this.#lanes) {
-      if (stays(lane, firsts)) continue
-      this.#lanes.delete(lane)
-      for (const [rank, id] of firsts) startAt(all, rank, id)
+  putBack({ lane, id }: Shelved): void {
+    const ids = this.#lanes.get(lane) ?? new LaneIds()
+    this.#lanes.set(lane, ids)
+    ids.add(id)
+    this.#size += 1
+  }
+
+  /** One of its messages has left memory: perhaps the one that held it. */
+  mayGoOn(lane: string): void {
+    this.#going.add(lane)
+  }
+
+  /** All may: their target is back. */
+  allMayGoOn(): void {
+    for (const lane of this.#lanes.keys()) this.#going.add(lane)
+  }
+
+  /** The first id of the most urgent lane that goes on; undefined: none does. `isHeld`: a lane that does not go on after all. */
+  next(isHeld: (lane: string) => boolean): number | undefined {
+    let first = none
+    for (const lane of this.#going) {
+      const ids = isHeld(lane) ? undefined : this.#lanes.get(lane)
+      if (ids === undefined) this.#going.delete(lane)
+      else first = Math.min(first, ids.first)
     }
-    return all.size === 0 ? undefined : all
+    return first === none ? undefined : first
   }
 
-  clear(): void {
-    this.#lanes.clear()
+  /** Of lanes that go on, so many at most: in their order, the most urgent lanes first. */
+  take(count: number): Shelved[] {
+    const taken: Shelved[] = []
+    const firstOf = (lane: string) => this.#lanes.get(lane)?.first ?? none
+    const lanes = [...this.#going].sort((a, b) => firstOf(a) - firstOf(b))
+    for (const lane of lanes) {
+      const ids = this.#lanes.get(lane)
+      while (taken.length < count && ids !== undefined && ids.size > 0) {
+        taken.push({ lane, id: ids.shift() as number })
+        this.#size -= 1
+      }
+      if (ids?.size === 0) this.#lanes.delete(lane)
+    }
+    return taken
   }
-}
-
-function startAt(beginnings: Beginnings, rank: number, id: number): void {
-  beginnings.set(rank, Math.min(id, beginnings.get(rank) ?? id))
 }

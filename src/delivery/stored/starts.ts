@@ -29,7 +29,7 @@ export class Starts {
     const fresh = messages.filter(({ id }) => !this.#noted.has(id))
     const ids = fresh.map(({ id }) => id)
     try {
-      if (ids.length > 0) this.#outbox.markStart(ids)
+      if (fresh[0] !== undefined) this.#outbox.markStart(fresh[0].route, ids)
     } catch (error) {
       if (error instanceof RetryableError) return undefined
       throw error

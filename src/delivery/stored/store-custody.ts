@@ -25,6 +25,11 @@ import { Starts } from './starts.ts'
 import { bitsOf, bitsWanted, isWaitedForBy, type StoredTarget } from './stored-target.ts'
 import { WakeUp } from './wake-up.ts'
 
+const damagedThere = new PermanentError(
+  'STORE_DAMAGED',
+  'what the store has of it is not what was written: the disk, or something that writes there, has changed it',
+)
+
 /**
  * `acknowledge: stored`: this disk holds a message from the fsync on, until every target has confirmed it or its dead letter
  * is on disk too. Its source is answered after the fsync, once each target has the message on its way or has it wait its turn.
@@ -32,7 +37,8 @@ import { WakeUp } from './wake-up.ts'
 export class StoreCustody implements Custody {
   readonly stats: RouteStats
   readonly #compiled: CompiledRoute
-  readonly #number: number
+  /** The route's, in the store. */
+  readonly number: number
   readonly #outbox: Outbox
   readonly #repeats: Omit<Repeatable, 'id'> | undefined
   readonly #deadLetters: DeadLetterOffice
@@ -59,7 +65,7 @@ export class StoreCustody implements Custody {
     const { compiled, stats, number, outbox, deadLetters } = parts
     this.stats = stats
     this.#compiled = compiled
-    this.#number = number
+    this.number = number
     this.#outbox = outbox
     this.#repeats = parts.repeats
     this.#deadLetters = deadLetters
@@ -74,19 +80,18 @@ export class StoreCustody implements Custody {
     this.#wakeUp = new WakeUp(outbox, number, () => this.#refresh())
   }
 
-  take(message: Message, { outbounds, count, identity }: Forwarding): void {
+  take(message: Message, { outbounds, identity }: Forwarding): void {
     const { from, order } = this.#compiled.route
     const first = outbounds.findIndex((outbound) => outbound !== undefined)
     message.wanted = bitsWanted(this.#targets, outbounds)
     this.#outbox.append(
       new Keeping(this, message, {
-        route: this.#number,
+        route: this.number,
         outbounds,
         // targets of one route may order by different keys; then no message of it overtakes another
         key: order === 'none' ? undefined : this.#targets.length > 1 ? '' : laneKeyOf(outbounds[first] as Outbound),
         deduplicate: this.#repeatableOf(identity),
         keep: message.keep && { connection: from.connection, entry: message.keep },
-        leavesSoon: count === 1 && (this.#targets[first] as StoredTarget).feed.isFlowing,
       }),
     )
   }
@@ -115,21 +120,21 @@ export class StoreCustody implements Custody {
     const feed = this.#feedOf(parcel)
     feed.answered(message.id)
     if (delayMs === undefined) return
-    parcel.hasAttempts = true
     feed.refused(parcel)
     const notedAt = Date.now()
-    this.#outbox.attempted(message.id, owner.bit, { attempts, failures, dueAt: notedAt + delayMs, notedAt })
+    const noted = { attempts, failures, dueAt: notedAt + delayMs, notedAt }
+    this.#outbox.attempted(this.number, message.id, owner.bit, noted)
     failpoint('attempt.noted')
   }
 
   failed(parcel: RouteParcel, error: GatewayError, place: Place): void {
-    const { message, owner, hasAttempts } = parcel
+    const { message, owner } = parcel
     const feed = this.#feedOf(parcel)
     this.#deadLetters.bury(
       { message, error, place },
       {
         admitted: (dead) => {
-          this.#endings.dead(message, { bits: owner.bit, dead, hasAttempts })
+          this.#endings.dead(message, { bits: owner.bit, dead })
           feed.left(parcel)
         },
         held: () => parcel.waits(),
@@ -166,14 +171,14 @@ export class StoreCustody implements Custody {
   /** What waits longest on disk, and is not on its way at this moment. */
   longestWaiting(which: { limit: number; receivedBefore?: number | undefined }): readonly Candidate[] {
     const isSuch = (id: number) => !this.#isOnItsWay(id)
-    return this.#outbox.waitingLongest(this.#number, bitsOf(this.#targets), { ...which, isSuch })
+    return this.#outbox.waitingLongest(this.number, bitsOf(this.#targets), { ...which, isSuch })
   }
 
   /** Makes a dead letter of a message that waits on disk; false for one that is on its way at this moment. */
   setAside(row: StoredMessage, error: PermanentError): boolean {
     if (this.#isOnItsWay(row.id)) return false
     const waiting = this.#targets.filter((target) => isWaitedForBy(row, target))
-    for (const target of waiting) this.#aside.letter(row, error, [target])
+    for (const target of waiting) this.#aside.letter(row, row.isDamaged ? damagedThere : error, [target])
     return waiting.length > 0
   }
 
@@ -202,6 +207,7 @@ export class StoreCustody implements Custody {
     const owner = {
       readBack: (row: StoredMessage) => this.#readBack(row, outlet.index),
       poisoned: (row: StoredMessage) => this.#poisoned(row, outlet.index),
+      damaged: (row: StoredMessage) => this.#damaged(row, outlet.index),
     }
     const { bit, dispatcher } = outlet
     return { outlet, room, feed: new Feed({ outbox, route, bit, dispatcher, room, owner, starts, flushed }) }
@@ -214,7 +220,6 @@ export class StoreCustody implements Custody {
     if (outbound === undefined) return false
     const parcel = parcelOf(target, messageAgain(this, row), outbound)
     const attempts = row.attempts?.get(target.outlet.bit)
-    parcel.hasAttempts ||= row.attempts !== undefined
     parcel.attempts = attempts?.attempts ?? 0
     parcel.failures = attempts?.failures ?? 0
     if (attempts !== undefined) parcel.dueAt = dueAgain(attempts)
@@ -224,6 +229,11 @@ export class StoreCustody implements Custody {
   #poisoned(row: StoredMessage, index: number): void {
     const text = `${row.starts} starts of the gateway ended while it was on its way`
     this.#aside.letter(row, new PermanentError('MESSAGE_POISONOUS', text), [this.#targets[index] as StoredTarget])
+  }
+
+  /** What is there of it is its letter's payload: people may know what it was. */
+  #damaged(row: StoredMessage, index: number): void {
+    this.#aside.letter(row, damagedThere, [this.#targets[index] as StoredTarget])
   }
 
   #refresh(): void {
@@ -247,7 +257,6 @@ function parcelOf({ outlet }: StoredTarget, message: Message, outbound: Outbound
   const parcel = outlet.parcelOf(message, outbound)
   parcel.isKept = true
   parcel.rank = rankOf(message.id)
-  parcel.hasAttempts = message.wanted !== outlet.bit // another target's may have been noted meanwhile
   return parcel
 }
 
@@ -255,8 +264,8 @@ function parcelOf({ outlet }: StoredTarget, message: Message, outbound: Outbound
 function messageAgain(custody: Custody, row: StoredMessage): Message {
   const { envelope, params, receivedAt } = row
   const arrival = { ms: performance.now() - Math.max(0, Date.now() - receivedAt), at: receivedAt, link: undefined }
-  const { id, bytes, wanted, requeues } = row
-  return Object.assign(new Message(custody, envelope, { params, arrival }), { id, bytes, wanted, requeues })
+  const { id, wanted, requeues } = row
+  return Object.assign(new Message(custody, envelope, { params, arrival }), { id, wanted, requeues })
 }
 
 /** Milliseconds since the epoch. Where the clock has been set back meanwhile, the whole delay from now. */

@@ -113,7 +113,7 @@ export class StoreKeeper {
       let bytes = 0
       for (const { custody, id, bytes: size } of this.#longestWaiting(receivedBefore)) {
         if (bytes >= maxBytes) break
-        const message = this.#store.outbox.get(id)
+        const message = this.#store.outbox.get(custody.number, id)
         if (message !== undefined && custody.setAside(message, error)) bytes += size
       }
     }

@@ -47,9 +47,10 @@ class FakeOutbox {
       receivedAt: 0,
       requeues: 0,
     }
-    const row = { ...basics, wanted, done: 0, starts, attempts: undefined }
+    const row = { ...basics, wanted, done: 0, starts, attempts: undefined, isDamaged: false }
+    const isLast = (this.rows.at(-1)?.id ?? 0) < row.id
     this.rows.push(row)
-    this.rows.sort((a, b) => a.id - b.id)
+    if (!isLast) this.rows.sort((a, b) => a.id - b.id)
     return row
   }
 
@@ -90,6 +91,13 @@ class FakeOutbox {
     return found.map((row) => ({ ...row }))
   }
 
+  fetch(_route: number, bit: number, ids: readonly number[]) {
+    const wanted = new Set(ids)
+    const found = this.rows.filter(({ id, wanted: all, done }) => wanted.has(id) && (all & ~done & bit) !== 0)
+    this.rowsRead += found.length
+    return found.map((row) => ({ ...row }))
+  }
+
   ends(): number[] {
     const ends = new Map<number, number>()
     for (const { id } of this.rows) ends.set(rankOf(id), Math.max(id, ends.get(rankOf(id)) ?? 0))
@@ -99,7 +107,7 @@ class FakeOutbox {
   /** As the disk is full. */
   cannotMark = false
 
-  markStart(ids: readonly number[]): void {
+  markStart(_route: number, ids: readonly number[]): void {
     if (this.cannotMark) throw new RetryableError('STORE_FULL', 'the disk is full')
     this.marks.push(ids.map(sequenceOf))
     for (const row of this.rows) if (ids.includes(row.id)) row.starts += 1
@@ -163,6 +171,9 @@ class Target implements ParcelOwner, FeedOwner {
   poisoned(row: StoredMessage): void {
     this.poisonous.push(row.envelope.messageId)
     this.#outbox.finish(row.id, this.bit)
+  }
+  damaged(row: StoredMessage): void {
+    this.poisoned(row)
   }
   confirmed(parcel: Parcel): void {
     this.arrived.push(parcel.outbound.envelope.messageId)
@@ -346,6 +357,17 @@ describe('feed of a target that is slow', () => {
     jest.advanceTimersByTime(1_000)
     await until(() => outbox.rows.length === 0)
     expect(target.sent).toEqual(names(10))
+  })
+
+  test('does not send what is not what was written', async () => {
+    const outbox = new FakeOutbox()
+    const target = new Target(outbox)
+    const rows = names(3).map((text) => outbox.add(text))
+    for (const row of rows) target.offer(row)
+    Object.assign(outbox.rows[1]!, { isDamaged: true })
+    target.dispatcher.resume()
+    await until(() => outbox.rows.length === 0)
+    expect([target.sent, target.poisonous]).toEqual([['m1', 'm3'], ['m2']])
   })
 
   test('does not send what is set aside before it was read, although a read still finds it', async () => {

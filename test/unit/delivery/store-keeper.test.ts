@@ -17,11 +17,12 @@ function fullStore(maxBytes: number) {
   const mine = store.outbox.route('road', ['x'])
   const setAside: number[] = []
   const custody = {
+    number: mine.route,
     longestWaiting: (which: LongestWaiting): readonly Candidate[] =>
       store.outbox.waitingLongest(mine.route, 1, { ...which, isSuch: () => true }),
-    setAside: ({ id, route, bytes, wanted }: StoredMessage) => {
+    setAside: ({ id, route, wanted }: StoredMessage) => {
       setAside.push(id)
-      store.outbox.finish({ id, route, bytes, wanted, bits: 1, hasAttempts: false, ended() {} })
+      store.outbox.finish({ id, route, wanted, bits: 1, ended() {} })
       return true
     },
   } as unknown as StoreCustody

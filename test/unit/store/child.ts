@@ -21,15 +21,15 @@ function write(first: number): void {
 
 function appendOf(n: number) {
   const envelope = new Envelope({ messageId: `${n}`, timestamp: '', source: '', payload: Buffer.alloc(n % 5000, n) })
-  const safe = (id: number, bytes: number) => {
+  const safe = (id: number) => {
     say(`+${n}`)
     if (n % 5 === 0) deadLetter(n, envelope)
     if (n % 3 !== 0) return
-    store.outbox.finish({ id, route, bytes, wanted: 1, bits: 1, hasAttempts: false, ended: () => say(`-${n}`) })
+    store.outbox.finish({ id, route, wanted: 1, bits: 1, ended: () => say(`-${n}`) })
   }
   const entry = { space: 's', key: `${n}`, value: Buffer.from([n % 256]) }
   return {
-    ...{ route, envelope, params: {}, wanted: 1, key: `${n % 7}`, leavesSoon: n % 100 < 70 },
+    ...{ route, envelope, params: {}, wanted: 1, key: `${n % 7}` },
     ...{ keep: n % 4 === 0 ? { connection: 'c', entry } : undefined, safe, duplicate() {}, released() {} },
   }
 }
@@ -49,5 +49,8 @@ else if (what === 'hold') setInterval(() => {}, 1000)
 say('ready')
 if (what === 'start') {
   const page = { after: 0, upTo: Number.MAX_SAFE_INTEGER, limit: 3, maxBytes: 2 ** 20 }
-  store.outbox.markStart((store.outbox.read(route, 1, page) ?? []).map(({ id }) => id))
+  store.outbox.markStart(
+    route,
+    store.outbox.read(route, 1, page).map(({ id }) => id),
+  )
 }

@@ -2,13 +2,12 @@ import { DatabaseSync } from 'node:sqlite'
 import { expect, test } from '@jest/globals'
 import type { GatewayError } from '../../../src/errors.ts'
 import { CommitQueue } from '../../../src/store/commit-queue.ts'
-import type { Participant } from '../../../src/store/transactions.ts'
 
 test('what waits for a disk that is full to its last byte may be any number, and is called back in order', () => {
   const disk = { isFull: true }
   const gate = { shutFor: () => undefined, diskIsFull: () => false, isDiskFull: true }
   const queue = new CommitQueue(new DatabaseSync(':memory:'), {
-    ...{ participants: [], gate, causeOf: () => 'full' as const, observe() {} },
+    ...{ participants: [], gate, causeOf: () => 'full' as const },
     onFatal(error) {
       throw error
     },
@@ -32,14 +31,12 @@ test('what waits for a disk that is full to its last byte may be any number, and
 })
 
 /** A queue of whose errors the text says the cause. */
-function failing(more: Partial<Participant> = {}) {
+function failing(database = new DatabaseSync(':memory:')) {
   const fatal: GatewayError[] = []
-  const participant = { beforeCommit() {}, committed() {}, rolledBack() {}, ...more }
-  const queue = new CommitQueue(new DatabaseSync(':memory:'), {
-    participants: [participant],
+  const queue = new CommitQueue(database, {
+    participants: [],
     gate: { shutFor: () => undefined, diskIsFull() {}, isDiskFull: false },
     causeOf: (error) => (error as Error).message,
-    observe() {},
     onFatal: (error) => void fatal.push(error),
   })
   const done: string[] = []
@@ -53,7 +50,9 @@ const raise = (what: 'full' | 'disk') => () => {
 }
 
 test('where the disk fails while room is made, nothing is committed or called back any more', () => {
-  const { queue, fatal, done, job } = failing({ diskIsFull: raise('disk') })
+  const database = new DatabaseSync(':memory:')
+  const { queue, fatal, done, job } = failing(database)
+  database.exec = raise('disk')
   queue.add({ ...job('append', raise('full')), pace: 'append' })
   queue.add(job('other'))
   queue.commitPending()

@@ -1,17 +1,14 @@
 /** What holds when the process dies: everything it was told is safe is there, and the next process can open the store. */
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
-import { expect, jest, test } from '@jest/globals'
-import { PermanentError } from '../../../src/errors.ts'
+import { expect, test } from '@jest/globals'
 import type { FailpointName } from '../../../src/failpoint.ts'
 import { sequenceOf } from '../../../src/store/contract.ts'
-import { Spool } from '../../../src/store/spool.ts'
-import { append, appended, idsOf, message, onCleanup, open, readAll, temporaryDirectory } from './stores.ts'
+import { appended, idsOf, onCleanup, open, readAll, temporaryDirectory } from './stores.ts'
 
 type Child = ChildProcessByStdio<null, Readable, null>
 
@@ -112,7 +109,6 @@ test('everything called back is there after kill -9 in the middle of writing', a
 
 const points: readonly `${FailpointName}${'' | ':2' | ':3' | ':5'}`[] = [
   'store.before-commit:5',
-  'store.before-sync:5',
   'store.after-commit:3',
   'store.before-finish-commit:2',
   'store.checkpoint',
@@ -145,65 +141,9 @@ test('a process that follows one that died knows what it finds, and counts start
     const store = open(directory)
     expect(store.outbox.recoveredUpTo).toBe(sequenceOf(ids[3] as number))
     expect(readAll(store).map(({ starts }) => starts)).toEqual([times, times, times, 0])
-    store.outbox.markStart(ids)
+    store.outbox.markStart(1, ids)
     store.close()
   }
   const clean = open(directory)
   expect([clean.outbox.recoveredUpTo, readAll(clean).map(({ starts }) => starts)]).toEqual([0, [2, 2, 2, 0]])
-})
-
-/** What the next process finds where this one dies when SQLite has committed and the spool is not yet written. */
-async function diesBeforeSpool(store: ReturnType<typeof open>, directory: string): Promise<ReturnType<typeof open>> {
-  const write = jest.spyOn(Spool.prototype, 'write').mockImplementation(() => {
-    throw new Error('dies here')
-  })
-  await store.flushed().catch(() => {})
-  write.mockRestore()
-  const copy = temporaryDirectory()
-  cpSync(directory, copy, { recursive: true })
-  const next = open(copy)
-  next.outbox.route('first', ['a'])
-  return next
-}
-
-test('a message and its dead letter are never both there', async () => {
-  const directory = temporaryDirectory()
-  const store = open(directory)
-  const { route } = store.outbox.route('first', ['a'])
-  const [id = 0] = await appended(
-    store,
-    { envelope: message({ messageId: '1' }) },
-    { envelope: message({ messageId: '2' }) },
-  )
-  const error = new PermanentError('MESSAGE_REFUSED', 'no')
-  const letter = {
-    envelope: message({ messageId: '1' }),
-    error,
-    reason: 'rejected',
-    attempts: 1,
-    route: 'first',
-  } as const
-  const rest = { target: 'a', bit: 1, params: {}, requeues: 0, firstAt: 0, lastAt: 0, toForward: false }
-  store.deadLetters.add({ ...letter, ...rest }, () => {})
-  store.outbox.finish({
-    ...{ id, route, bytes: 9, wanted: 1, bits: 1, hasAttempts: false },
-    dead: 'rejected',
-    ended() {},
-  })
-  append(store) // so that something goes to the spool
-  const next = await diesBeforeSpool(store, directory)
-  expect(idsOf(next.deadLetters.list({}, { after: 0, limit: 9 }))).toEqual(['1'])
-  expect(idsOf(readAll(next))).toEqual(['2'])
-})
-
-test('no message is there without one of its route that came before it', async () => {
-  const directory = temporaryDirectory()
-  const store = open(directory)
-  store.outbox.route('first', ['a'])
-  await appended(store, {}) // the spool is in use
-  append(store, { envelope: message({ messageId: 'small' }) })
-  append(store, { envelope: message({ messageId: 'large', payload: Buffer.alloc(100_000) }) })
-  append(store, { envelope: message({ messageId: 'last' }) })
-  const next = await diesBeforeSpool(store, directory)
-  expect(idsOf(readAll(next))).toEqual(['m', 'small', 'large'])
 })

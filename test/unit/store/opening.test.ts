@@ -1,12 +1,8 @@
-import { cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { expect, test } from '@jest/globals'
 import { GatewayError } from '../../../src/errors.ts'
-import { BundleRecord } from '../../../src/store/bundle-record.ts'
-import { idOf } from '../../../src/store/contract.ts'
-import { encodeFields } from '../../../src/store/record.ts'
-import { applicationId, migrations } from '../../../src/store/schema.ts'
 import { randomFrom } from '../../support/random.ts'
 import { appended, idsOf, message, open, readAll, temporaryDirectory } from './stores.ts'
 
@@ -22,7 +18,7 @@ async function filled(count = 200): Promise<string> {
   await appended(
     store,
     ...Array.from({ length: count }, (_, i) => ({
-      ...{ envelope: message({ messageId: `${i}`, payload }), key: 'k', leavesSoon: false },
+      ...{ envelope: message({ messageId: `${i}`, payload }), key: 'k' },
     })),
   )
   store.close()
@@ -60,76 +56,8 @@ test('a file of a newer version is refused, and not touched', async () => {
   database.close()
   expect(() => open(directory)).toThrow(expect.objectContaining({ message: expect.stringMatching(/newer .*99/) }))
   const again = new DatabaseSync(fileOf(directory))
-  expect(again.prepare('SELECT count(*) AS count FROM outbox').get()?.count).toBe(200)
+  expect(again.prepare('SELECT sum(count) AS count FROM pages').get()?.count).toBe(200)
   again.close()
-})
-
-test('a file of the first version is taken over with all that waits in it', () => {
-  const directory = temporaryDirectory()
-  const old = new DatabaseSync(fileOf(directory))
-  old.exec(migrations[0] as string)
-  old.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = 1`)
-  old.exec("INSERT INTO routes (id, name) VALUES (1, 'first'); INSERT INTO targets VALUES (1, 1, 0, 'a')")
-  const fields = encodeFields(message())
-  const insert =
-    'INSERT INTO outbox (id, route, due, wanted, bytes, received, requeues, fields) VALUES (?, 1, 0, 1, 9, 0, 0, ?)'
-  for (const n of [1, 2]) old.prepare(insert).run(idOf(0, n), fields)
-  old.close()
-  const store = open(directory)
-  expect(store.outbox.route('first', ['a'])).toEqual({ route: 1, bits: [1] })
-  expect(idsOf(readAll(store))).toEqual(['m', 'm'])
-  expect(store.outbox.waiting(1)).toMatchObject({ count: 2, bytes: 18 })
-})
-
-test('a file of the second version is taken over with the bundles in it', () => {
-  const directory = temporaryDirectory()
-  const old = new DatabaseSync(fileOf(directory))
-  for (const migration of migrations.slice(0, 2)) old.exec(migration as string)
-  old.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = 2`)
-  old.exec("INSERT INTO routes (id, name) VALUES (1, 'first'); INSERT INTO targets VALUES (1, 1, 0, 'a')")
-  const bundle = (first: number) => {
-    const record = new BundleRecord()
-    for (const n of [first, first + 1]) {
-      const fields = encodeFields(message({ messageId: `${n}` }))
-      const rest = { route: 1, wanted: 1, bytes: 9, received: 0, key: null, params: null, payload: Buffer.from('body') }
-      record.add({ id: idOf(0, n), fields, ...rest })
-    }
-    old.prepare('INSERT INTO bundles VALUES (?, ?)').run(idOf(0, first), record.messages)
-  }
-  for (const first of [1, 3]) bundle(first)
-  old.prepare('INSERT INTO bundles_gone VALUES (?, ?)').run(idOf(0, 1), Buffer.from([0b1111_1101]))
-  old.close()
-  const store = open(directory)
-  expect(idsOf(readAll(store))).toEqual(['2', '3', '4'])
-  expect(store.outbox.waiting(1)).toMatchObject({ count: 3, bytes: 27 })
-})
-
-test('what a dead process left in the spool is there again; a spool that was damaged since is refused, by name', async () => {
-  const directory = temporaryDirectory()
-  const ofDead = temporaryDirectory()
-  const dead = open(ofDead)
-  dead.outbox.route('first', ['a'])
-  const [id = 0] = await appended(
-    dead,
-    { envelope: message({ messageId: '1' }) },
-    { envelope: message({ messageId: '2' }) },
-  )
-  dead.outbox.finish({ ...{ id, route: 1, bytes: 9, wanted: 1, bits: 1, hasAttempts: false }, ended() {} })
-  await dead.flushed()
-  cpSync(ofDead, directory, { recursive: true })
-  const sound = readFileSync(join(directory, 'spool-1'))
-  const bytes = Buffer.from(sound)
-  bytes[4096 + 100] = 7
-  writeFileSync(join(directory, 'spool-1'), bytes)
-  const told = expect.stringMatching(/spool-1 is damaged: .*Copy the directory away/)
-  expect(() => open(directory)).toThrow(expect.objectContaining({ code: 'STORE_DAMAGED', message: told }))
-  writeFileSync(join(directory, 'spool-1'), sound)
-  const store = open(directory)
-  expect(idsOf(readAll(store))).toEqual(['2'])
-  expect(store.outbox.recoveredUpTo).toBe(2)
-  store.close()
-  expect(readdirSync(directory).sort()).toEqual(['reserve', 'trivium.db'])
-  expect(idsOf(readAll(open(directory)))).toEqual(['2'])
 })
 
 test('a database of another program is refused', () => {

@@ -1,7 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import {
   closeSync,
-  cpSync,
   existsSync,
   openSync,
   readdirSync,
@@ -16,7 +15,6 @@ import { DatabaseSync } from 'node:sqlite'
 import { expect, jest, test } from '@jest/globals'
 import { PermanentError } from '../../../src/errors.ts'
 import type { Store } from '../../../src/store/contract.ts'
-import { recordsIn, Spool } from '../../../src/store/spool.ts'
 import { eventually } from '../../support/poll.ts'
 import { append, appended, finished, idsOf, message, onCleanup, open, readAll, temporaryDirectory } from './stores.ts'
 
@@ -138,44 +136,22 @@ test('after a failure of the disk nothing is committed or called back any more, 
   const commits = store.stats.commits
   const begin = failing(() => Object.assign(new Error('disk I/O error'), { code: 'ERR_SQLITE_ERROR', errcode: 1034 }))
   const calls: unknown[] = []
-  append(store, { leavesSoon: false, safe: (each) => calls.push(each) })
+  append(store, { safe: (each) => calls.push(each) })
   await expect(store.flushed()).rejects.toMatchObject({ code: 'STORE_FAILED' })
   begin.mockRestore()
   append(store, { safe: (each) => calls.push(each) })
   store.outbox.finish({
     id,
     route: 1,
-    bytes: 512,
     wanted: 1,
     bits: 1,
-    hasAttempts: false,
     ended: () => calls.push('ended'),
   })
   await expect(store.flushed()).rejects.toMatchObject({ code: 'STORE_FAILED' })
-  expect(() => store.outbox.markStart([id])).toThrow(expect.objectContaining({ code: 'STORE_FAILED' }))
+  expect(() => store.outbox.markStart(1, [id])).toThrow(expect.objectContaining({ code: 'STORE_FAILED' }))
   store.close()
   expect([calls, store.stats.commits - commits]).toEqual([[], 0])
   expect((store as ReturnType<typeof open>).fatal).toMatchObject([{ code: 'STORE_FAILED', retryable: false }])
-})
-
-test('after a failure of the spool nothing is called back any more either', async () => {
-  const directory = temporaryDirectory()
-  const { store } = watched(directory)
-  const [id = 0] = await appended(store, {})
-  const write = jest.spyOn(Spool.prototype, 'write').mockImplementation(() => {
-    throw Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO' })
-  })
-  const calls: unknown[] = []
-  append(store, { safe: (each) => calls.push(each) })
-  await expect(store.flushed()).rejects.toMatchObject({ code: 'STORE_FAILED' })
-  write.mockRestore()
-  append(store, { safe: (each) => calls.push(each) })
-  await expect(store.flushed()).rejects.toMatchObject({ code: 'STORE_FAILED' })
-  store.close()
-  expect([calls, (store as ReturnType<typeof open>).fatal.length]).toEqual([[], 1])
-  const copy = temporaryDirectory() // a process that has failed keeps its files open to its end
-  cpSync(directory, copy, { recursive: true })
-  expect(readAll(open(copy)).map((message) => message.id)).toEqual([id])
 })
 
 /** Every statement that writes messages fails from now on. */
@@ -250,7 +226,7 @@ onSmallDisk('on a full disk appends wait, and deliveries and dead letters are st
   for (let n = 0; n < 20; n++) deadLetter(store, () => calls.push('letter'))
   await store.flushed()
   expect(calls).toHaveLength(20)
-  store.outbox.attempted(ids[5] as number, 1, { attempts: 1, failures: 1, dueAt: 1, notedAt: 2 })
+  store.outbox.attempted(1, ids[5] as number, 1, { attempts: 1, failures: 1, dueAt: 1, notedAt: 2 })
   for (const id of [...ids]) expect(await finished(store, { id })).toEqual([undefined])
   await eventually(() => !store.isFull, { withinMs, what: 'appends go on in the room that was freed' })
   expect(readAll(store)).toHaveLength(1)
@@ -313,22 +289,21 @@ onSmallDisk(
     const ids = await appended(store, ...Array.from({ length: 20 }, () => payload(50_000)))
     rmSync(join(directory, 'reserve'))
     fillToTheLastByte(join(directory, 'foreign'))
-    for (let n = 0; n < 500; n++) store.outbox.markStart(ids)
+    for (let n = 0; n < 500; n++) store.outbox.markStart(1, ids)
     expect(readAll(store).map(({ starts }) => starts)).toEqual(ids.map(() => 500))
   },
 )
 
-const ofBundles = async (directory: string) => {
+const ofPages = async (directory: string) => {
   const { store } = watched(directory)
   const ids: number[] = []
   for (let n = 0; n < 40; n += 1) {
     const many = Array.from({ length: 40 }, () => payload(300))
     ids.push(...(await appended(store, ...many)))
   }
-  expect(recordsIn(directory)).toHaveLength(40)
   fillToTheLastByte(join(directory, 'foreign'))
   for (let n = 0; n < 200 && !store.isFull; n += 1) {
-    append(store, { ...payload(50_000), leavesSoon: false, safe: (id) => ids.push(id) })
+    append(store, { ...payload(50_000), safe: (id) => ids.push(id) })
     await store.flushed()
   }
   expect(store.isFull).toBe(true)
@@ -337,7 +312,7 @@ const ofBundles = async (directory: string) => {
   await finished(store, ...ids.slice(0, 100).map((id) => ({ id })))
   expect(readAll(store)).toHaveLength(ids.length - 100)
 }
-onSmallDisk('what is in bundles can be read and opened on a disk that others fill again', ofBundles, '40m')
+onSmallDisk('what is in pages can be read and opened on a disk that others fill again', ofPages, '40m')
 
 onSmallDisk('when somebody else frees the disk, appends go on, and the reserve is there before', async (directory) => {
   writeFileSync(join(directory, 'foreign'), Buffer.alloc(8 * 1024 ** 2))

@@ -60,7 +60,6 @@ export function append(store: Store, entry: Partial<Append> = {}, answers: Answe
     params: {},
     wanted: 1,
     key: undefined,
-    leavesSoon: true,
     safe: (id) => answers.push(id),
     duplicate: () => answers.push('duplicate'),
     released: () => answers.push('released'),
@@ -80,7 +79,7 @@ export async function finished(store: Store, ...entries: (Partial<Finish> & { id
   const ended: (DeadLetterReason | undefined)[] = []
   for (const entry of entries) {
     store.outbox.finish({
-      ...{ route: 1, bytes: entry.bytes ?? bytesOf(store, entry.id), wanted: 1, bits: 1, hasAttempts: false },
+      ...{ route: 1, wanted: 1, bits: 1 },
       ended: (dead) => ended.push(dead),
       ...entry,
     })
@@ -91,14 +90,9 @@ export async function finished(store: Store, ...entries: (Partial<Finish> & { id
 
 export function readAll(store: Store, { route = 1, bit = 1 } = {}): StoredMessage[] {
   const page = { after: 0, upTo: Number.MAX_SAFE_INTEGER, limit: 10_000, maxBytes: 2 ** 30 }
-  return store.outbox.read(route, bit, page) ?? []
+  return store.outbox.read(route, bit, page)
 }
 
 export function idsOf(messages: readonly { readonly envelope: Envelope }[]): string[] {
   return messages.map(({ envelope }) => envelope.messageId)
-}
-
-/** What a stored message takes up; 0 where it is gone. */
-function bytesOf(store: Store, id: number): number {
-  return store.outbox.get(id)?.bytes ?? 0
 }
