@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --messages 200000 --runs 3 --only mqtt-kafka,stored,devices,backlog,store-loop,routes,start,idle,fields]`: the
+ * `npm run bench [-- --messages 200000 --runs 3 --only mqtt-kafka,stored,mqtt-amqp-stored,devices,backlog,store-loop,routes,start,idle,fields]`: the
  * gateway beside the bare loop on real brokers, road by road, in turn; then what the store costs. `--profile DIR` writes a
  * CPU profile of each gateway, `--data DIR` says which disk the stores are on. See docs/benchmarks.md.
  */
@@ -42,7 +42,8 @@ try {
   const chosen = roads.filter((road) => isWanted(nameOf(road)))
   if (chosen.length > 0) await compareRoads(chosen)
   if (isWanted('fields')) await compareFields()
-  if (isWanted('stored')) await compareStored()
+  const stored = roads.filter((road) => isWanted('stored') || isWanted(`${nameOf(road)}-stored`))
+  if (stored.length > 0) await compareStored(stored)
   if (isWanted('devices')) await reportDevices()
   if (isWanted('backlog')) await reportBacklog()
   if (isWanted('store-loop')) await runStoreLoop()
@@ -84,15 +85,16 @@ async function compareFields(): Promise<void> {
   }
 }
 
-/** The same road acknowledged by the store, and by its target. */
-async function compareStored(): Promise<void> {
-  const road = roads[0]!
-  const by = (acknowledge: Acknowledge) => () => runner.gateway(road, { acknowledge })
-  const [stored, delivered] = await inTurn(by('stored'), by('delivered'))
+/** Each road acknowledged by the store, and by its target. */
+async function compareStored(chosen: readonly Road[]): Promise<void> {
   console.log(`\n${count} messages a run, median of ${runs} run(s); a ratio is stored : delivered\n`)
   console.log('| road | CPU µs/msg | delivered | ratio | msg/s | delivered | ratio | peak MiB | delivered |')
   console.log('|---|--:|--:|--:|--:|--:|--:|--:|--:|')
-  console.log(row(`${nameOf(road)} stored`, stored, delivered))
+  for (const road of chosen) {
+    const by = (acknowledge: Acknowledge) => () => runner.gateway(road, { acknowledge })
+    const [stored, delivered] = await inTurn(by('stored'), by('delivered'))
+    console.log(row(`${nameOf(road)} stored`, stored, delivered))
+  }
 }
 
 async function reportDevices(): Promise<void> {
