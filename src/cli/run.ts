@@ -6,9 +6,11 @@ import type { AdminServer, Metrics } from '../admin/server.ts'
 import type { GatewayConfig } from '../config/schema/types.ts'
 import { type ErrorCode, GatewayError, messageOf } from '../errors.ts'
 import { Gateway } from '../gateway.ts'
+import { whenReady } from '../library/start-gateway.ts'
 import { createLog, type LogFormat, type LogLevel } from '../telemetry/log.ts'
 import type { RefusalReason } from '../telemetry/stats.ts'
 import type { GatewayStatus } from '../telemetry/status.ts'
+import { visible } from '../telemetry/visible.ts'
 import { version } from '../version.ts'
 import { readConfig } from './config-file.ts'
 import { exitCodes } from './exit-codes.ts'
@@ -34,6 +36,9 @@ export async function run(file: string | undefined, options: RunOptions): Promis
   }
 }
 
+/** Until then a broker may be away; notes are shown all the same. */
+const notesAfterMs = 10_000
+
 async function runGateway(gateway: Gateway, config: GatewayConfig, log: Log): Promise<number> {
   const admin = await adminOf(gateway, config, log)
   try {
@@ -41,6 +46,7 @@ async function runGateway(gateway: Gateway, config: GatewayConfig, log: Log): Pr
     forgetStart()
     gateway.start()
     greet(config, address, log)
+    void showNotes(gateway, config.gateway.notes, log)
     const failure = await Promise.race([stopSignal(log), gateway.fatal])
     if (failure instanceof GatewayError && failure.code === 'STORE_FAILED') process.exit(reportFailure(failure, log))
     await gateway.stop()
@@ -80,10 +86,16 @@ function metricsOf(status: () => GatewayStatus): Metrics {
 }
 
 function greet(config: GatewayConfig, admin: string | undefined, log: Log): void {
-  const { id, notes } = config.gateway
   const routes = counted(config.routes.length, 'route')
-  log.info(`trivium ${version} starts ${routes} as ${id}`, admin === undefined ? {} : { admin })
-  for (const note of notes) log.info(note)
+  log.info(`trivium ${version} starts ${routes} as ${config.gateway.id}`, admin === undefined ? {} : { admin })
+}
+
+/** What to try, once it can be tried: on a terminal a block behind the first lines of the log, else lines of it. */
+async function showNotes(gateway: Gateway, notes: readonly string[], log: Log): Promise<void> {
+  if (notes.length === 0) return
+  await whenReady(gateway, AbortSignal.timeout(notesAfterMs)).catch(() => {})
+  if (process.stderr.isTTY) process.stderr.write(`\n${notes.map((note) => `  ${visible(note)}\n`).join('')}\n`)
+  else for (const note of notes) log.info(note)
 }
 
 function sayStopped(gateway: Gateway, log: Log): void {

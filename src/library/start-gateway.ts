@@ -37,7 +37,7 @@ export function startGateway(config: GatewayConfig, { log = silent }: { readonly
   gateway.start()
   return {
     status: () => gateway.status(),
-    ready: (signal) => ready(gateway, signal),
+    ready: (signal) => whenReady(gateway, signal),
     failed: gateway.fatal,
     publish: (message) => publishing.send(message),
     stop: async () => {
@@ -47,7 +47,8 @@ export function startGateway(config: GatewayConfig, { log = silent }: { readonly
   }
 }
 
-async function ready(gateway: Gateway, signal?: AbortSignal): Promise<void> {
+/** Resolves when it takes in messages; rejects when it cannot go on, with the reason, or when `signal` aborts. */
+export async function whenReady(gateway: Gateway, signal?: AbortSignal): Promise<void> {
   const failed = gateway.fatal.then((reason) => {
     throw reason instanceof Error ? reason : new PermanentError('INTERNAL', messageOf(reason))
   })

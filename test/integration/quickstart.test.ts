@@ -46,6 +46,21 @@ test('the log tells in two lines what to try, and it works', async () => {
   expect(subscriber.output).not.toContain('critical')
 })
 
+test('on a terminal the log is for people, and ends with a block that says what to try', async () => {
+  const [mqttPort, adminPort] = (await freePorts(2)) as [number, number]
+  const quickstart = readFileSync(join(root, 'trivium.yaml'), 'utf8').replaceAll('1883', String(mqttPort))
+  const folder = folderWith({ 'trivium.yaml': quickstart })
+  afterwards(folder.remove)
+  const command = `${process.execPath} ${join(root, 'bin/trivium.js')} run`
+  const env = { TRIVIUM_ADMIN_LISTEN: `127.0.0.1:${adminPort}`, TRIVIUM_LOG_FORMAT: 'auto' }
+  const terminal = new RunningProcess('script', ['-qefc', command, '/dev/null'], { cwd: folder.path, env })
+  afterwards(() => terminal.stop())
+  await terminal.wrote(
+    /connected as source[\s\S]*\r\n\r\n {2}watch: [^\n]+\r\n {2}publish: [^\n]+\r\n {2}stop: +Ctrl-C\r\n\r\n$/,
+  )
+  expect(terminal.output).not.toContain('"message"')
+})
+
 test('only what the condition lets pass becomes an alert, and the second target has one of its own', async () => {
   const { options, mqttPort } = await started()
   const { connectAsync } = await import('mqtt')

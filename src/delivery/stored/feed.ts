@@ -150,9 +150,9 @@ export class Feed {
     this.#fillUp()
   }
 
-  /** False when it stays on disk, as its lane is stuck, or others of it are to be fetched before. */
+  /** False when it stays on disk, as others of its lane that are there are to be fetched before. */
   handOut(parcel: Parcel): boolean {
-    if (!this.#isFetching && this.#shelf.has(parcel)) {
+    if (this.#shelf.holdsBefore(parcel)) {
       this.#shelf.put(parcel)
       this.#inMemory.delete(sequenceOf(parcel.message.id))
       return false

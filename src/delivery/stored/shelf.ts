@@ -69,6 +69,12 @@ export class Shelf {
     return this.#lanes.size > 0 && parcel.isKeyed && this.#lanes.has(parcel.lane)
   }
 
+  /** True where one of its lane that came before it is here. */
+  holdsBefore({ lane, message, isKeyed }: Parcel): boolean {
+    if (this.#lanes.size === 0 || !isKeyed) return false
+    return (this.#lanes.get(lane)?.first ?? none) < message.id
+  }
+
   put({ lane, message }: Parcel): void {
     this.putBack({ lane, id: message.id })
   }

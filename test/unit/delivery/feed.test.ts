@@ -246,7 +246,7 @@ describe('feed of a target that keeps up', () => {
   })
 
   test('reads nothing while its hands are full; what is beyond slows its source, then waits on disk', async () => {
-    jest.useFakeTimers({ doNotFake: ['setImmediate', 'queueMicrotask', 'nextTick', 'performance'] })
+    jest.useFakeTimers({ doNotFake: ['setImmediate', 'queueMicrotask', 'nextTick'] })
     const outbox = new FakeOutbox()
     const target = new Target(outbox)
     target.dispatcher.resume()
@@ -629,6 +629,9 @@ test('a feed that is stopped takes and reads no more', async () => {
   expect({ sent: target.sent, reads: outbox.reads }).toEqual({ sent: [], reads: 0 })
 })
 
+/** A road that inverts is found by two of a hundred. */
+const seeds = Array.from({ length: 40 }, (_, index) => index + 1)
+
 describe('feed of a target that refuses some for now', () => {
   /** So many of each key, the keys in turn. */
   const texts = (keys: readonly string[], count: number) =>
@@ -793,7 +796,7 @@ describe('feed of a target that refuses some for now', () => {
     dispatcher.stop()
   })
 
-  test.each([1, 2, 3, 4, 5, 6])('all arrive in the order of their keys, whatever happens: seed %i', async (seed) => {
+  test.each(seeds)('all arrive in the order of their keys, whatever happens: seed %i', async (seed) => {
     const random = randomOf(seed)
     const chance = (of: number) => random.between(0, 1) < of
     const outbox = new FakeOutbox()
