@@ -154,7 +154,7 @@ export class Gateway {
     for (const { dispatcher } of this.#outbound.values()) dispatcher.windDown()
     await this.#settleStored(untilMs)
     if (!isDrained) {
-      const text = 'not everything in flight was delivered in time; it goes back to its sources'
+      const text = 'drain timed out: undelivered messages were returned to their sources'
       this.#log.warn(text, { code: 'DRAIN_INCOMPLETE' })
     }
     for (const { dispatcher } of this.#outbound.values()) dispatcher.stop()

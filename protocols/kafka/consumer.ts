@@ -245,7 +245,7 @@ export class Consumer {
     this.#session.stop()
     await this.#session.whenIdle()
     await this.#commit().catch((error) => {
-      this.#context.log.warn('The last positions could not be committed; their messages will be read again.', {
+      this.#context.log.warn('the last positions could not be committed; their messages will be read again', {
         group: this.#settings.group,
         error: messageOf(error),
       })

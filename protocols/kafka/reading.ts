@@ -121,8 +121,8 @@ export class Reading {
     if (partitions === this.#unled) return
     this.#unled = partitions
     const { group } = this.#settings
-    if (unled.length === 0) this.#context.log.info('All partitions have a leader again, and are read.', { group })
-    else this.#context.log.warn('Partitions without a leader are not read; the others are.', { group, partitions })
+    if (unled.length === 0) this.#context.log.info('all partitions have a leader again and are read', { group })
+    else this.#context.log.warn('partitions without a leader are not read; the others are', { group, partitions })
   }
 
   /** Fetches from one node and hands over, one after the other: what is fetched and not handed over is one response. */
@@ -223,7 +223,7 @@ export class Reading {
     if (to === undefined) return this.#setAside([partition])
     this.#context.count('kafka_positions_lost')
     this.#context.log.error(
-      'The position is no longer in the log; messages may have been deleted before they were read.',
+      'the position is no longer in the log; messages may have been deleted before they were read',
       {
         group: this.#settings.group,
         topic: partition.topic,

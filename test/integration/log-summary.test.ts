@@ -25,6 +25,6 @@ routes:
   const lines = complaints(gateway.lines).map(({ message }) => message)
   expect(lines).toEqual([
     expect.stringMatching(/^dead letter on route road: exchange amq.direct .* leads to no queue/),
-    'the dead letter target of route road does not take a letter, it stays on disk alone',
+    'route road: dead letter target refused a letter; it remains in the store',
   ])
 })

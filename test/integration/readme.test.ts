@@ -121,6 +121,16 @@ describe('the commands, one after the other', () => {
   })
 })
 
+test('the program of the library runs, and its message arrives', async () => {
+  await stopAll()
+  const [program = ''] = blocks.filter(({ language }) => language === 'js').map(({ text }) => text)
+  const library = join(root, 'src/index.ts')
+  writeFileSync(join(folder.path, 'program.mjs'), program.replace("'trivium'", JSON.stringify(library)))
+  const ran = new RunningProcess(process.execPath, ['program.mjs'], { cwd: folder.path })
+  expect(await ran.ended).toMatchObject({ code: 0 })
+  expect(program).toContain('await gateway.publish(')
+})
+
 describe('the configurations', () => {
   const routes = yamlBlocks.filter((text) => !text.startsWith('initContainers:')) // containers.test.ts checks that one
   const shared = routes.find((text) => text.startsWith('connections:') && !text.includes('routes:')) ?? ''

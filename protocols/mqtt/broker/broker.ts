@@ -197,7 +197,9 @@ export class EmbeddedBroker {
     this.#listeners.close()
     const saved = this.#sessions?.close() ?? Promise.resolve()
     await withDeadline(saved, closeWithinMs, 'saving the sessions').catch((error: unknown) => {
-      this.#context.log.error('What the embedded broker keeps was not saved.', { error: messageOf(error) })
+      this.#context.log.error('sessions and retained messages of the embedded broker were not saved', {
+        error: messageOf(error),
+      })
     })
   }
 
@@ -440,7 +442,7 @@ export class EmbeddedBroker {
   }
 
   #onSilence(): void {
-    this.#context.log.error('The embedded broker stopped passing messages; it is started anew.')
+    this.#context.log.error('the embedded broker stopped passing messages on; restarting it')
     this.#failure.resolve(new RetryableError('PEER_LOST', 'the embedded broker stopped passing messages'))
   }
 }

@@ -118,7 +118,7 @@ export class DeadLetterForwarder implements ParcelOwner {
   #refused(letter: Pick<StoredDeadLetter, 'id'>, error: unknown): void {
     this.#store.forwarded(letter.id, 'refused')
     if (!this.#refusals.isFirst()) return
-    this.#log.error(`the dead letter target of route ${this.#route} does not take a letter, it stays on disk alone`, {
+    this.#log.error(`route ${this.#route}: dead letter target refused a letter; it remains in the store`, {
       route: this.#route,
       id: letter.id,
       error: messageOf(error),

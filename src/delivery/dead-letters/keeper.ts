@@ -66,7 +66,7 @@ export class DeadLetterKeeper {
   #sayHolding({ held, maxBytes }: DeadLetterFigures): void {
     if (held > 0 === this.#isHolding) return
     this.#isHolding = held > 0
-    if (!this.#isHolding) return this.#log.info('there is room for dead letters again: sources are read on')
+    if (!this.#isHolding) return this.#log.info('room for dead letters again, sources resumed')
     const text = `the dead letters are full (${shown(maxBytes)}): what fails stays where it came from, and its source is held back`
     this.#log.error(`${text}; requeue or discard some, or raise store.deadLetters.maxBytes`, { code: 'STORE_FULL' })
   }

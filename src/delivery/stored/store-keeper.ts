@@ -82,9 +82,9 @@ export class StoreKeeper {
   #onFull(isFull: boolean, why: string): void {
     this.#why = isFull ? why : undefined
     clearInterval(this.#roomTimer)
-    if (!isFull) return this.#log.info('the store has room again: sources are read on')
+    if (!isFull) return this.#log.info('store has room again, sources resumed')
     if (this.#settings.onFull === 'deadLetterOldest') return this.#makeRoomUntilThereIsSome()
-    this.#log.warn(`the store is full, sources are held back: ${why}`, { code: 'STORE_FULL' })
+    this.#log.warn(`store is full, sources paused: ${why}`, { code: 'STORE_FULL' })
   }
 
   #look(): void {

@@ -133,8 +133,8 @@ test('a partition without a leader is looked up again, and told of once; the oth
   await eventually(() => delivered.get(0) === 3, { what: 'the one that has a leader again' })
   await eventually(() => lines.length === 2, { what: 'word of both' })
   expect(lines).toEqual([
-    'warn Partitions without a leader are not read; the others are.',
-    'info All partitions have a leader again, and are read.',
+    'warn partitions without a leader are not read; the others are',
+    'info all partitions have a leader again and are read',
   ])
 })
 
