@@ -6,31 +6,34 @@ export interface Shape {
   readonly acknowledge?: Acknowledge
   /** Of the target. */
   readonly format?: 'binary' | 'raw'
+  /** How many targets get each message, all at one place. */
+  readonly targets?: number | undefined
+  /** Whether the route knows by the message's id what it has already had. */
+  readonly deduplicate?: boolean
 }
 
 /** The configuration that does what the bare loop does. */
 export function gatewayYaml({ from, to, addresses }: Task, dataDir: string, shape: Shape = {}): string {
-  const { routes = 1, acknowledge = 'delivered', format = 'binary' } = shape
+  const { routes = 1, format = 'binary' } = shape
   const target = `${targetOf(to)}, format: ${format}`
-  const others = Array.from({ length: routes - 1 }, (_, n) =>
-    route(`other-${n}`, otherFrom(from, n), target, acknowledge),
-  )
+  const others = Array.from({ length: routes - 1 }, (_, n) => route(`other-${n}`, otherFrom(from, n), target, shape))
   return `
 gateway: { id: bench, admin: false, dataDir: ${JSON.stringify(dataDir)} }
 connections:
   source: ${connection(from, addresses)}
   target: ${connection(to, addresses)}
 routes:
-${[...others, route('road', fromOf(from), target, acknowledge)].join('\n')}
+${[...others, route('road', fromOf(from), target, shape)].join('\n')}
 `
 }
 
-function route(name: string, from: string, target: string, acknowledge: Acknowledge): string {
+function route(name: string, from: string, target: string, shape: Shape): string {
+  const { acknowledge = 'delivered', targets = 1, deduplicate = false } = shape
   return `  - name: ${name}
     from: { connection: source, ${from} }
     when: payload.temperature > -300
-    to: [{ connection: target, ${target} }]
-    acknowledge: ${acknowledge}`
+    to: [${Array(targets).fill(`{ connection: target, ${target} }`).join(', ')}]
+    acknowledge: ${acknowledge}${deduplicate ? '\n    deduplicate: 10m' : ''}`
 }
 
 function connection({ protocol, name }: Place, addresses: Task['addresses']): string {

@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --messages 200000 --runs 3 --only mqtt-kafka,stored,mqtt-amqp-stored,devices,backlog,store-loop,routes,start,idle,fields]`: the
+ * `npm run bench [-- --messages 200000 --runs 3 --only mqtt-kafka,stored,mqtt-amqp-stored,fan-out,deduplicate,devices,backlog,store-loop,routes,start,idle,fields]`: the
  * gateway beside the bare loop on real brokers, road by road, in turn; then what the store costs. `--profile DIR` writes a
  * CPU profile of each gateway, `--data DIR` says which disk the stores are on. See docs/benchmarks.md.
  */
@@ -12,11 +12,12 @@ import { parseArgs } from 'node:util'
 import { brokerAddresses } from '../test/support/brokers/addresses.ts'
 import { startBrokers } from '../test/support/brokers/start.ts'
 import { measureBacklog, measureDevices } from './devices.ts'
+import type { Shape } from './gateway-yaml.ts'
 import { measureIdle } from './idle.ts'
 import { type Cost, median } from './measure.ts'
 import { Runner } from './runner.ts'
 import { installedLauncher, measureStart } from './start.ts'
-import { type Acknowledge, type Road, roads } from './task.ts'
+import { type Road, roads } from './task.ts'
 
 const { values } = parseArgs({
   options: {
@@ -33,6 +34,8 @@ const only = values.only?.split(',')
 const isWanted = (name: string) => only?.includes(name) ?? true
 const nameOf = ({ from, to }: Road) => `${from}-${to}`
 
+const mqttKafka: Road = { from: 'mqtt', to: 'kafka' }
+
 const brokers = await startBrokers()
 Object.assign(process.env, brokers.env)
 const { kafka, amqp, mqtt } = brokerAddresses()
@@ -44,6 +47,8 @@ try {
   if (isWanted('fields')) await compareFields()
   const stored = roads.filter((road) => isWanted('stored') || isWanted(`${nameOf(road)}-stored`))
   if (stored.length > 0) await compareStored(stored)
+  if (isWanted('fan-out')) await compareStored([mqttKafka], { targets: 2 }, 'two targets')
+  if (isWanted('deduplicate')) await compareStored([mqttKafka], { deduplicate: true }, 'deduplicate')
   if (isWanted('devices')) await reportDevices()
   if (isWanted('backlog')) await reportBacklog()
   if (isWanted('store-loop')) await runStoreLoop()
@@ -86,14 +91,16 @@ async function compareFields(): Promise<void> {
 }
 
 /** Each road acknowledged by the store, and by its target. */
-async function compareStored(chosen: readonly Road[]): Promise<void> {
+async function compareStored(chosen: readonly Road[], shape: Shape = {}, what = 'stored'): Promise<void> {
   console.log(`\n${count} messages a run, median of ${runs} run(s); a ratio is stored : delivered\n`)
   console.log('| road | CPU µs/msg | delivered | ratio | msg/s | delivered | ratio | peak MiB | delivered |')
   console.log('|---|--:|--:|--:|--:|--:|--:|--:|--:|')
   for (const road of chosen) {
-    const by = (acknowledge: Acknowledge) => () => runner.gateway(road, { acknowledge })
-    const [stored, delivered] = await inTurn(by('stored'), by('delivered'))
-    console.log(row(`${nameOf(road)} stored`, stored, delivered))
+    const [stored, delivered] = await inTurn(
+      () => runner.gateway(road, { ...shape, acknowledge: 'stored' }),
+      () => runner.gateway(road, { targets: shape.targets, acknowledge: 'delivered' }),
+    )
+    console.log(row(`${nameOf(road)} ${what}`, stored, delivered))
   }
 }
 

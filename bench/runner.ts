@@ -27,11 +27,15 @@ export class Runner {
   }
 
   gateway(road: Road, shape: Shape = {}): Promise<Cost> {
-    return this.#run(road, (task) => {
-      const file = this.#writeConfig(task, shape)
-      const profiling = this.#profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${this.#profile}`]
-      return [...profiling, launcher, 'run', file, '--log-level', 'warn']
-    })
+    return this.#run(
+      road,
+      (task) => {
+        const file = this.#writeConfig(task, shape)
+        const profiling = this.#profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${this.#profile}`]
+        return [...profiling, launcher, 'run', file, '--log-level', 'warn']
+      },
+      shape.targets,
+    )
   }
 
   /** CPU seconds until a gateway with so many routes is connected; its source is empty. */
@@ -48,12 +52,12 @@ export class Runner {
     return this.#run(road, (task) => ['--no-warnings', bareLoop, JSON.stringify({ ...task, ...options })])
   }
 
-  async #run(road: Road, argsOf: (task: Task) => readonly string[]): Promise<Cost> {
+  async #run(road: Road, argsOf: (task: Task) => readonly string[], copies = 1): Promise<Cost> {
     const [from, to] = [await this.#place(road.from), await this.#place(road.to)]
     await this.#fillers[road.from].fill(from.name, this.#count)
     const counter = await this.#fillers[road.to].counter(to.name)
     try {
-      const isDone = async () => (await counter.count()) >= this.#count
+      const isDone = async () => (await counter.count()) >= this.#count * copies
       return await measure(argsOf({ from, to, addresses: this.#addresses }), isDone, withinMs)
     } finally {
       await counter.close()
