@@ -34,13 +34,18 @@ export interface RunningGateway {
 export function startGateway(config: GatewayConfig, { log = silent }: { readonly log?: Log } = {}): RunningGateway {
   const gateway = new Gateway(config, config.protocols, log)
   const publishing = new Publishing(config, log)
+  let isStopped = false
   gateway.start()
   return {
     status: () => gateway.status(),
     ready: (signal) => whenReady(gateway, signal),
     failed: gateway.fatal,
-    publish: (message) => publishing.send(message),
+    publish: async (message) => {
+      if (isStopped) throw new PermanentError('USAGE', 'this gateway was stopped')
+      await publishing.send(message)
+    },
     stop: async () => {
+      isStopped = true
       await publishing.close()
       await gateway.stop()
     },

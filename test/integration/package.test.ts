@@ -104,7 +104,7 @@ test('a program runs a gateway inside itself, with types', async () => {
   }).ended
   expect(checked).toMatchObject({ stdout: '', code: 0 })
   const ran = await new RunningProcess(process.execPath, ['program.mts'], { cwd: app }).ended
-  expect(ran).toMatchObject({ stdout: '1 delivered, held up: CONFIG_INVALID\n', code: 0 })
+  expect(ran).toMatchObject({ stdout: '1 delivered, held up: CONFIG_INVALID, after the end: USAGE\n', code: 0 })
 })
 
 const program = `
@@ -121,8 +121,9 @@ try {
 } catch (error) {
   if (error instanceof PermanentError) wrong = error.code
 }
-console.log(\`\${delivered(gateway.status())} delivered, held up: \${wrong}\`)
 await gateway.stop()
+const late = await gateway.publish({ connection: 'devices', destination: 'in', payload: '' }).catch((error) => error.code)
+console.log(\`\${delivered(gateway.status())} delivered, held up: \${wrong}, after the end: \${late}\`)
 `
 
 describe('Node 22.13, the oldest it runs on', () => {

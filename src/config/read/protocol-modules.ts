@@ -8,7 +8,11 @@ export const loadModule: (path: string) => unknown = createRequire(import.meta.u
 /** The protocols that a module exports, or why there are none. */
 export function protocolsIn(name: string, load: (name: string) => unknown): readonly AnyProtocol[] | string {
   try {
-    const found = Object.values(load(name) as object).filter(isProtocol)
+    const found = Object.values(load(name) as object).filter(isMeantAsProtocol)
+    const missing = found.flatMap((protocol) =>
+      missingIn(protocol).map((part) => `\`${part}\` of protocol \`${protocol.name}\``),
+    )
+    if (missing.length > 0) return `${missing.join(', ')} is missing`
     return found.length > 0 ? found : 'it exports no protocol'
   } catch (error) {
     return whyNot(error as NodeJS.ErrnoException, name)
@@ -20,8 +24,29 @@ function whyNot({ code, message }: NodeJS.ErrnoException, name: string): string 
   return code === 'MODULE_NOT_FOUND' && reason.includes(basename(name)) ? 'there is no such file' : reason
 }
 
-function isProtocol(value: unknown): value is AnyProtocol {
-  const { name, connection, source, sink } = (value ?? {}) as Partial<Record<keyof AnyProtocol, unknown>>
-  const isSchema = typeof (connection as { safeParse?: unknown } | undefined)?.safeParse === 'function'
-  return typeof name === 'string' && isSchema && (source !== undefined || sink !== undefined)
+function isMeantAsProtocol(value: unknown): value is AnyProtocol {
+  const { name, connection } = (value ?? {}) as Partial<Record<keyof AnyProtocol, unknown>>
+  return typeof name === 'string' && connection !== undefined
+}
+
+/** What every end of a protocol has: JavaScript has no compiler that asks for it. */
+const partsOf = {
+  source: ['schema', 'patterns', 'group', 'create', 'defaultAcknowledge'],
+  sink: ['schema', 'destinations', 'plainTemplates', 'address', 'targetOf', 'create'],
+} as const
+
+function missingIn(protocol: AnyProtocol): readonly string[] {
+  const missing = isSchema(protocol.connection) ? [] : ['connection (a schema)']
+  if (protocol.source === undefined && protocol.sink === undefined) return [...missing, 'source or sink']
+  const ofEnd = (end: 'source' | 'sink') => {
+    const has = protocol[end] as Readonly<Record<string, unknown>> | undefined
+    return has === undefined
+      ? []
+      : partsOf[end].filter((part) => has[part] === undefined).map((part) => `${end}.${part}`)
+  }
+  return [...missing, ...ofEnd('source'), ...ofEnd('sink')]
+}
+
+function isSchema(value: unknown): boolean {
+  return typeof (value as { safeParse?: unknown }).safeParse === 'function'
 }

@@ -36,6 +36,20 @@ test('a connection may name a protocol of a module, which is looked for beside t
 test.each([
   ['fails', {}, 'from `./mine.js`: it needs a thing'],
   ['exports none', { '/etc/trivium/mine.js': { own: 1 } }, 'from `./mine.js`: it exports no protocol'],
+  [
+    'brings one that lacks parts',
+    {
+      '/etc/trivium/mine.js': {
+        own: { ...own, sink: { ...memory.sink, destinations: undefined, targetOf: undefined } },
+      },
+    },
+    '`sink.destinations` of protocol `own`, `sink.targetOf` of protocol `own` is missing',
+  ],
+  [
+    'brings one without an end',
+    { '/etc/trivium/mine.js': { own: { name: 'own', connection: {} } } },
+    '`connection (a schema)` of protocol `own`, `source or sink` of protocol `own` is missing',
+  ],
   ['brings one that is built in', { '/etc/trivium/mine.js': { own: memory } }, 'there is a protocol `memory` already'],
 ])('a module that %s is told with its place and what to do', (_case, modules, message) => {
   const { config, diagnostics } = load(modules, 'memory')
