@@ -202,19 +202,34 @@ export class SourceSession<D extends SourceDelivery> {
 
   #handOverWaiting(): void {
     if (this.isHolding) return
-    this.handOver(() => this.#peer.next?.())
+    const isLeft = this.#handOverWhatFits()
     if (this.#budget.isFull) void this.#holdUntilRoom()
+    else if (isLeft) this.arrived()
+  }
+
+  /** True where some may have had no room: there may be some by now, as a message may be settled where it is handed over. */
+  #handOverWhatFits(): boolean {
+    let isLeft = true
+    this.handOver(() => {
+      const next = this.#peer.next?.()
+      isLeft = next !== undefined
+      return next
+    })
+    return isLeft
   }
 
   async #holdUntilRoom(): Promise<void> {
     this.#isPaused = true
     this.#peer.pause?.()
+    let isLeft = false
     while (this.#budget.isFull && !this.isStopped) {
       await this.whenRoom()
-      if (!this.isStopped) this.handOver(() => this.#peer.next?.())
+      if (!this.isStopped) isLeft = this.#handOverWhatFits()
     }
     this.#isPaused = false
-    if (!this.isStopped) this.#peer.resume?.()
+    if (this.isStopped) return
+    this.#peer.resume?.()
+    if (isLeft) this.arrived()
   }
 
   /** Nobody holds it. */

@@ -21,7 +21,9 @@ export class FairQueue {
 
   /** Returns the lane that it waits for, perhaps behind others of its sender. */
   add(arrival: Arrival, lane: Lane): Lane {
-    const flow = this.#flows.get(arrival.sender) ?? this.#enter(new Flow(arrival.sender, lane))
+    const known = this.#flows.get(arrival.sender)
+    if (known !== undefined && known.arrivals.size === 0 && known.lane !== lane) this.#move(known, lane)
+    const flow = known ?? this.#enter(new Flow(arrival.sender, lane))
     flow.arrivals.add(arrival)
     return flow.lane
   }
@@ -50,11 +52,11 @@ export class FairQueue {
 
   /** From now on `sender`, whose message for `lane` took long, waits behind others: until it is its turn, and there is nothing of it. */
   slowDown(sender: object, lane: Lane): void {
-    const flow = this.#flows.get(sender) ?? new Flow(sender, lane)
+    const last = this.#lanes.moveBack(lane) // of several with slow senders it is another's turn
+    const flow = this.#flows.get(sender) ?? new Flow(sender, last)
     this.#leave(flow)
     flow.isSlow = true
     this.#enter(flow)
-    this.#lanes.moveBack(lane) // of several with slow senders it is another's turn
   }
 
   #shift(kind: 'prompt' | 'slow'): { arrival: Arrival; lane: Lane } | undefined {
@@ -78,6 +80,12 @@ export class FairQueue {
     this.#flows.set(flow.sender, flow)
     flow.lane[flow.isSlow ? 'slow' : 'prompt'].add(flow)
     return flow
+  }
+
+  #move(flow: Flow, lane: Lane): void {
+    this.#leave(flow)
+    flow.lane = lane
+    this.#enter(flow)
   }
 
   #leave(flow: Flow): void {

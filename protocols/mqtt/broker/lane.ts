@@ -110,10 +110,12 @@ export class Lanes {
     return this.#lanes.values()
   }
 
-  /** The last of `all`. */
-  moveBack(lane: Lane): void {
-    this.#lanes.delete(lane.key)
-    this.#lanes.set(lane.key, lane)
+  /** The lane of that key, now the last of `all`: it may have been idle, and forgotten, since it was given. */
+  moveBack({ key }: Lane): Lane {
+    const lane = this.#named(key)
+    this.#lanes.delete(key)
+    this.#lanes.set(key, lane)
+    return lane
   }
 
   #named(key: string): Lane {

@@ -221,6 +221,38 @@ describe('room', () => {
     expect([texts().at(-1), peer.said.slice(-2)]).toEqual(['c', ['batch of 1', 'resume']])
   })
 
+  test.each(['turn', 'read'] as const)(
+    'what had no room goes on where all before it is settled at once (%s)',
+    async (gather) => {
+      const peer = new FakePeer()
+      const budget = new Budget({ maxCount: 2, maxBytes: 10_000 })
+      const session = new SourceSession(peer, { budget, gather })
+      const got: string[] = []
+      let isAccepting = false
+      session.start((batch) => {
+        for (const delivery of batch) {
+          got.push(textOf(delivery))
+          if (isAccepting) delivery.settle('accept')
+          else held.push(delivery)
+        }
+      })
+      const held: Delivery[] = []
+      peer.waiting.push(...'abcdefg')
+      session.arrived()
+      await turn()
+      await turn()
+      expect(got).toEqual(['a', 'b'])
+      isAccepting = true
+      for (const delivery of held) delivery.settle('accept') // after a pause
+      for (let i = 0; i < 5; i += 1) await turn()
+      expect(got.join('')).toBe('abcdefg')
+      peer.waiting.push(...'hijkl')
+      session.arrived() // without one
+      for (let i = 0; i < 5; i += 1) await turn()
+      expect([got.join(''), budget.count]).toEqual(['abcdefghijkl', 0])
+    },
+  )
+
   test('room of the whole process is waited for too', async () => {
     const { parent, texts, arrive } = start()
     for (let i = 0; i < 1_000; i += 1) parent.take(0)

@@ -164,6 +164,51 @@ test('a route that settles nothing holds up its own messages alone, and its next
   expect(reader.got.length).toBeGreaterThan(taken)
 })
 
+test('who was slow on a route that settles nothing is not held up on another', async () => {
+  const intake = new Intake(['away', 'a', '+'])
+  const reader = new Reader(100)
+  intake.attach(reader)
+  for (let i = 0; i < 200; i += 1) intake.offer(arrival(other, 'away', `${i}`))
+  for (let i = 0; i < 100; i += 1) await turn()
+  const taken = reader.got.length
+  expect(taken).toBeLessThan(100)
+  reader.got[0]?.settle('accept')
+  intake.clear()
+  for (let i = 0; i < 100; i += 1) await turn()
+  reader.got.splice(0)
+  intake.offer(arrival(greedy, 'away', 'slow')) // the last that this route has room for
+  await eventually(() => reader.texts.includes('slow'), { what: 'the slow one' })
+  for (let i = 0; i < 200; i += 1) intake.offer(arrival(other, 'away', `${i}`))
+  for (let i = 0; i < 100; i += 1) await turn()
+  intake.offer(arrival(greedy, 'a', 'for another route'))
+  await eventually(() => reader.texts.includes('for another route'), { withinMs: 2_000, what: 'it' })
+})
+
+test('a route that was forgotten while a slow message was read is not lost', async () => {
+  const intake = new Intake(['#'])
+  const reader = new Reader()
+  intake.attach(reader)
+  const deliver = reader.deliver
+  let isFirst = true
+  reader.deliver = (batch) => {
+    const deliveries = batch[Symbol.iterator]()
+    if (!isFirst) return deliver({ [Symbol.iterator]: () => deliveries })
+    isFirst = false
+    const { value } = deliveries.next() as { value: Delivery }
+    value.settle('accept') // so that nothing of its route waits, or is in flight
+    busyFor(slowMs)
+    setImmediate(() => {
+      for (let i = 0; i < 1_100; i += 1) intake.matches(`topic/${i}`)
+      intake.offer(arrival(other, 'b', 'from another'))
+      deliver({ [Symbol.iterator]: () => deliveries })
+    })
+  }
+  intake.offer(arrival(greedy, 'a', 'first'))
+  await eventually(() => reader.texts.includes('from another'), { withinMs: 2_000, what: 'the other message' })
+  intake.offer(arrival(greedy, 'a', 'next'))
+  await eventually(() => reader.texts.includes('next'), { withinMs: 2_000, what: 'the next of the slow one' })
+})
+
 test('what waits goes to the next consumer, and back where there will be none', async () => {
   const intake = new Intake(['a'])
   const [former, next] = [new Reader(), new Reader()]
