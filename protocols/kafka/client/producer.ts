@@ -159,15 +159,17 @@ export class Producer {
    */
   async #nextBatch(queue: Queue, sending: Sending): Promise<Batch | undefined> {
     const batch = new BatchBuilder(sizeOfNext(queue, sending))
+    let size: number | undefined // of what cannot be written
     try {
       gather(queue, sending, batch)
+      size = batch.count
       const first = this.#sequences.get(keyOf(queue)) ?? 0
       const sequence = { producerId: this.#producerId, epoch: this.#epoch, first }
       return { count: batch.count, bytes: await batch.finish(sequence, this.#compression) }
     } catch (cause) {
       if (isFaultOfMachine(cause)) throw cause
       const text = `topic ${queue.topic}: it cannot be written as a record: ${messageOf(cause)}`
-      sending.narrow(queue, batch.count + 1, new PermanentError('MESSAGE_REFUSED', text, { cause }))
+      sending.narrow(queue, size ?? batch.count + 1, new PermanentError('MESSAGE_REFUSED', text, { cause }))
       return undefined
     }
   }

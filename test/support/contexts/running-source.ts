@@ -12,6 +12,7 @@ export class RunningSource {
   readonly done: Promise<void>
   onBatch: (batch: readonly Delivery[]) => void
   readonly #stop = new AbortController()
+  #end: string | undefined
 
   constructor(source: Source, onBatch: (batch: readonly Delivery[]) => void = () => {}) {
     this.source = source
@@ -22,7 +23,14 @@ export class RunningSource {
       this.batches.push(batch.length)
       this.onBatch(batch)
     }, this.#stop.signal)
-    this.done.catch(() => {})
+    this.done.then(
+      () => {
+        this.#end = 'it has ended'
+      },
+      (error: unknown) => {
+        this.#end = `it has failed: ${error}`
+      },
+    )
   }
 
   /** The payloads. */
@@ -34,7 +42,7 @@ export class RunningSource {
   async has(count: number, withinMs = 30_000): Promise<void> {
     const what = `${count} deliveries`
     await eventually(() => this.received.length >= count, { withinMs, what }).catch((cause: unknown) => {
-      throw new Error(`${what}, got ${this.received.length}`, { cause })
+      throw new Error(`${what}, got ${this.received.length}; ${this.#end ?? 'it still runs'}`, { cause })
     })
   }
 

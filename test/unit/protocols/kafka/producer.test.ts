@@ -69,6 +69,18 @@ describe('producer', () => {
     expect(cluster.batches).toEqual(new Array(3).fill({ id: 1n, sequence: 0, count: 1 }))
   })
 
+  it.each([['a'], ['a', 'b'], ['a', 'b', 'c', 'd', 'e']])(
+    'rejects what no batch can hold, and sends the others (%s)',
+    async (...texts) => {
+      const cluster = new FakeCluster()
+      const bad = record('bad')
+      bad.record.timestampMs = Number.NaN // nothing that a record says fails as late as this
+      const records = [bad, ...texts.map(record)]
+      const outcomes = await producerOn(cluster).send(records, signal)
+      expect(outcomes.map(({ kind }) => kind)).toEqual(['rejected', ...texts.map(() => 'delivered')])
+    },
+  )
+
   it.each<Answer[]>([['lost', 'denied'], ['notLeader', 'denied'], ['unknown']])(
     'never gives the sequence number of a batch given up in doubt to other records (%s %s)',
     async (...script) => {
