@@ -166,6 +166,8 @@ class DeviceArrival implements Arrival {
   #withdrawals: (() => void)[] | undefined
   #joined: { device: Device; answer: Answer }[] | undefined
   #waitingFor: number
+  /** So many intakes have it waiting. */
+  #waitingIn: number
   #isReleased = false
 
   constructor(
@@ -181,6 +183,7 @@ class DeviceArrival implements Arrival {
     this.packet = packet
     this.note = note
     this.#waitingFor = intakes
+    this.#waitingIn = intakes
     this.#answer = answer
   }
 
@@ -216,7 +219,8 @@ class DeviceArrival implements Arrival {
 
   onLeft(): void {
     this.#reservation.giveUpPart()
-    if (this.#withdrawals === undefined) return
+    this.#waitingIn -= 1
+    if (this.#waitingIn > 0 || this.#withdrawals === undefined) return
     this.#device.forget(this.#onDeviceLeft)
     for (const { device } of this.#joined ?? []) device.forget(this.#onDeviceLeft)
   }

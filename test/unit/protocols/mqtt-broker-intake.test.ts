@@ -1,7 +1,12 @@
+import { PassThrough } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test } from '@jest/globals'
 import type { Arrival } from '../../../protocols/mqtt/broker/arrival.ts'
+import { Arrivals } from '../../../protocols/mqtt/broker/arrivals.ts'
+import { Device } from '../../../protocols/mqtt/broker/device.ts'
+import type { PublishPacket } from '../../../protocols/mqtt/broker/driver.ts'
 import { type Consumer, type DeviceMessage, devices, Intake } from '../../../protocols/mqtt/broker/intake.ts'
+import { ReceiveBuffer } from '../../../protocols/mqtt/broker/receive-buffer.ts'
 import { Budget } from '../../../src/adapter/budget.ts'
 import type { Delivery, Settlement } from '../../../src/adapter/contract.ts'
 import { SourceSession } from '../../../src/adapter/source-session.ts'
@@ -226,4 +231,25 @@ test('what waits goes to the next consumer, and back where there will be none', 
   intake.offer(last)
   intake.clear()
   expect([last.waits, last.settled]).toEqual([true, ['release']])
+})
+
+test('what a device had waiting goes with it, also where another source has taken the message', async () => {
+  const [stored, away] = [new Intake(['a']), new Intake(['a'])]
+  const [reader, full] = [new Reader(), new Reader(0)]
+  stored.attach(reader)
+  away.attach(full)
+  const ids = { hasIncoming: () => false, hasRoomForIncoming: () => true, noteOfIncoming: () => undefined }
+  const arrivals = new Arrivals(ids, new ReceiveBuffer(1_000), () => {})
+  const conn = new PassThrough()
+  const device = new Device({ conn, address: '', certifiedAs: undefined, onConnect() {} })
+  const answers: unknown[] = []
+  const packet = { topic: 'a', payload: Buffer.from('x'), qos: 1 } as unknown as PublishPacket
+  arrivals.publish(device, packet, [stored, away], (error) => void answers.push(error))
+  await turn()
+  expect(reader.texts).toEqual(['x'])
+  reader.got[0]?.settle('accept')
+  expect([device.waitingBytes > 0, answers]).toEqual([true, []])
+  conn.destroy()
+  device.left()
+  expect([device.waitingBytes, answers.length, answers[0] instanceof Error]).toEqual([0, 1, true])
 })
