@@ -376,7 +376,7 @@ export class EmbeddedBroker {
       return done(new Error(problem))
     }
     const intakes = this.#intakes.filter((intake) => intake.matches(packet.topic))
-    if (packet.cmd === undefined || device === undefined) this.#wills.offer(packet, intakes, done)
+    if (packet.cmd === undefined || device === undefined) this.#wills.offer(packet, intakes, done, device)
     else
       this.#onMessage(
         device,

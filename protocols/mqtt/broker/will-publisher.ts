@@ -48,8 +48,11 @@ export class WillPublisher {
     this.offer(packet, intakes, () => this.#parts.isClosing() || sessions.forgetWill(will))
   }
 
-  /** A will has no device to send it again: what is released is offered again here. */
-  offer(packet: PublishPacket, intakes: readonly Intake[], done: Answer): void {
+  /**
+   * A will has no device to send it again: what is released is offered again here. `sender`: its device, where that has just
+   * left, and may have messages without acknowledgement that wait before it.
+   */
+  offer(packet: PublishPacket, intakes: readonly Intake[], done: Answer, sender: object = packet): void {
     let waitingFor = intakes.length
     if (waitingFor === 0) return done()
     const arrivedAt = Date.now()
@@ -60,7 +63,7 @@ export class WillPublisher {
       })
       intake.offer({
         packet,
-        sender: packet,
+        sender,
         arrivedAt,
         isAbandoned: () => false,
         onWaiting: () => {},

@@ -7,6 +7,7 @@ import { Device } from '../../../protocols/mqtt/broker/device.ts'
 import type { PublishPacket } from '../../../protocols/mqtt/broker/driver.ts'
 import { type Consumer, type DeviceMessage, devices, Intake } from '../../../protocols/mqtt/broker/intake.ts'
 import { ReceiveBuffer } from '../../../protocols/mqtt/broker/receive-buffer.ts'
+import { WillPublisher, type WillPublisherParts } from '../../../protocols/mqtt/broker/will-publisher.ts'
 import { Budget } from '../../../src/adapter/budget.ts'
 import type { Delivery, Settlement } from '../../../src/adapter/contract.ts'
 import { SourceSession } from '../../../src/adapter/source-session.ts'
@@ -252,4 +253,17 @@ test('what a device had waiting goes with it, also where another source has take
   conn.destroy()
   device.left()
   expect([device.waitingBytes, answers.length, answers[0] instanceof Error]).toEqual([0, 1, true])
+})
+
+test('the will of a device comes behind what waits of it', async () => {
+  const intake = new Intake(['a'])
+  const reader = new Reader()
+  const parts = { buffer: new ReceiveBuffer(1_000), isClosing: () => false }
+  const wills = new WillPublisher(parts as unknown as WillPublisherParts)
+  for (const text of ['1', '2', '3']) intake.offer(arrival(greedy, 'a', text))
+  const will = { topic: 'a', payload: Buffer.from('will'), qos: 0 } as unknown as PublishPacket
+  wills.offer(will, [intake], () => {}, greedy)
+  intake.attach(reader)
+  await eventually(() => reader.got.length === 4, { what: 'all' })
+  expect(reader.texts).toEqual(['1', '2', '3', 'will'])
 })
