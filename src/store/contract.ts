@@ -135,8 +135,11 @@ export interface Outbox {
     bit: number,
     range: { readonly after: number; readonly upTo: number; readonly limit: number; readonly maxBytes: number },
   ): StoredMessage[]
-  /** Those of these ids, which are in order, that `bit` still waits for; in order. */
-  fetch(route: number, bit: number, ids: readonly number[]): StoredMessage[]
+  /**
+   * Those of these ids, which are in order, that `bit` still waits for; in order. It ends at so many bytes, with one at least: of
+   * ids above the last that it found nothing is known; where it found none, none is there.
+   */
+  fetch(route: number, bit: number, ids: readonly number[], maxBytes: number): StoredMessage[]
   /** An id for each rank that waits, highest rank first: none of that rank is above it. Delayed ones are not counted. */
   ends(route: number): readonly number[]
   /** When the next delayed message of a route is due, in milliseconds since the epoch. */

@@ -78,6 +78,8 @@ function prepare(database: DatabaseSync) {
     absolve: database.prepare('UPDATE suspects SET starts = max(0, starts + ?) WHERE id = ?'),
     startsBetween: database.prepare('SELECT id, starts FROM suspects WHERE id BETWEEN ? AND ?'),
     forget: tables.map((table) => database.prepare(`DELETE FROM ${table} WHERE id = ?`)),
-    forgetAbove: tables.map((table) => database.prepare(`DELETE FROM ${table} WHERE id % ${2 ** 45} > ?`)),
+    forgetAbove: [...tables, 'ranked'].map((table) =>
+      database.prepare(`DELETE FROM ${table} WHERE id % ${2 ** 45} > ?`),
+    ),
   }
 }

@@ -34,13 +34,7 @@ export class OutboxReader {
 
   read(route: number, bit: number, { after, upTo, limit, maxBytes }: ReadRange): StoredMessage[] {
     const found: StoredMessage[] = []
-    let bytes = 0
-    const isWithin =
-      ({ heads }: PageState) =>
-      (place: number) => {
-        bytes += heads.bytesOf(place)
-        return bytes <= maxBytes
-      }
+    const isWithin = limitOf(maxBytes)
     for (const page of this.#pages.between(route, { after, upTo, bits: bit })) {
       const isMeant = (place: number) => isBetween(page.heads.idOf(place), after, upTo)
       const waiting = page.waitingFor(bit).filter(isMeant)
@@ -53,18 +47,19 @@ export class OutboxReader {
     return found
   }
 
-  /** Those of these that the target still waits for. */
-  fetch(route: number, bit: number, ids: readonly number[]): StoredMessage[] {
-    const byPage = Map.groupBy(ids, (id) => this.#pages.find(route, id))
-    return [...byPage].flatMap(([page, ofPage]) => {
-      const places = ofPage.map((id) => page?.heads.placeOf(id) ?? -1)
-      return page === undefined
-        ? []
-        : this.#messages(
-            page,
-            places.filter((place) => isWaiting(page, place, bit)),
-          )
-    })
+  /** Those of these that the target still waits for, up to so many bytes. */
+  fetch(route: number, bit: number, { ids, maxBytes }: { ids: readonly number[]; maxBytes: number }): StoredMessage[] {
+    const found: StoredMessage[] = []
+    const isWithin = limitOf(maxBytes)
+    for (const [page, ofPage] of Map.groupBy(ids, (id) => this.#pages.find(route, id))) {
+      if (page === undefined) continue
+      const waiting = ofPage.map((id) => page.heads.placeOf(id)).filter((place) => isWaiting(page, place, bit))
+      const places = takeWhile(waiting, isWithin(page))
+      if (found.length === 0 && places.length === 0) places.push(...waiting.slice(0, 1))
+      found.push(...this.#messages(page, places))
+      if (places.length < waiting.length) break
+    }
+    return found
   }
 
   get(route: number, id: number): StoredMessage | undefined {
@@ -172,6 +167,16 @@ const isBetween = (id: number, after: number, upTo: number): boolean => id > aft
 
 const isWaiting = (page: PageState, place: number, bits: number): boolean =>
   place !== -1 && (page.openOf(place) & bits) !== 0
+
+/** Adds up what messages take up, page after page, and tells whether that is within the limit. */
+function limitOf(maxBytes: number): (page: PageState) => (place: number) => boolean {
+  let bytes = 0
+  return ({ heads }) =>
+    (place) => {
+      bytes += heads.bytesOf(place)
+      return bytes <= maxBytes
+    }
+}
 
 function takeWhile<T>(list: readonly T[], isSuch: (one: T) => boolean): T[] {
   const end = list.findIndex((one) => !isSuch(one))

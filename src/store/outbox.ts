@@ -106,8 +106,8 @@ export class PagedOutbox implements Outbox, OutboxWriter {
     return readSafely(() => this.#reader.read(route, bit, range))
   }
 
-  fetch(route: number, bit: number, ids: readonly number[]): StoredMessage[] {
-    return readSafely(() => this.#reader.fetch(route, bit, ids))
+  fetch(route: number, bit: number, ids: readonly number[], maxBytes: number): StoredMessage[] {
+    return readSafely(() => this.#reader.fetch(route, bit, { ids, maxBytes }))
   }
 
   ends(route: number): readonly number[] {
@@ -124,7 +124,8 @@ export class PagedOutbox implements Outbox, OutboxWriter {
     return this.#queue().run(() => {
       let count = 0
       for (const page of this.#pages.due(route, nowEpochMs)) {
-        if (count < mostAwoken) count += this.#wakePage(page)
+        count += this.#wakePage(page)
+        if (count >= mostAwoken) break
       }
       return count
     })
@@ -284,6 +285,7 @@ export class PagedOutbox implements Outbox, OutboxWriter {
     const places = page.waitingFor(-1)
     for (const place of places) {
       const id = page.heads.idOf(place)
+      const reason = page.hasNotes ? this.#notes.reasonOf(id) : undefined
       this.#forgetNotes(id)
       const part = page.heads.partOf(place, body)
       const key = part === undefined ? null : contentOf(part).key
@@ -291,7 +293,8 @@ export class PagedOutbox implements Outbox, OutboxWriter {
       const newId = this.#nextId(
         key === null || own === 0 ? own : this.#ranks.below(own, { route: page.route, key, except: id }),
       )
-      const hasNotes = this.#rank(page.route, newId, key)
+      const hasNotes = this.#rank(page.route, newId, key) || reason !== undefined
+      if (reason !== undefined) this.#notes.noteReason(newId, reason)
       this.#pages.copy({ page, place, body }, newId, { route: page.route, dueAt: 0, hasNotes })
       this.#pages.finish(page, place, page.openOf(place))
     }

@@ -82,12 +82,12 @@ export class PageWriter {
     this.#addHead(message, crc32(this.#body.subarray(start, this.#length)))
   }
 
-  /** One of another page as it is there, sound or not; by its own id or a new one. */
-  copy(heads: Heads, place: number, body: Uint8Array, id = heads.idOf(place)): void {
+  /** One of another page as it is there, sound or not; with what is told of it in place of what its head says. */
+  copy(heads: Heads, place: number, body: Uint8Array, changes?: Pick<Head, 'id' | 'wanted'>): void {
     const part = heads.rawPartOf(place, body)
     this.#makeRoom(part.length)
     this.#writeBytes(part)
-    this.#addHead({ ...heads.headOf(place), id }, heads.checksumOf(place))
+    this.#addHead({ ...heads.headOf(place), ...changes }, heads.checksumOf(place))
   }
 
   #addHead({ id, wanted, bytes, received, requeues }: Head, checksum: number): void {

@@ -62,17 +62,18 @@ export class Pages implements Participant {
     if (to.hasNotes) draft.hasNotes = true
   }
 
-  /** Inside a transaction: one of another page as it is there, by a new id. */
+  /** Inside a transaction: one of another page as it is there, by a new id, for the targets that still wait for it. */
   copy(from: { page: PageState; place: number; body: Uint8Array }, id: number, to: AddedTo): void {
-    this.#draftFor(id, to).writer.copy(from.page.heads, from.place, from.body, id)
+    const { page, place, body } = from
+    const draft = this.#draftFor(id, to)
+    draft.writer.copy(page.heads, place, body, { id, wanted: page.openOf(place) })
+    if (to.hasNotes) draft.hasNotes = true
   }
 
   /** Inside a transaction: what it has added to a route can be read. */
   flush(route: number): void {
     for (const [key, draft] of this.#drafts) {
-      if (draft.route !== route) continue
-      this.#write(draft)
-      this.#drafts.delete(key)
+      if (draft.route === route) this.#write(key, draft)
     }
   }
 
@@ -113,9 +114,11 @@ export class Pages implements Participant {
   }
 
   /** Pages of delayed messages that are due by then, in the order of their time. */
-  due(route: number, dueBy: number): PageState[] {
-    const rows = allOf<{ first: number }>(this.#statements.due, route, dueBy)
-    return rows.flatMap(({ first }) => this.#at(route, first) ?? [])
+  *due(route: number, dueBy: number): Generator<PageState> {
+    for (const { first } of allOf<{ first: number }>(this.#statements.due, route, dueBy)) {
+      const page = this.#at(route, first)
+      if (page !== undefined) yield page
+    }
   }
 
   /** All of a route, delayed or not. */
@@ -180,8 +183,7 @@ export class Pages implements Participant {
   }
 
   beforeCommit(): number {
-    for (const draft of this.#drafts.values()) this.#write(draft)
-    this.#drafts.clear()
+    for (const [key, draft] of this.#drafts) this.#write(key, draft)
     for (const page of this.#touched) this.#noteGone(page)
     const squeezed = this.#sparse.size > 0 && !this.#isDiskFull() ? this.#squeeze() : 0
     if (this.#touched.size > 0) failpoint('store.before-finish-commit')
@@ -216,13 +218,13 @@ export class Pages implements Participant {
     const key = route * ranks + rankOf(id)
     const known = this.#drafts.get(key)
     if (known !== undefined && known.due === dueAt && !known.writer.isFull) return known
-    if (known !== undefined) this.#write(known)
+    if (known !== undefined) this.#write(key, known)
     const draft = { route, due: dueAt, writer: this.#takeWriter(id), hasNotes: false }
     this.#drafts.set(key, draft)
     return draft
   }
 
-  #write({ route, due, writer, hasNotes }: Draft): void {
+  #write(key: number, { route, due, writer, hasNotes }: Draft): void {
     const { first, last, count, bytes, received, wanted, body } = writer
     const heads = new Heads(first, new Uint8Array(writer.heads))
     this.#statements.insert.run(
@@ -232,6 +234,7 @@ export class Pages implements Participant {
       body,
     )
     this.#added.push(new PageState({ route, heads, bodyBytes: body.length, writtenMs: performance.now(), hasNotes }))
+    this.#drafts.delete(key) // where a later one cannot be written, nobody gives back its writer once more
     this.#giveBack(writer)
   }
 

@@ -131,6 +131,7 @@ export class Feed {
   /** It has just been set aside, which the store has been told: until that is on disk, a read still finds it. */
   skip(id: number): void {
     this.#skipped.add(id)
+    this.#shelf.forget(id)
     // each waits for its own: what is set aside while an earlier one is being committed is not on disk with it
     void this.#flushed().then(
       () => this.#skipped.delete(id),
@@ -334,15 +335,17 @@ export class Feed {
     const isParked = this.#parked.length > 0
     const taken = isParked ? this.#parked.splice(0, limit).map((id) => ({ id, lane: '' })) : this.#shelf.take(limit)
     const ids = taken.map(({ id }) => id).sort((a, b) => a - b)
-    const rows = this.#outbox.fetch(this.#route, this.#bit, ids).filter(({ id }) => !this.has(id))
+    const rows = this.#outbox.fetch(this.#route, this.#bit, ids, pageBytes)
     failpoint('feed.read')
-    const part = this.#trial.partOf(rows)
+    const fresh = rows.filter(({ id }) => !this.has(id)) // one that is being set aside
+    const part = this.#trial.partOf(fresh)
     this.#isFetching = true
     this.#handOnAll(part ?? [])
     this.#isFetching = false
     if (part === undefined) this.#loadLater()
-    const next = part === undefined ? 0 : (rows[part.length]?.id ?? Number.POSITIVE_INFINITY)
-    const left = taken.filter(({ id }) => id >= next)
+    const upTo =
+      part === undefined ? 0 : ((part.length < fresh.length ? part : rows).at(-1)?.id ?? Number.POSITIVE_INFINITY)
+    const left = taken.filter(({ id }) => id > upTo)
     if (isParked) this.#parked.unshift(...left.map(({ id }) => id))
     else for (const one of left) this.#shelf.putBack(one)
   }

@@ -3,6 +3,8 @@ import type { Parcel } from '../parcel.ts'
 
 /** Eight bytes each: so many of one target are remembered, then no more of it is read. */
 const mostIds = 250_000
+/** So many that have left by another way are taken out together, at the latest. */
+const mostForgotten = 10_000
 
 /** A message that is to be fetched from the disk. */
 export interface Shelved {
@@ -36,6 +38,13 @@ class LaneIds {
     this.#returned.splice(at + 1, 0, id)
   }
 
+  remove(ids: ReadonlySet<number>): void {
+    const returned = this.#returned.splice(0)
+    const behind = this.#behind.takeAll()
+    for (const id of returned) if (!ids.has(id)) this.#returned.push(id)
+    for (const id of behind) if (!ids.has(id)) this.#behind.push(id)
+  }
+
   shift(): number | undefined {
     return this.first === this.#returned[0] ? this.#returned.shift() : this.#behind.shift()
   }
@@ -54,9 +63,12 @@ export class Shelf {
   readonly #lanes = new Map<string, LaneIds>()
   /** Lanes that may go on: nothing of them was in memory for a moment. */
   readonly #going = new Set<string>()
+  /** What has left by another way, and is still counted where it is here. */
+  readonly #forgotten = new Set<number>()
   #size = 0
 
   get isFull(): boolean {
+    if (this.#size >= mostIds) this.#removeForgotten()
     return this.#size >= mostIds
   }
 
@@ -84,6 +96,23 @@ export class Shelf {
     this.#lanes.set(lane, ids)
     ids.add(id)
     this.#size += 1
+  }
+
+  /** It was set aside: a lane that is stuck for long must not fill with ids of what is not there any more. */
+  forget(id: number): void {
+    if (this.#size > 0) this.#forgotten.add(id)
+    if (this.#forgotten.size >= mostForgotten) this.#removeForgotten()
+  }
+
+  #removeForgotten(): void {
+    if (this.#forgotten.size === 0) return
+    for (const [lane, ids] of this.#lanes) {
+      this.#size -= ids.size
+      ids.remove(this.#forgotten)
+      this.#size += ids.size
+      if (ids.size === 0) this.#lanes.delete(lane)
+    }
+    this.#forgotten.clear()
   }
 
   /** One of its messages has left memory: perhaps the one that held it. */

@@ -37,12 +37,12 @@ export class Trial {
   partOf(rows: readonly StoredMessage[]): readonly StoredMessage[] | undefined {
     const [first] = rows
     const starts = this.#starts
-    if (first === undefined || !starts.isRecovered(first)) return rows
+    if (first === undefined) return rows
+    if (!starts.isRecovered(first)) return until(rows, (row) => starts.isRecovered(row))
     const deaths = starts.before(first)
     const most = groupCounts[deaths] ?? 1
     const isOther = (row: StoredMessage) => !starts.isRecovered(row) || starts.before(row) !== deaths
-    const end = rows.findIndex((row, i) => i === most || isOther(row))
-    const part = end === -1 ? rows : rows.slice(0, end)
+    const part = until(rows, (row, i) => i === most || isOther(row))
     if (deaths >= maxStarts) return part
     const noted = starts.note(part)
     if (noted === undefined) return undefined
@@ -87,4 +87,10 @@ export class Trial {
     this.#noted = []
     this.#onEnd()
   }
+}
+
+/** Those before the first that is such. */
+function until<T>(rows: readonly T[], isSuch: (row: T, place: number) => boolean): readonly T[] {
+  const end = rows.findIndex(isSuch)
+  return end === -1 ? rows : rows.slice(0, end)
 }

@@ -5,6 +5,8 @@ import { Heads, type PageMessage, PageWriter } from '../page.ts'
 import { eachOf, firstOf } from '../rows.ts'
 import { leaveSpool } from './bundles.ts'
 
+/** A page tells how far an id is above its first with 32 bits. */
+const mostSpread = 2 ** 32 - 1
 /** Of a page. */
 const mostCount = 256
 const mostBytes = 256 * 1024
@@ -70,7 +72,7 @@ function nextPage(rows: Iterable<Row>): Row[] {
   for (const row of rows) {
     const { id, route, due } = page[0] ?? row
     bytes += row.bytes
-    const isOther = row.route !== route || row.due !== due || rankOf(row.id) !== rankOf(id)
+    const isOther = row.route !== route || row.due !== due || rankOf(row.id) !== rankOf(id) || row.id - id > mostSpread
     if (isOther || (page.length > 0 && bytes > mostBytes)) break
     page.push(row)
   }

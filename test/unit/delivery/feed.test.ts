@@ -5,6 +5,7 @@ import { type Content, Parcel, type ParcelOwner } from '../../../src/delivery/pa
 import { Feed, type FeedOwner } from '../../../src/delivery/stored/feed.ts'
 import { Residence, Room } from '../../../src/delivery/stored/residence.ts'
 import { Starts } from '../../../src/delivery/stored/starts.ts'
+import { Trial } from '../../../src/delivery/stored/trial.ts'
 import { RetryableError } from '../../../src/errors.ts'
 import { idOf, type Outbox, rankOf, type StoredMessage, sequenceOf } from '../../../src/store/contract.ts'
 import { randomOf } from '../../support/random.ts'
@@ -91,9 +92,13 @@ class FakeOutbox {
     return found.map((row) => ({ ...row }))
   }
 
+  /** So many are as large as one fetch may be. */
+  mostFetched = Number.POSITIVE_INFINITY
+
   fetch(_route: number, bit: number, ids: readonly number[]) {
     const wanted = new Set(ids)
-    const found = this.rows.filter(({ id, wanted: all, done }) => wanted.has(id) && (all & ~done & bit) !== 0)
+    const isMeant = ({ id, wanted: all, done }: Row) => wanted.has(id) && (all & ~done & bit) !== 0
+    const found = this.rows.filter(isMeant).slice(0, this.mostFetched)
     this.rowsRead += found.length
     return found.map((row) => ({ ...row }))
   }
@@ -587,6 +592,17 @@ describe('feed after a crash', () => {
     expect(target.sent.slice(-10)).toEqual(names(10))
   })
 
+  test('what is new and more urgent is handed out before what a process that died has left, not among it', () => {
+    const outbox = new FakeOutbox()
+    const left = outbox.add('m1')
+    outbox.crash()
+    const urgent = outbox.add('m2', { rank: 9 })
+    const trial = new Trial(new Starts(outbox as unknown as Outbox), () => {})
+    expect(trial.partOf([urgent, left])).toEqual([urgent])
+    expect(trial.partOf([left])).toEqual([left])
+    trial.stop()
+  })
+
   test('this start does not count against a message that is read back once more in it', async () => {
     const outbox = new FakeOutbox()
     outbox.add('m1', { starts: 2 })
@@ -711,6 +727,28 @@ describe('feed of a target that refuses some for now', () => {
     expect(outbox.rowsRead).toBeLessThan(20_000 * 12)
   }, 60_000)
 
+  test('what is set aside behind a stuck message makes room for ids of others', async () => {
+    const outbox = new FakeOutbox()
+    const target = new Target(outbox)
+    const { dispatcher, feed, sink } = target
+    dispatcher.resume()
+    sink.answerOf = (text) => (text.startsWith('s') ? busyFor(60_000) : delivered)
+    target.offer(outbox.add('s', { key: 's' }))
+    await until(() => sink.sent.length === 1 && dispatcher.size === 1)
+    for (const text of names(250_000)) target.offer(outbox.add(`s${text}`, { key: 's' }))
+    target.offer(outbox.add('other', { key: 'other' }))
+    for (let turn = 0; turn < 5; turn += 1) await nextTurn()
+    expect(target.arrived).toEqual([])
+    const [old] = outbox.rows.splice(1, 1)
+    feed.hold(old!)
+    feed.skip(old!.id)
+    feed.letGo(old!)
+    await until(() => target.arrived.length === 1)
+    expect(target.arrived).toEqual(['other'])
+    feed.stop()
+    dispatcher.stop()
+  })
+
   test('an urgent lane that goes on does not wait for what is less urgent to be read', async () => {
     const outbox = new FakeOutbox()
     for (const text of texts(['low'], 5_000)) outbox.add(text, { key: `low${text}` }) // left by an earlier process
@@ -801,6 +839,7 @@ describe('feed of a target that refuses some for now', () => {
     const chance = (of: number) => random.between(0, 1) < of
     const outbox = new FakeOutbox()
     outbox.unwritten = []
+    if (seed % 2 === 0) outbox.mostFetched = 3
     const target = new Target(outbox, { maxBatch: 20, flushed: () => outbox.flush() })
     const dispatcher = target.dispatcher
     dispatcher.resume()

@@ -132,6 +132,38 @@ test('what is requeued for later waits until it is woken, and then goes behind a
   expect([store.outbox.wake(1, soon + 1), store.outbox.nextDueAt(1)]).toEqual([1, undefined])
 })
 
+test('what was noted of a message that was woken is forgotten with it, and does not hold later ones of its key down', async () => {
+  const directory = temporaryDirectory()
+  const store = opened(directory)
+  const keyed = (priority: number) => ({ envelope: message({ key: 'k', priority }), key: 'k' })
+  const [seen = 0] = await appended(store, keyed(1))
+  await finished(store, { id: seen })
+  const [dead = 0] = await added(store, { envelope: message({ key: 'k' }) })
+  const soon = Date.now() + 60_000
+  store.deadLetters.requeue([{ id: dead, route: 1, wanted: 1, dueAt: soon }])
+  store.outbox.wake(1, soon)
+  await finished(store, { id: readAll(store)[0]?.id ?? 0 })
+  const [urgent = 0] = await appended(store, keyed(9))
+  expect(rankOf(urgent)).toBe(9)
+  await finished(store, { id: urgent })
+  store.close()
+  const again = opened(directory)
+  await appended(again, keyed(1), keyed(1), keyed(1), keyed(1))
+  expect([again.outbox.waiting(1).count, again.isFull]).toEqual([4, false])
+})
+
+test('a target that was done with a delayed message does not get it when it is due', async () => {
+  const store = opened()
+  const [dead = 0] = await added(store, {})
+  const soon = Date.now() + 60_000
+  store.deadLetters.requeue([{ id: dead, route: 1, wanted: 3, dueAt: soon }])
+  const isSuch = () => true
+  const [{ id } = { id: 0 }] = store.outbox.waitingLongest(1, 1, { limit: 1, isSuch })
+  await finished(store, { id, wanted: 3, bits: 1, dead: 'expired' })
+  store.outbox.wake(1, soon)
+  expect([readAll(store), idsOf(readAll(store, { bit: 2 }))]).toEqual([[], ['dead']])
+})
+
 test('edit replaces the message of a letter', async () => {
   const store = opened()
   const [id = 0] = await added(store, {})

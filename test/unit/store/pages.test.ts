@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, expect, jest, test } from '@jest/globals'
 import type { Store } from '../../../src/store/contract.ts'
+import { Pages } from '../../../src/store/pages.ts'
+import { migrations } from '../../../src/store/schema.ts'
 import { appended, finished, idsOf, message, open, readAll, temporaryDirectory } from './stores.ts'
 
 afterEach(() => void jest.restoreAllMocks())
@@ -134,7 +136,7 @@ test('messages are fetched by id: those that the target still waits for, in orde
   ids.push(...(await appended(store, ...many(5, { wanted: 2 }))), ...(await appended(store, ...many(5))))
   await finished(store, { id: ids[1] as number })
   const wanted = [0, 1, 6, 12, 14].map((at) => ids[at] as number)
-  expect(store.outbox.fetch(1, 1, wanted).map(({ id }) => id)).toEqual([0, 12, 14].map((at) => ids[at]))
+  expect(store.outbox.fetch(1, 1, wanted, 2 ** 20).map(({ id }) => id)).toEqual([0, 12, 14].map((at) => ids[at]))
 })
 
 /** One byte of the first page that has this text is changed. */
@@ -160,6 +162,14 @@ const reopened = (directory: string): Store => {
   store.outbox.route('first', ['a', 'b', 'c'])
   return store
 }
+
+test('what is fetched ends at a limit of bytes, and holds one message at least', async () => {
+  const { store } = withRoute()
+  const ids = await appended(store, ...many(6, {}, 10_000))
+  const fetched = (maxBytes: number) => idsOf(store.outbox.fetch(1, 1, ids, maxBytes))
+  expect(fetched(22_000)).toEqual(['0', '1'])
+  expect(fetched(1)).toEqual(['0'])
+})
 
 test('a message that is not what was written is told as such, with what is there of it; the others are sound', async () => {
   const directory = await closedWith(['first one', 'second one', 'third one'])
@@ -187,4 +197,38 @@ test('so it is when its page is written anew', async () => {
   await appended(store, {})
   await appended(store, {})
   expect(readAll(store).map(({ isDamaged }) => isDamaged)).toEqual([true, false, false])
+})
+
+test('a disk that is full while the second of several pages is written mixes no pages afterwards', () => {
+  const database = new DatabaseSync(':memory:')
+  for (const migration of migrations) {
+    if (typeof migration === 'string') database.exec(migration)
+    else migration(database, '')
+  }
+  const pages = new Pages(database, () => false)
+  const add = (route: number, id: number) =>
+    pages.add(
+      {
+        ...{ id, wanted: 1, bytes: 1, received: 1, requeues: 0 },
+        key: null,
+        params: null,
+        fields: '[]',
+        payload: null,
+      },
+      { route, dueAt: 0, hasNotes: false },
+    )
+  database.exec(
+    'BEGIN; CREATE TRIGGER full BEFORE INSERT ON pages WHEN new.route = 2 BEGIN SELECT raise(ABORT, 0); END',
+  )
+  add(1, 1)
+  add(2, 2)
+  expect(() => pages.beforeCommit()).toThrow()
+  database.exec('ROLLBACK; BEGIN')
+  pages.rolledBack()
+  for (const route of [1, 2, 3]) add(route, route)
+  pages.beforeCommit()
+  database.exec('COMMIT')
+  expect(database.prepare('SELECT route, first, count FROM pages ORDER BY first').all()).toEqual(
+    [1, 2, 3].map((route) => ({ route, first: route, count: 1 })),
+  )
 })
