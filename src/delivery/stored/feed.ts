@@ -97,7 +97,7 @@ export class Feed {
 
   /** True when messages wait on disk for their turn. */
   get isBehind(): boolean {
-    return this.#parked.length > 0 || this.#cursors.isBehind
+    return this.#isFetching || this.#parked.length > 0 || this.#cursors.isBehind
   }
 
   /** More to read back than it will have handed on in a moment: its sources need not wait for that. */
@@ -244,7 +244,7 @@ export class Feed {
 
   /** What it hands out may be shelved at once and make room for the next: the loop goes on, and does not begin again within itself. */
   #takeHeld(): void {
-    if (this.#isTaking || this.#isFetching) return // what is fetched goes before what is held
+    if (this.#isTaking) return
     this.#isTaking = true
     let next = this.#held.peek()
     while (next !== undefined && !this.#room.isFull && this.#dispatcher.isOpen && !this.isBehind) {
@@ -335,11 +335,11 @@ export class Feed {
     const isParked = this.#parked.length > 0
     const taken = isParked ? this.#parked.splice(0, limit).map((id) => ({ id, lane: '' })) : this.#shelf.take(limit)
     const ids = taken.map(({ id }) => id).sort((a, b) => a - b)
+    this.#isFetching = true // what is stored meanwhile goes behind it
     const rows = this.#outbox.fetch(this.#route, this.#bit, ids, pageBytes)
     failpoint('feed.read')
     const fresh = rows.filter(({ id }) => !this.has(id)) // one that is being set aside
     const part = this.#trial.partOf(fresh)
-    this.#isFetching = true
     this.#handOnAll(part ?? [])
     this.#isFetching = false
     if (part === undefined) this.#loadLater()

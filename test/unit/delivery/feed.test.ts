@@ -96,6 +96,8 @@ class FakeOutbox {
   mostFetched = Number.POSITIVE_INFINITY
 
   fetch(_route: number, bit: number, ids: readonly number[]) {
+    this.whileReading?.()
+    this.whileReading = undefined
     const wanted = new Set(ids)
     const isMeant = ({ id, wanted: all, done }: Row) => wanted.has(id) && (all & ~done & bit) !== 0
     const found = this.rows.filter(isMeant).slice(0, this.mostFetched)
@@ -747,6 +749,19 @@ describe('feed of a target that refuses some for now', () => {
     expect(target.arrived).toEqual(['other'])
     feed.stop()
     dispatcher.stop()
+  })
+
+  test('what is stored while others are fetched does not overtake them', async () => {
+    const outbox = new FakeOutbox()
+    const target = new Target(outbox)
+    target.dispatcher.resume()
+    target.sink.script.set('m1', [lost])
+    target.offer(outbox.add('m1'))
+    await until(() => !target.dispatcher.isOpen && target.dispatcher.size === 0)
+    outbox.whileReading = () => target.offer(outbox.add('m2'))
+    target.dispatcher.resume()
+    await until(() => outbox.rows.length === 0)
+    expect(target.arrived).toEqual(['m1', 'm2'])
   })
 
   test('an urgent lane that goes on does not wait for what is less urgent to be read', async () => {
