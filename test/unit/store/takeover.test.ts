@@ -109,3 +109,15 @@ test('a spool that was damaged since is refused, by name, and nothing is changed
     expect(idsOf(readAll(open(directory), { route: 2 }))).toContain('soon-0')
   }
 })
+
+test('messages between whose ids there are more than four thousand million others are taken over', () => {
+  const directory = left(5)
+  const database = new DatabaseSync(join(directory, 'trivium.db'))
+  const last = 'SELECT max(id) AS id FROM outbox WHERE route = 1 AND due = 0'
+  const { id } = database.prepare(last).get() as { id: number }
+  database.prepare('UPDATE outbox SET id = id + ? WHERE id = ?').run(2 ** 33, id)
+  database.close()
+  const store = open(directory)
+  named(store)
+  expect([readAll(store).length + readAll(store, { bit: 2 }).length, store.outbox.waiting(1).count]).toEqual([5, 6])
+})
