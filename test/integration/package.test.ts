@@ -49,7 +49,10 @@ function trivium(args: readonly string[], { node = process.execPath, env = {} } 
 
 test('the package holds the launcher, the bundle and what a user reads, and nothing else', () => {
   const rooms = new Set(files.map((file) => file.split('/')[0]))
-  const read = ['CHANGELOG.md', 'LICENSE', 'README.md', 'docs', 'examples', 'package.json', 'trivium.yaml']
+  const read = [
+    ...['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'deploy', 'docker-compose.yml', 'docs', 'examples'],
+    ...['package.json', 'protocols', 'trivium.yaml'],
+  ]
   expect([...rooms].sort()).toEqual([...read, 'bin', 'dist'].sort())
   const unwanted = /\.(test|spec)\.|(?<!\.d)\.tsx?$|\.env|\.pem|\.key|\.db/
   expect(files.filter((file) => unwanted.test(file))).toEqual([])
