@@ -1,8 +1,12 @@
 /**
  * No stall: while each of the hostile inputs below runs, a healthy device gets its PUBACKs, and `/livez` answers. A row of
- * the table is one input; it may ask as much as it likes, for some seconds.
+ * the table is one input; it may ask as much as it likes, for some seconds: of less than a hundred answers the worst is the
+ * 99th percentile.
  */
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import net from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
 import { CompressionTypes, Kafka, logLevel } from 'kafkajs'
@@ -50,7 +54,7 @@ const hostiles: readonly Hostile[] = [
   },
   {
     input: 'an UNSUBSCRIBE with 90,000 filters',
-    run: async ({ port }) => await once(port, [packets.unsubscribeAll(many(90_000))], false, 1_000),
+    run: async ({ port }) => await once(port, [packets.unsubscribeAll(many(90_000))], false, 3_000),
   },
   {
     input: '20,000 SUBSCRIBE and UNSUBSCRIBE in one go, four times',
@@ -102,7 +106,7 @@ const hostiles: readonly Hostile[] = [
       const slow = many(100).map(() => net.connect(Number(port), hostname))
       for (const socket of slow) socket.on('error', () => {}).write('POST /api/v1/dead-letters/requeue HTTP/1.1\r\n')
       const bodies = ['x'.repeat(16_000_000), deep, `{"ids":${deep}}`]
-      await forSeconds(2, async () => void (await Promise.all(bodies.map(ask))))
+      await forSeconds(4, async () => void (await Promise.all(bodies.map(ask))))
       for (const socket of slow) socket.destroy()
     },
   },
@@ -111,7 +115,7 @@ const hostiles: readonly Hostile[] = [
     run: async ({ gateway }) => {
       const doubled = many(24).reduce((inner) => `cel.bind(v, v + v, ${inner})`, 'v.size() > 0')
       const where = encodeURIComponent(`cel.bind(v, 'x', ${doubled})`)
-      await forSeconds(2, async () => void (await fetch(`${gateway.admin}/api/v1/dead-letters?where=${where}`)))
+      await forSeconds(4, async () => void (await fetch(`${gateway.admin}/api/v1/dead-letters?where=${where}`)))
     },
   },
   {
@@ -172,6 +176,8 @@ const hostiles: readonly Hostile[] = [
 ]
 
 const kafka = new Kafka({ brokers: brokerAddresses().kafka, logLevel: logLevel.NOTHING })
+/** In memory where there is such a file system: what the fsyncs of suites beside this one take is not what is measured. */
+const dataDir = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'trivium-hostile-'))
 let scene: Scene
 const rows: string[] = []
 
@@ -179,7 +185,8 @@ beforeAll(async () => {
   const port = await freePort()
   const [away] = await freePorts(1)
   const topic = (await kafkaPlace()).name
-  const gateway = await GatewayProcess.create(`
+  const gateway = await GatewayProcess.create(
+    `
 connections:
   events: { protocol: kafka, brokers: ${JSON.stringify(brokerAddresses().kafka)} }
   devices: { protocol: mqtt, listen: "mqtt://127.0.0.1:${port}" }
@@ -200,7 +207,9 @@ routes:
     from: { connection: events, topic: ${topic}, startFrom: earliest }
     when: ${dear}
     to: [{ connection: devices, topic: "rules/out" }]
-`)
+`,
+    { dataDir },
+  )
   scene = { gateway, port, topic }
   gateway.launch()
   await eventually(async () => (await fetch(`${gateway.admin}/livez`)).ok, { what: 'the gateway' })
@@ -215,6 +224,7 @@ afterEach(() => expect(scene.gateway.isAlive).toBe(true))
 afterAll(async () => {
   process.stdout.write(rows.join(''))
   await scene.gateway.remove()
+  rmSync(dataDir, { recursive: true })
 })
 
 describe('a healthy device and /livez are answered in time while there is', () => {

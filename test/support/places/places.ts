@@ -1,5 +1,6 @@
 /** Queues and topics at real brokers, whose clients are made anew for each use, so that they outlive no broker. */
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll } from '@jest/globals'
 import amqplib from 'amqplib'
 import { Kafka, logLevel } from 'kafkajs'
@@ -173,6 +174,19 @@ export async function mqttPlace(options: PlaceOptions = {}): Promise<Place> {
   }
 }
 
+/** A topic that has just been made may have no leader for a moment: nothing was written then, and it is sent again. */
+async function onceLed<T>(send: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await send()
+    } catch (error) {
+      const isLeaderless = /not the leader|no leader/.test(String((error as Error).cause ?? error))
+      if (!isLeaderless || attempt === 20) throw error
+      await sleep(100)
+    }
+  }
+}
+
 export async function kafkaPlace(options: PlaceOptions = {}): Promise<Place> {
   const { address = brokerAddresses().kafka[0]! } = options
   const kafka = new Kafka({
@@ -205,7 +219,9 @@ export async function kafkaPlace(options: PlaceOptions = {}): Promise<Place> {
         async send(messages) {
           for (let at = 0; at < messages.length; at += 2_000) {
             const some = messages.slice(at, at + 2_000) // a batch of one partition stays below 1 MiB
-            await producer.send({ topic, messages: some.map((text) => ({ key: keyOf(text), value: text })) })
+            const send = () =>
+              producer.send({ topic, messages: some.map((text) => ({ key: keyOf(text), value: text })) })
+            await onceLed(send)
           }
         },
       }
