@@ -1,13 +1,11 @@
-import { setTimeout } from 'node:timers/promises'
 import type { Log } from '../adapter/contract.ts'
 import type { GatewayConfig } from '../config/schema/types.ts'
-import { messageOf, PermanentError } from '../errors.ts'
+import { PermanentError } from '../errors.ts'
 import { Gateway } from '../gateway.ts'
-import { type GatewayStatus, notReady } from '../telemetry/status.ts'
+import type { GatewayStatus } from '../telemetry/status.ts'
 import { type Publication, Publishing } from './publishing.ts'
+import { whenReady } from './when-ready.ts'
 
-/** How often `ready` looks, in milliseconds. */
-const lookMs = 10
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {} }
 
 /** A gateway inside this program. */
@@ -49,15 +47,5 @@ export function startGateway(config: GatewayConfig, { log = silent }: { readonly
       await publishing.close()
       await gateway.stop()
     },
-  }
-}
-
-/** Resolves when it takes in messages; rejects when it cannot go on, with the reason, or when `signal` aborts. */
-export async function whenReady(gateway: Gateway, signal?: AbortSignal): Promise<void> {
-  const failed = gateway.fatal.then((reason) => {
-    throw reason instanceof Error ? reason : new PermanentError('INTERNAL', messageOf(reason))
-  })
-  while (notReady(gateway.status()).length > 0) {
-    await Promise.race([failed, setTimeout(lookMs, undefined, signal && { signal })])
   }
 }
