@@ -4,6 +4,7 @@
  * what it has let through waits here until there is room. Nothing is given back before the end, for that would count
  * against the delivery limit of a quorum queue.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Channel, ConsumeMessage } from 'amqplib'
 import type { Budget } from '../../src/adapter/budget.ts'
 import type { Context, Deliver, Settlement } from '../../src/adapter/contract.ts'
@@ -85,6 +86,7 @@ export class Consumption implements SourcePeer<AmqpDelivery> {
       await this.#fit(signal)
       await this.#drain()
     } catch (error) {
+      await nextTurn() // a call on a channel that has just closed says only that; by then its end has told the reason
       this.#fail(toGatewayError(error, this.#doing))
       throw this.#failure
     } finally {

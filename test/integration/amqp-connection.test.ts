@@ -89,6 +89,18 @@ class Relay {
     }
   }
 
+  /** Ends a channel in the name of the broker, in one piece with the next answer to a call on it. */
+  closeChannelBehindAnswer(classId: number, methodId: number, reason: string): void {
+    for (const { near, far } of this.#pairs) {
+      far.unpipe(near).resume()
+      far.on('data', (bytes: Buffer) => {
+        const isAnswer = bytes.length > 10 && bytes.readUInt16BE(7) === classId && bytes.readUInt16BE(9) === methodId
+        near.write(isAnswer ? Buffer.concat([bytes, channelClose(bytes.readUInt16BE(1), reason)]) : bytes)
+        if (isAnswer) near.unpipe(far).resume() // the broker knows nothing of it
+      })
+    }
+  }
+
   #end(): void {
     this.cut()
     this.#server.close()
@@ -104,6 +116,14 @@ function method(classId: number, methodId: number, args = Buffer.alloc(0)): Buff
   frame.writeUInt16BE(methodId, 9)
   args.copy(frame, 11)
   frame[frame.length - 1] = 0xce
+  return frame
+}
+
+/** Channel.Close: precondition failed. */
+function channelClose(channel: number, reason: string): Buffer {
+  const text = Buffer.from(reason)
+  const frame = method(20, 40, Buffer.concat([Buffer.from([406 >> 8, 406 & 255, text.length]), text, Buffer.alloc(4)]))
+  frame.writeUInt16BE(channel, 1)
   return frame
 }
 
@@ -166,6 +186,18 @@ describe('amqp connection', () => {
     const again = await bench.source({ queue })
     await again.has(1)
     again.received[0]!.settle('accept')
+  })
+
+  test('a channel that ends between two calls says why, not that it is closed', async () => {
+    const queue = await bench.queue()
+    const relay = await Relay.open()
+    ;(await bench.client()).sendToQueue(queue, Buffer.from('held'))
+    const running = await bench.source({ queue }, recorder(), settingsOf({ url: relay.url() }))
+    await running.has(1)
+    relay.closeChannelBehindAnswer(60, 11, 'timeout on the consumer') // Basic.QosOk; draining goes on with Basic.Consume
+    const ended = expect(running.done).rejects.toMatchObject({ message: expect.stringContaining('timeout') })
+    void running.stop().catch(() => {})
+    await ended
   })
 
   test.each([
