@@ -59,6 +59,27 @@ export const errorMeanings: Readonly<Record<ErrorCode, { readonly meaning: strin
     meaning: 'A destination made from a message is not legal, not in `allow`, or lacks a value.',
     whatToDo: 'Look at the template and at the message in the dead letter; extend `allow` if it was right.',
   },
+  REPLY_TIMEOUT: {
+    meaning: 'No reply to the request came within its `timeout`.',
+    whatToDo: 'Look whether the replier runs and answers to the address it was given, or give it more time. Ask again.',
+  },
+  REPLY_UNEXPECTED: {
+    meaning: 'A reply that nobody waits for: it came late, its asker is gone, or it names no request of this gateway.',
+    whatToDo:
+      'Give the request more time, or mend what the replier sends as correlation. `late: drop` keeps none of them.',
+  },
+  REPLY_ADDRESS_MISSING: {
+    meaning: 'A request does not say where its answer should go.',
+    whatToDo: 'Have the asker name its reply address, or say in `request.to` where answers go.',
+  },
+  TOO_FEW_REPLIES: {
+    meaning: 'Of the targets of a scatter fewer than `minimum` gave a good answer.',
+    whatToDo: 'Read `results` in the error: it has what each target said.',
+  },
+  GATEWAY_STOPPING: {
+    meaning: 'The gateway stopped before the reply came.',
+    whatToDo: 'Ask again; `gateway.drain` is how long a stop waits for replies.',
+  },
   PEER_UNREACHABLE: {
     meaning: 'No connection to the broker: nobody listens, the name does not resolve, the certificate is not trusted.',
     whatToDo: 'Check address, network and TLS. Messages wait; it is tried again all the time.',

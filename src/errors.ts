@@ -18,6 +18,12 @@ export const errorCodes = [
   'EXPRESSION_BUDGET', // a rule would cost too much for this message
   'DESTINATION_INVALID', // a rendered destination is not legal or not allowed
   'DESTINATION_LIMIT', // one destination more than its target may have
+  // what became of a request
+  'REPLY_TIMEOUT', // no reply came in time
+  'REPLY_UNEXPECTED', // nobody waits for this reply: it is late, or names no request of this gateway
+  'REPLY_ADDRESS_MISSING', // the request does not say where its answer should go
+  'TOO_FEW_REPLIES', // fewer good answers than a scatter asks for
+  'GATEWAY_STOPPING',
   // what the connection met
   'PEER_UNREACHABLE',
   'PEER_TIMEOUT',

@@ -29,11 +29,22 @@ export interface Delivery {
    */
   waits?(): void
   /**
+   * Only of a source whose asker waits on the way the message came (HTTP). Called before `settle`, and at most once; a second
+   * time, with the error in its place, only where a reply was rejected. `delivered`: the asker has it; `rejected`: it is gone, or
+   * this cannot be written for it. Never `retryable`, never rejects, and resolves within the source's own deadline.
+   */
+  answer?(reply: Reply): Promise<Outcome>
+  /**
    * Called exactly once, perhaps after the connection is gone: then it gives its budget back and acknowledges nothing.
    * Never throws.
    */
   settle(settlement: Settlement): void
 }
+
+/** What goes back to whoever asked: the reply, or an error in its place. */
+export type Reply =
+  | { readonly kind: 'reply'; readonly envelope: Envelope; readonly format?: Format | undefined }
+  | { readonly kind: 'error'; readonly error: GatewayError }
 
 /** Something with a connection. `open` may follow `close` again and again; each open is a new generation. */
 export interface Component {
@@ -60,6 +71,19 @@ export interface Source extends Component {
   consume(deliver: Deliver, signal: AbortSignal): Promise<void>
 }
 
+/** Of a message that a reply is expected to; of `Outbound`. Its envelope's `correlationId` is the token already. */
+export interface Ask {
+  /** Letters, digits and `-`, at most 64; the reply has to bring it back. */
+  readonly token: string
+  /**
+   * Where replies go, see `Replies.address`: the sink writes it as its protocol's reply address, whatever the format. Undefined:
+   * the target answers on the spot (`Protocol.sink.answers`), or the user's own rules say where (`request.reply`).
+   */
+  readonly replyTo: string | undefined
+  /** Nobody waits for the reply any more. The delivery does not send such a message; a sink need not look. */
+  readonly isOver: boolean
+}
+
 /** A message on its way out: the envelope and the target's settings with every template filled in. */
 export interface Outbound<Target = unknown> {
   readonly envelope: Envelope
@@ -67,11 +91,17 @@ export interface Outbound<Target = unknown> {
   readonly format: Format | undefined
   /** Ids of the gateways passed, this one last, comma separated; filled in by the delivery, written as `trivium-hops`. */
   hops?: string | undefined
+  /** A reply is expected; absent elsewhere. */
+  readonly ask?: Ask
 }
 
 /** What became of one message. An outage is a RetryableError whose `isOutage` is true: it counts as no attempt. */
 export type Outcome =
-  | { readonly kind: 'delivered' }
+  | {
+      readonly kind: 'delivered'
+      /** Of a sink that `answers`, for a message with `ask`: what the target said. */
+      readonly reply?: Envelope
+    }
   | { readonly kind: 'retryable'; readonly error: RetryableError }
   | { readonly kind: 'rejected'; readonly error: PermanentError }
 export const delivered: Outcome = Object.freeze({ kind: 'delivered' })

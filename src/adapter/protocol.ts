@@ -1,6 +1,7 @@
 import type { z } from 'zod'
 import type { Format } from '../envelope/envelope.ts'
 import type { Context, Sink, Source } from './contract.ts'
+import type { Asks, Replies } from './conversation.ts'
 
 /** One level of an address pattern, see src/routing/pattern.ts for the text form. */
 export interface AddressPattern {
@@ -64,6 +65,8 @@ export interface Protocol<Connection = unknown, From = unknown, Target = unknown
     readonly create: (connection: Connection, froms: readonly From[], context: Context) => Source
     /** `delivered` where the broker keeps messages for us anyway, else `stored`. */
     readonly defaultAcknowledge: 'stored' | 'delivered'
+    /** Absent: whoever sends here cannot ask, unless `request.to` says where the answer goes. */
+    readonly asks?: Asks<Connection, From, Target>
   }
   readonly sink?: {
     /** Settings of one entry of `to`, without `connection, when, format, allow, maxDestinations`. Templates are plain strings here. */
@@ -87,7 +90,11 @@ export interface Protocol<Connection = unknown, From = unknown, Target = unknown
     /** Makes the target's settings from the one destination text of `trivium publish`. */
     readonly targetOf: (destination: string, key: string | undefined) => Target
     readonly create: (connection: Connection, context: Context) => Sink<Target>
+    /** True where the target answers on the spot: for an `Outbound.ask`, `delivered` brings the reply. */
+    readonly answers?: boolean
   }
+  /** Where replies of its targets are heard. Absent: they can only answer on the spot, or where `request.reply` says. */
+  readonly replies?: Replies<Connection>
 }
 
 /** Checks the parts against each other; the gateway's list holds protocols whose own types no longer matter. */

@@ -15,6 +15,8 @@ export const deadLetterReasons = [
   'damaged',
   'store-full',
   'destination-limit',
+  'unanswered',
+  'late-reply',
 ] as const
 export type DeadLetterReason = (typeof deadLetterReasons)[number]
 

@@ -15,10 +15,13 @@ const reasonOfCode: Partial<Record<ErrorCode, DeadLetterReason>> = {
   EXPRESSION_BUDGET: 'expression-budget',
   DESTINATION_INVALID: 'transform',
   DESTINATION_LIMIT: 'destination-limit',
+  REPLY_UNEXPECTED: 'late-reply',
+  REPLY_ADDRESS_MISSING: 'unanswered',
 }
 
 /** A permanent failure's reason; a retryable one only gets here when its attempts are used up. */
 export function reasonOf(error: GatewayError): DeadLetterReason {
+  if (error.code === 'REPLY_TIMEOUT') return 'unanswered'
   return error.retryable ? 'max-attempts' : (reasonOfCode[error.code] ?? 'rejected')
 }
 

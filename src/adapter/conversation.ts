@@ -1,0 +1,58 @@
+/**
+ * The part of the contract for conversations: how a protocol takes a request, asks, and hears the reply. All of it is
+ * optional; docs/adding-a-protocol.md says what each costs.
+ *
+ *   asker -> source -> route -> sink, with `Outbound.ask` -> replier
+ *   asker <- `Delivery.answer`, or the sink to `Asks.replyTo` <- the exchange <- `ReplyChannel`, or `Outcome.reply` <- replier
+ *
+ * The exchange (src/delivery/answered/) matches replies and requests, keeps the timeouts, and settles. A protocol only
+ * carries: it never waits for a reply, and never judges a token.
+ */
+import type { Envelope } from '../envelope/envelope.ts'
+import type { Component, Context, Settlement } from './contract.ts'
+
+/** How the sender of a message asks; of `Protocol.source`. An empty object: it waits on the way that the message came, `Delivery.answer`. */
+export interface Asks<Connection = unknown, From = unknown, Target = unknown> {
+  /** Why those who send here cannot ask, e.g. as the protocol's version has no reply address; undefined: they can. */
+  problem?(from: From, connection: Connection): string | undefined
+  /**
+   * Where the answer to a request goes, as settings of this protocol's own sink, through the same connection; undefined: the
+   * request names no such place, and becomes a dead letter. The answer's envelope has the request's `correlationId`, untouched.
+   */
+  replyTo?(request: Envelope, connection: Connection): Target | undefined
+}
+
+/** Where this gateway hears replies; of `Protocol`, where its targets can reply at an address of their own. */
+export interface Replies<Connection = unknown> {
+  /** Why targets of this connection cannot reply, e.g. as the protocol's version has no reply address; undefined: they can. */
+  problem?(connection: Connection): string | undefined
+  /** What goes into `Ask.replyTo`. The same as long as the gateway runs, also over a lost connection. */
+  address(connection: Connection, place: ReplyPlace): string
+  /** One for each connection that is asked; the gateway keeps it connected, and asks only while it is open. */
+  create(connection: Connection, context: Context, place: ReplyPlace): ReplyChannel
+  /** True where each gateway hears the replies to all: what names another instance is left alone. */
+  readonly isShared?: boolean
+}
+
+export interface ReplyPlace {
+  readonly gatewayId: string
+  /** Of this start of the gateway: 24 hexadecimal digits, random. Every token begins with it. */
+  readonly instance: string
+}
+
+/** `open` resolves when a reply sent from then on is heard. */
+export interface ReplyChannel extends Component {
+  /**
+   * Feeds `onReply` until `signal` aborts, then resolves; rejects with a RetryableError when the connection is lost. What is
+   * not settled by then comes again where the protocol keeps it: a reply that comes twice does no harm.
+   */
+  receive(onReply: (reply: ReceivedReply) => void, signal: AbortSignal): Promise<void>
+}
+
+export interface ReceivedReply {
+  /** As the replier has brought it back; undefined: it has not. */
+  readonly token: string | undefined
+  readonly envelope: Envelope
+  /** Called once, when the asker has it, or it is dead-lettered or counted; perhaps after the connection is gone. Never throws. */
+  settle(settlement: Settlement): void
+}
