@@ -1,4 +1,6 @@
 /** Finds a member's own bytes in JSON that is known to be valid, so that they can be passed on as they came. */
+import { markLength } from './json.ts'
+
 const quote = 0x22
 const backslash = 0x5c
 const colon = 0x3a
@@ -21,6 +23,22 @@ export function memberBytes(json: Buffer, name: string): Buffer | undefined {
     at = skipValue(json, start)
     if (isWanted) found = json.subarray(start, at)
     at = skipSpace(json, at)
+    if (json[at] !== comma) break
+    at += 1
+  }
+  return found
+}
+
+/** The bytes of each element of a top-level array, without white space around them. */
+export function elementsBytes(json: Buffer): Buffer[] {
+  const found: Buffer[] = []
+  let at = skipSpace(json, markLength(json)) + 1
+  while (at < json.length) {
+    const start = skipSpace(json, at)
+    if (json[start] === closeBracket) break
+    const end = skipValue(json, start)
+    found.push(json.subarray(start, end))
+    at = skipSpace(json, end)
     if (json[at] !== comma) break
     at += 1
   }
@@ -78,6 +96,10 @@ function skipValue(json: Buffer, at: number): number {
 
 function skipScalar(json: Buffer, at: number): number {
   let next = at
-  while (next < json.length && json[next]! > 0x20 && json[next] !== comma && json[next] !== closeBrace) next += 1
+  while (next < json.length && json[next]! > 0x20 && isInside(json[next]!)) next += 1
   return next
+}
+
+function isInside(byte: number): boolean {
+  return byte !== comma && byte !== closeBrace && byte !== closeBracket
 }

@@ -61,13 +61,16 @@ const rooms = ['report', 'read', 'schema', 'checks'] as const
 
 const drivers: Readonly<Record<string, readonly string[]>> = {
   amqp: ['amqplib'],
+  http: [],
   kafka: ['kafkajs', '@node-rs/crc32', 'snappy', 'lz4-napi'],
   memory: [],
   mqtt: ['aedes', 'mqtt', 'mqtt-packet', 'ws'],
 }
+/** Packages of a protocol that are no driver: the admin server has them too. */
+const shared: Readonly<Record<string, readonly string[]>> = { http: ['express'] }
 const filesOfAProtocol = ['index.ts', 'config.ts', 'codec.ts', 'errors.ts', 'README.md']
 /** Where a protocol's two ends lie, if not beside its index: MQTT is spoken as a client and as a broker. */
-const endsIn: Readonly<Record<string, readonly string[]>> = { mqtt: ['client', 'broker'] }
+const endsIn: Readonly<Record<string, readonly string[]>> = { mqtt: ['client', 'broker'], http: [] }
 
 test.each(Object.entries(arrows))('%s imports only %j', (folder, allowed) => {
   const inside = ofFolder(folder).filter(({ to }) => isLocal(to) && !isBelow(to, folder))
@@ -91,7 +94,7 @@ test('src/config is load.ts and its rooms, and nothing else', () => {
 
 test.each(protocolFolders)('protocols/%s imports its own driver, the contract, the envelope and the errors', (name) => {
   const own = [`protocols/${name}`, 'src/adapter', 'src/envelope', 'src/errors.ts', 'src/failpoint.ts']
-  const packages = [...(drivers[name] ?? []), 'zod']
+  const packages = [...(drivers[name] ?? []), ...(shared[name] ?? []), 'zod']
   const isAllowed = ({ to }: Import) =>
     isLocal(to) ? own.some((place) => isBelow(to, place)) : to.startsWith('node:') || packages.includes(packageOf(to))
   expect(shown(ofFolder(`protocols/${name}`).filter((edge) => !isAllowed(edge)))).toEqual([])

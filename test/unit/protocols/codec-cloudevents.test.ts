@@ -1,8 +1,9 @@
 /** Against the CloudEvents project's own library, in both directions. */
 import { describe, expect, it, test } from '@jest/globals'
-import { CloudEvent, type CloudEventV1, Kafka, MQTT } from 'cloudevents'
+import { CloudEvent, type CloudEventV1, HTTP, Kafka, MQTT } from 'cloudevents'
 import fc from 'fast-check'
 import * as amqp from '../../../protocols/amqp/codec.ts'
+import * as http from '../../../protocols/http/codec.ts'
 import * as kafka from '../../../protocols/kafka/codec.ts'
 import * as mqtt from '../../../protocols/mqtt/codec.ts'
 import { Envelope, type ExtensionValue, type Format, HeaderBag } from '../../../src/envelope/envelope.ts'
@@ -107,6 +108,48 @@ describe('the CloudEvents library', () => {
           body: isBinary ? JSON.parse(String(payload)) : String(payload),
         }
         expectEvent(MQTT.toEvent(message as never) as CloudEventV1<unknown>, event)
+      }),
+      runs,
+    )
+  })
+})
+
+/** As Node's own server hands headers to the library. */
+function ourHttp(event: Event, format: Format) {
+  const { headers, body } = http.encode({ envelope: envelope(event), format })
+  const pairs = headers.flatMap((name, at) => (at % 2 === 0 ? [[name, headers[at + 1]]] : []))
+  return { headers: Object.fromEntries(pairs) as Record<string, string>, body: Buffer.from(body).toString() }
+}
+
+/** The library reads no percent-encoding, whatever the binding says. */
+const isPlain = (event: Event) =>
+  !/[ "%]/.test([event.id, event.source, event.type, event.subject, ...Object.values(event.extensions)].join(''))
+
+describe('the CloudEvents library and HTTP', () => {
+  it('reads what the codec writes in structured mode, and in binary mode but for what it cannot decode', () => {
+    fc.assert(
+      fc.property(events, fc.constantFrom<Format>('binary', 'cloudevents'), (event, format) => {
+        fc.pre(format === 'cloudevents' || isPlain(event))
+        expectEvent(HTTP.toEvent(ourHttp(event, format)), event)
+      }),
+      runs,
+    )
+  })
+
+  it('writes what the codec reads, in binary, structured and batched mode', () => {
+    const at = { connection: 'api', address: '/events' }
+    const messageOf = ({ headers, body }: { headers: object; body: unknown }) => ({
+      headers: Object.entries(headers).flat().map(String),
+      body: Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)),
+    })
+    fc.assert(
+      fc.property(events, (event) => {
+        if (isPlain(event)) expectSame(http.decode(messageOf(HTTP.binary(cloudEvent(event))), at), event)
+        expectSame(http.decode(messageOf(HTTP.structured(cloudEvent(event))), at), event)
+        const body = ` [${JSON.stringify(cloudEvent(event))} ,\n${JSON.stringify(cloudEvent(event))} ]`
+        const batch = http.decodeBatch(messageOf({ headers: {}, body }), at)
+        expect(batch).toHaveLength(2)
+        for (const each of batch) expectSame(each, event)
       }),
       runs,
     )

@@ -2,13 +2,14 @@ import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import type { Envelope } from '../../../src/envelope/envelope.ts'
 import { envelopes } from './codec-envelopes.ts'
-import { amqpWire, kafkaWire, mqttWire, type Wire } from './codec-wire.ts'
+import { amqpWire, httpWire, kafkaWire, mqttWire, type Wire } from './codec-wire.ts'
 
 const nowMs = Date.parse('2026-11-23T20:00:05.000Z')
 const protocols: Readonly<Record<string, readonly Wire[]>> = {
   'MQTT 3.1.1': [mqttWire(4, 'envelope'), mqttWire(4, 'cloudevents')],
   'MQTT 5': [mqttWire(5, 'binary'), mqttWire(5, 'envelope'), mqttWire(5, 'cloudevents')],
   AMQP: [amqpWire('binary'), amqpWire('envelope'), amqpWire('cloudevents')],
+  HTTP: [httpWire('binary'), httpWire('envelope'), httpWire('cloudevents')],
   Kafka: [kafkaWire('binary'), kafkaWire('envelope'), kafkaWire('cloudevents')],
 }
 

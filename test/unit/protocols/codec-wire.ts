@@ -1,10 +1,13 @@
 /** Each protocol's codec with the real encoder and parser of its driver in between, without a broker. */
+import { createServer, request } from 'node:http'
+import { duplexPair } from 'node:stream'
 import type { ConsumeMessage } from 'amqplib'
 import type { IPublishPacket } from 'mqtt'
 import mqttPacket from 'mqtt-packet'
 import { propertiesBytes } from '../../../protocols/amqp/client/publish-writer.ts'
 import { readProperties } from '../../../protocols/amqp/client/reader.ts'
 import * as amqp from '../../../protocols/amqp/codec.ts'
+import * as http from '../../../protocols/http/codec.ts'
 import { decodeBatches } from '../../../protocols/kafka/client/record-set.ts'
 import * as kafka from '../../../protocols/kafka/codec.ts'
 import * as mqtt from '../../../protocols/mqtt/codec.ts'
@@ -74,6 +77,38 @@ export function kafkaWire(format: Format): Wire {
       const [read] = recordsOf(batch)
       if (read === undefined) throw new Error('no record')
       return kafka.decode(read, { connection: 'events', topic: 'telemetry', partition: 3 })
+    },
+  }
+}
+
+const server = createServer()
+
+/** As a request through Node's own writer and parser. */
+export async function throughHttp({ headers, body }: http.HttpMessage): Promise<http.HttpMessage> {
+  const [near, far] = duplexPair()
+  const received = new Promise<http.HttpMessage>((resolve) => {
+    server.once('request', async (incoming) => {
+      const chunks: Buffer[] = []
+      for await (const chunk of incoming) chunks.push(chunk as Buffer)
+      resolve({ headers: incoming.rawHeaders, body: Buffer.concat(chunks) })
+      near.destroy()
+      far.destroy()
+    })
+  })
+  server.emit('connection', far)
+  const own = ['host', 'localhost', 'content-length', String(body.byteLength)]
+  const outgoing = request({ createConnection: () => near as never, method: 'POST', headers: [...own, ...headers] })
+  outgoing.on('error', () => {}) // nobody answers it
+  outgoing.end(body)
+  return received
+}
+
+export function httpWire(format: Format): Wire {
+  return {
+    name: `http ${format}`,
+    async carry(envelope, nowMs) {
+      const message = await throughHttp(http.encode(outbound(envelope, format), nowMs))
+      return http.decode(message, { connection: 'api', address: '/alarms' })
     },
   }
 }
