@@ -19,7 +19,8 @@ export default {
   projects: [
     project('unit'),
     project('rules'),
-    ...['conformance', 'integration', 'fault'].map((name) => project(name, withDrivers)),
+    ...['conformance', 'integration', 'fault', 'endurance'].map((name) => project(name, withDrivers)),
   ],
+  testSequencer: '<rootDir>/jest.sequencer.js',
   testTimeout: 120_000,
 }

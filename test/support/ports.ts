@@ -3,12 +3,14 @@ import { createServer, type Server } from 'node:net'
 
 /**
  * Below what the system gives to clients and to those who listen at port 0, so that none of them takes a port between its
- * choice and its use; a part for each of the runner's workers, so that they do not take each other's.
+ * choice and its use; a part for each of the runner's workers, so that they do not take each other's. TRIVIUM_TEST_PORTS names one for a runner
+ * beside another.
  */
 const lowest = 12_000
 const partSize = 5_000
 const parts = 4
-const base = lowest + (Number(process.env.JEST_WORKER_ID ?? 0) % parts) * partSize
+const part = Number(process.env.TRIVIUM_TEST_PORTS ?? process.env.JEST_WORKER_ID ?? 0)
+const base = lowest + (part % parts) * partSize
 let next = Math.floor(Math.random() * partSize)
 
 /** A TCP port of 127.0.0.1 that was free a moment ago. */

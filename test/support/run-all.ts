@@ -2,36 +2,20 @@
  * `npm test`: format, lint, types, then every test on real brokers, which are started once. Arguments go to jest:
  * `npm test -- kafka`. The last line has the totals; lint and types count as one test each.
  */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { availableParallelism, tmpdir } from 'node:os'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { messageOf } from '../../src/errors.ts'
 import { type Brokers, startBrokers } from './brokers/start.ts'
+import { type JestRun, root, runJest, runNode, type Totals } from './run-jest.ts'
 
-interface Totals {
-  passed: number
-  failed: number
-  skipped: number
-}
-
-const root = join(import.meta.dirname, '../..')
 const modules = join(root, 'node_modules')
-/** The parts of jest's JSON that count. */
-const noResults = {
-  numPassedTests: 0,
-  numFailedTests: 0,
-  numRuntimeErrorTestSuites: 0,
-  numPendingTests: 0,
-  numTodoTests: 0,
-}
+const endurance = { projects: ['endurance'], isQuiet: true }
 const totals: Totals = { passed: 0, failed: 0, skipped: 0 }
 
 await stage('format and lint', () => check([join(modules, '@biomejs/biome/bin/biome'), 'check', '.']))
 await stage('types', () => check([join(modules, 'typescript/bin/tsc'), '--noEmit']))
 const brokers = await stage('brokers', start)
-await stage('tests', () => runJest(brokers))
+await stage('tests', () => test(brokers))
 await brokers?.stop()
 report()
 
@@ -62,56 +46,21 @@ async function start(): Promise<Brokers | undefined> {
   }
 }
 
-async function runJest(found: Brokers | undefined): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), 'trivium-jest-'))
-  const outputFile = join(folder, 'results.json')
-  try {
-    const code = await runNode(jestCommand(outputFile, found !== undefined), found?.env)
-    add(totalsOf(outputFile, code))
-  } finally {
-    rmSync(folder, { recursive: true })
-  }
-}
-
-function jestCommand(outputFile: string, hasBrokers: boolean): string[] {
-  return [
-    '--experimental-vm-modules',
-    '--no-warnings=ExperimentalWarning',
-    join(modules, 'jest/bin/jest.js'),
-    '--forceExit', // a handle that Node cannot close at its own end would keep it spinning
-    '--json',
-    `--outputFile=${outputFile}`,
-    `--maxWorkers=${Math.max(2, Math.floor(availableParallelism() / 2))}`,
-    ...(hasBrokers ? [] : ['--selectProjects', 'unit', 'rules', '--']),
-    ...process.argv.slice(2),
-  ]
-}
-
-/** A file that could not be run is a failure too, and so is a run without tests. */
-function totalsOf(outputFile: string, exitCode: number): Totals {
-  const results = readResults(outputFile)
-  const failed = results.numFailedTests + results.numRuntimeErrorTestSuites
-  const isUnexplained = failed === 0 && (exitCode !== 0 || results.numPassedTests === 0)
-  return {
-    passed: results.numPassedTests,
-    failed: isUnexplained ? 1 : failed,
-    skipped: results.numPendingTests + results.numTodoTests,
-  }
-}
-
-function readResults(file: string): typeof noResults {
-  try {
-    return { ...noResults, ...JSON.parse(readFileSync(file, 'utf8')) }
-  } catch {
-    return noResults
-  }
-}
-
-/** Runs under this very Node; the exit code, 1 where a signal ended it. Jest's JSON goes to its file alone. */
-async function runNode(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<number> {
-  const child = spawn(process.execPath, args, { cwd: root, stdio: 'inherit', env: { ...process.env, ...env } })
-  const [code] = await once(child, 'exit')
-  return code ?? 1
+/** What waits for the clock runs beside what works: it takes minutes, and little of the machine. */
+async function test(found: Brokers | undefined): Promise<void> {
+  const more = process.argv.slice(2)
+  const workers = Math.max(2, Math.floor(availableParallelism() / 2))
+  const args = [`--maxWorkers=${workers}`, ...more]
+  const runs: JestRun[] =
+    found === undefined
+      ? [{ projects: ['unit', 'rules'], args, env: {} }]
+      : [
+          { projects: ['fault', 'integration', 'conformance', 'unit', 'rules'], args, env: found.env },
+          { ...endurance, args: ['--maxWorkers=1', ...more], env: { ...found.env, TRIVIUM_TEST_PORTS: '3' } },
+        ]
+  const before = totals.passed
+  for (const result of await Promise.all(runs.map(runJest))) add(result)
+  if (totals.passed === before) add({ failed: 1 }) // a pattern that names nothing
 }
 
 function add(more: Partial<Totals>): void {

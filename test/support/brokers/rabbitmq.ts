@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { freePorts } from '../ports.ts'
 import { answers } from './answers.ts'
 import { commandPath } from './install.ts'
@@ -13,6 +15,8 @@ export interface RunningRabbitmq extends Running {
    * declared after the other.
    */
   remembers(queue: string): boolean
+  /** `rabbitmqctl` with these arguments, at this node. */
+  control(...args: string[]): Promise<unknown>
 }
 
 /** A RabbitMQ node of its own, user guest; `conf` adds lines to its rabbitmq.conf, `args` is for what has no line there. */
@@ -26,31 +30,36 @@ export async function startRabbitmq(
   const home = join(folder, 'home') // holds the cookie that Erlang makes
   mkdirSync(home)
   const data = join(folder, 'data')
+  const env = {
+    HOME: home,
+    ERL_EPMD_PORT: String(epmdPort),
+    RABBITMQ_NODENAME: `trivium-${randomUUID().slice(0, 8)}@localhost`,
+    RABBITMQ_NODE_IP_ADDRESS: '127.0.0.1',
+    RABBITMQ_NODE_PORT: String(port),
+    RABBITMQ_DIST_PORT: String(distributionPort),
+    RABBITMQ_CONFIG_FILE: join(folder, 'rabbitmq.conf'),
+    RABBITMQ_ENABLED_PLUGINS_FILE: join(folder, 'plugins'),
+    RABBITMQ_MNESIA_BASE: data,
+    RABBITMQ_LOG_BASE: join(folder, 'log'),
+    RABBITMQ_LOGS: '-',
+    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: options.args ?? '',
+  }
   const node = await launch({
     name: 'RabbitMQ',
     command: '/bin/sh',
     // The port mapper would otherwise be started as a daemon that outlives the node.
-    args: ['-c', `"$0" -port ${epmdPort} & exec "$1"`, commandPath('epmd'), serverScript()],
-    env: {
-      HOME: home,
-      ERL_EPMD_PORT: String(epmdPort),
-      RABBITMQ_NODENAME: `trivium-${randomUUID().slice(0, 8)}@localhost`,
-      RABBITMQ_NODE_IP_ADDRESS: '127.0.0.1',
-      RABBITMQ_NODE_PORT: String(port),
-      RABBITMQ_DIST_PORT: String(distributionPort),
-      RABBITMQ_CONFIG_FILE: join(folder, 'rabbitmq.conf'),
-      RABBITMQ_ENABLED_PLUGINS_FILE: join(folder, 'plugins'),
-      RABBITMQ_MNESIA_BASE: data,
-      RABBITMQ_LOG_BASE: join(folder, 'log'),
-      RABBITMQ_LOGS: '-',
-      RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: options.args ?? '',
-    },
+    args: ['-c', `"$0" -port ${epmdPort} & exec "$1"`, commandPath('epmd'), scriptOf('rabbitmq-server')],
+    env,
     folder,
     port,
     address: `amqp://guest:guest@127.0.0.1:${port}`,
     ready: () => answers({ port, request: protocolHeader, isAnswer: isConnectionStart, withinMs: 60_000 }),
   })
-  return { ...node, remembers: (queue) => metadataFiles(data).some((file) => isDeclaredIn(file, queue)) }
+  return {
+    ...node,
+    remembers: (queue) => metadataFiles(data).some((file) => isDeclaredIn(file, queue)),
+    control: (...args) => promisify(execFile)(scriptOf('rabbitmqctl'), args, { env: { ...process.env, ...env } }),
+  }
 }
 
 /** The log of what is declared, and the tables it is written to later. */
@@ -67,10 +76,10 @@ function isDeclaredIn(file: string, queue: string): boolean {
   return at >= 0 && (!file.endsWith('.LOG') || text.includes('committed', at))
 }
 
-/** Debian's command on the PATH switches to another user; the script behind it runs as anyone. */
-function serverScript(): string {
-  const debian = '/usr/lib/rabbitmq/bin/rabbitmq-server'
-  return existsSync(debian) ? debian : commandPath('rabbitmq-server')
+/** Debian's commands on the PATH switch to another user; the scripts behind them run as anyone. */
+function scriptOf(command: string): string {
+  const debian = `/usr/lib/rabbitmq/bin/${command}`
+  return existsSync(debian) ? debian : commandPath(command)
 }
 
 const protocolHeader = Uint8Array.of(...Buffer.from('AMQP'), 0, 0, 9, 1)
