@@ -10,7 +10,10 @@ import {
   connectionKeys,
   fromKeys,
   gatewaySection,
+  replyFromKeys,
+  requestKeys,
   routeKeys,
+  scatterKeys,
   storeSection,
   targetKeys,
 } from '../src/config/schema/schema.ts'
@@ -109,6 +112,15 @@ function routesPage(): string {
     '## to, deadLetter',
     '`to` is a list of at least one target; `deadLetter` is one target. Besides these, the keys of the protocol.',
     tableOf(z.strictObject(targetKeys)),
+    '## request',
+    'A reply is expected from the one target of `to`, and goes back to whoever asked. The rules of such a route see `request.id`.',
+    tableOf(z.strictObject(requestKeys)),
+    '`to`: where answers go, as one entry of `to` of the route; without a `connection`, through that of `from`. Without it they go to the address the asker named, or back on its open connection.',
+    '`reply`: for targets whose protocol has no reply address, where their replies are read. Besides these, the keys of `from` of the protocol; `set` may stand alone.',
+    tableOf(z.strictObject({ connection: fromKeys.connection, ...replyFromKeys })),
+    '## scatter',
+    'Replies are expected from all targets of `to`, at least two; what comes of them goes back to whoever asked. `to` as under `request`.',
+    tableOf(z.strictObject(scatterKeys)),
     '## Expressions',
     '`when`, `set` and the `{…}` of a target: [expressions.md](expressions.md) has what they see, how they compare, and every function.',
   )
@@ -148,6 +160,8 @@ const expressionTable = `| name | is |
 | \`params\` | what the pattern of \`from\` captured: \`params.site\` |
 | \`headers\` | \`headers.contentType\`, \`headers.priority\`, \`headers.ttl\`, \`headers.retryCount\`, and custom ones by their name |
 | \`extensions\` | extension attributes of a CloudEvent: \`extensions.traceparent\`; [formats](../formats.md) says more |
+| \`request.id\` | in routes with \`request\` or \`scatter\`: the id that a reply brings back |
+| \`results\` | in \`aggregate\` of a scatter: what its targets said, in the order of \`to\` |
 | \`messageId\`, \`timestamp\`, \`source\`, \`destination\`, \`eventType\`, \`version\`, \`correlationId\`, \`key\`, \`replyTo\` | the envelope's own fields |`
 
 function errorsPage(): string {

@@ -151,7 +151,21 @@ function deliveriesOf(headers: Table): number {
  * Throws a PermanentError and nothing else. The message is persistent; `mandatory` is the sink's to add.
  * Headers too large for amqplib's table send the message in the `envelope` format.
  */
-export function encode(outbound: Outbound, nowMs = Date.now()): { content: Buffer; options: PublishOptions } {
+export function encode(outbound: Outbound, nowMs = Date.now()): Encoded {
+  const encoded = encodeMessage(outbound, nowMs)
+  const { ask } = outbound
+  if (ask?.replyTo === undefined) return encoded
+  encoded.options.replyTo = ask.replyTo
+  encoded.options.correlationId = ask.token
+  return encoded
+}
+
+interface Encoded {
+  readonly content: Buffer
+  readonly options: PublishOptions
+}
+
+function encodeMessage(outbound: Outbound, nowMs: number): Encoded {
   const { envelope, format } = outbound
   const hops = outbound.hops ?? envelope.hops
   const remaining = remainingMs(envelope, nowMs)

@@ -10,6 +10,7 @@ import {
   hasCapture,
 } from './config.ts'
 import { encodeWord, shortStringProblem } from './destination.ts'
+import { replyFrom, replyQueueOf, replyTo } from './replies.ts'
 import { AmqpSink } from './sink.ts'
 import { AmqpSource } from './source.ts'
 
@@ -36,6 +37,7 @@ export const amqp = defineProtocol<AmqpConnectionConfig, AmqpFromConfig, AmqpTar
     group: (from) => from.queue,
     create: (connection, froms, context) => new AmqpSource(connection, froms, context),
     defaultAcknowledge: 'delivered',
+    asks: { replyTo },
   },
   sink: {
     schema: AmqpTargetConfig,
@@ -47,6 +49,10 @@ export const amqp = defineProtocol<AmqpConnectionConfig, AmqpFromConfig, AmqpTar
     lasting: ({ exchange, queue }) => exchange ?? queue,
     targetOf,
     create: (connection, context) => new AmqpSink(connection, context),
+  },
+  replies: {
+    address: (_, place) => replyQueueOf(place),
+    create: (connection, context, place) => new AmqpSource(connection, [replyFrom(place)], context),
   },
 })
 

@@ -3,13 +3,13 @@
  * optional; docs/adding-a-protocol.md says what each costs.
  *
  *   asker -> source -> route -> sink, with `Outbound.ask` -> replier
- *   asker <- `Delivery.answer`, or the sink to `Asks.replyTo` <- the exchange <- `ReplyChannel`, or `Outcome.reply` <- replier
+ *   asker <- `Delivery.answer`, or the sink to `Asks.replyTo` <- the exchange <- source of `Replies`, or `Outcome.reply` <- replier
  *
  * The exchange (src/delivery/answered/) matches replies and requests, keeps the timeouts, and settles. A protocol only
  * carries: it never waits for a reply, and never judges a token.
  */
 import type { Envelope } from '../envelope/envelope.ts'
-import type { Component, Context, Settlement } from './contract.ts'
+import type { Context, Source } from './contract.ts'
 
 /** How the sender of a message asks; of `Protocol.source`. An empty object: it waits on the way that the message came, `Delivery.answer`. */
 export interface Asks<Connection = unknown, From = unknown, Target = unknown> {
@@ -28,8 +28,12 @@ export interface Replies<Connection = unknown> {
   problem?(connection: Connection): string | undefined
   /** What goes into `Ask.replyTo`. The same as long as the gateway runs, also over a lost connection. */
   address(connection: Connection, place: ReplyPlace): string
-  /** One for each connection that is asked; the gateway keeps it connected, and asks only while it is open. */
-  create(connection: Connection, context: Context, place: ReplyPlace): ReplyChannel
+  /**
+   * One for each connection that is asked: every message is a reply, and its `correlationId` the token that the replier has
+   * brought back. The gateway keeps it connected, and asks only while it is open: `open` resolves when a reply sent from then
+   * on is heard. A reply is settled when the asker has it, or it is dead-lettered or counted; one that comes twice does no harm.
+   */
+  create(connection: Connection, context: Context, place: ReplyPlace): Source
   /** True where each gateway hears the replies to all: what names another instance is left alone. */
   readonly isShared?: boolean
 }
@@ -38,21 +42,4 @@ export interface ReplyPlace {
   readonly gatewayId: string
   /** Of this start of the gateway: 24 hexadecimal digits, random. Every token begins with it. */
   readonly instance: string
-}
-
-/** `open` resolves when a reply sent from then on is heard. */
-export interface ReplyChannel extends Component {
-  /**
-   * Feeds `onReply` until `signal` aborts, then resolves; rejects with a RetryableError when the connection is lost. What is
-   * not settled by then comes again where the protocol keeps it: a reply that comes twice does no harm.
-   */
-  receive(onReply: (reply: ReceivedReply) => void, signal: AbortSignal): Promise<void>
-}
-
-export interface ReceivedReply {
-  /** As the replier has brought it back; undefined: it has not. */
-  readonly token: string | undefined
-  readonly envelope: Envelope
-  /** Called once, when the asker has it, or it is dead-lettered or counted; perhaps after the connection is gone. Never throws. */
-  settle(settlement: Settlement): void
 }

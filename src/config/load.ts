@@ -125,7 +125,9 @@ function checkSections(scene: Scene): void {
 
 function warnOfUnused({ report, connections }: LinkedScene, drafts: readonly RouteDraft[]): void {
   const used = new Set(
-    drafts.flatMap(({ raw, targets }) => [raw.from, ...targets.map((target) => target.raw)].map(nameIn)),
+    drafts.flatMap(({ raw, reply, targets }) =>
+      [raw.from, reply?.raw, ...targets.map((target) => target.raw)].map(nameIn),
+    ),
   )
   for (const name of connections.names.filter((one) => !used.has(one))) {
     report.add('TRV4003', `connection \`${name}\` is used by no route`, { path: ['connections', name], on: 'key' })

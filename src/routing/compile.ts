@@ -23,6 +23,8 @@ export interface Scope {
   readonly captures: ReadonlySet<string>
   /** Those of several levels, and what parts their levels. */
   readonly rests?: Rests | undefined
+  /** Names beside the fields, and what they stand for. */
+  readonly names?: ReadonlyMap<string, Read> | undefined
 }
 
 export interface Compiled extends Code {
@@ -34,7 +36,7 @@ export interface Compiled extends Code {
 
 /** Compiles an expression. Throws RuleError. `run` may throw a RangeError on values nested too deeply. */
 export function compile(text: string, scope: Scope): Compiled {
-  const syntax = parseExpression(text, scope.captures)
+  const syntax = parseExpression(text, scope)
   return new Compiler(syntax, scope).compileRoot()
 }
 
@@ -49,12 +51,13 @@ class Compiler {
   readonly #captures: ReadonlySet<string>
   /** For the question why there is no value. */
   readonly #codes = new Map<Node, Code>()
-  /** Variables of the loops around the node at hand. */
-  readonly #locals = new Map<string, Read>()
+  /** Names of the scope, and variables of the loops around the node at hand. */
+  readonly #locals: Map<string, Read>
 
   constructor(syntax: Syntax, scope: Scope) {
     this.#syntax = syntax
     this.#captures = scope.captures
+    this.#locals = new Map(scope.names)
   }
 
   compileRoot(): Compiled {

@@ -9,6 +9,7 @@ import { compileIdentity } from './identity.ts'
 import { exhausted, holdBudget, releaseBudget } from './meter.ts'
 import { compilePattern, type Pattern, restsOf } from './pattern.ts'
 import { Recent } from './recent.ts'
+import { requestNames } from './request.ts'
 import type { Params, Subject } from './subject.ts'
 import { type CompiledTarget, compileTarget, type ProtocolOf } from './target.ts'
 import { compileTransform, type Transform } from './transform.ts'
@@ -49,10 +50,11 @@ const byWhen = filtered('when')
 const byTargets = filtered('no_target')
 
 /** What the rules of a route may refer to. Throws RuleError on a bad address pattern. */
-export function scopeOf(route: Pick<RouteConfig, 'from'>, protocolOf: ProtocolOf): Scope {
+export function scopeOf(route: Pick<RouteConfig, 'from' | 'request'>, protocolOf: ProtocolOf): Scope {
   const { patterns, subject } = patternsOf(route, protocolOf)
   const all = subject === undefined ? patterns : [...patterns, subject]
-  return { captures: new Set(all.flatMap((pattern) => compilePattern(pattern).captures)), rests: restsOf(all) }
+  const names = route.request && requestNames
+  return { names, captures: new Set(all.flatMap((pattern) => compilePattern(pattern).captures)), rests: restsOf(all) }
 }
 
 /** Compiles a route. Throws RuleError; a configuration that was loaded has none left. */

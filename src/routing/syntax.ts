@@ -24,17 +24,28 @@ export interface Syntax {
   textOf(node: Node): string
 }
 
-const environment = makeEnvironment()
+const plain = makeEnvironment([])
+/** With more names than the fields. */
+const environments = new Map<string, Environment>()
 /** Those an author may call; the library's optional values are not among them. */
 const functionNames: ReadonlySet<string> = new Set(functionRows.map(({ name }) => name))
 
-function makeEnvironment(): Environment {
+function environmentWith(names: readonly string[]): Environment {
+  if (names.length === 0) return plain
+  const key = names.join()
+  const environment = environments.get(key) ?? makeEnvironment(names)
+  environments.set(key, environment)
+  return environment
+}
+
+function makeEnvironment(names: readonly string[]): Environment {
   const made = new Environment({
     unlistedVariablesAreDyn: false,
     homogeneousAggregateLiterals: false,
     limits: { maxAstNodes: 2_000, maxDepth: 100 },
   })
   for (const name of fieldNames) made.registerVariable(name, fieldTypes[name])
+  for (const name of names) made.registerVariable(name, 'dyn')
   // only the types matter: the operators themselves are in values.ts
   const unused = () => undefined
   for (const operator of ['+', '-', '*', '/', '%']) {
@@ -69,12 +80,18 @@ function presence({ args: [field] }: MacroCall) {
   return { typeCheck, evaluate: () => undefined }
 }
 
-/** Parses and checks an expression; `captures` are for hints. Throws RuleError. */
-export function parseExpression(text: string, captures: ReadonlySet<string>): Syntax {
+/** What a text may refer to, see `Scope`; `captures` are for hints. */
+interface Names {
+  readonly captures: ReadonlySet<string>
+  readonly names?: ReadonlyMap<string, unknown> | undefined
+}
+
+/** Parses and checks an expression. Throws RuleError. */
+export function parseExpression(text: string, { captures, names = new Map() }: Names): Syntax {
   const rewritten = rewriteWords(text)
   const place = (range: { start: number; end: number }) => rewritten.originOf(range.start, range.end)
   try {
-    const parsed = environment.parse(rewritten.text)
+    const parsed = environmentWith([...names.keys()]).parse(rewritten.text)
     const checked = parsed.check()
     if (!checked.valid) throw checked.error
     return {

@@ -2,10 +2,11 @@
 import type { AddressPattern, DestinationKind } from '../../adapter/protocol.ts'
 import { messageOf } from '../../errors.ts'
 import { compileAllow } from '../../routing/allow.ts'
-import { compileCondition, type Scope } from '../../routing/expression.ts'
+import { compileCondition, compileValue, type Scope } from '../../routing/expression.ts'
 import { ClauseError, compileClause } from '../../routing/filter.ts'
 import { compileIdentity } from '../../routing/identity.ts'
 import { compilePattern } from '../../routing/pattern.ts'
+import { requestNames, resultNames } from '../../routing/request.ts'
 import { RuleError } from '../../routing/rule-error.ts'
 import { compileDestination, compileTemplate, IllegalError, UnboundedError } from '../../routing/template.ts'
 import { compileTransform, SetError } from '../../routing/transform.ts'
@@ -20,8 +21,10 @@ import { type FilterClause, filterOperators } from '../schema/types.ts'
 export function checkRules(scene: Scene, draft: RouteDraft): boolean {
   const captures = capturesOf(scene, draft)
   // where `from` is wrong every name is taken for captured: nobody knows better
-  const scope: Scope = { captures: captures ?? namesUsed(draft.raw) }
   const { path, raw } = draft
+  const isConversation = raw.request !== undefined || raw.scatter !== undefined
+  const names = isConversation ? requestNames : undefined
+  const scope: Scope = { captures: captures ?? namesUsed(draft.raw), names }
   checkText(scene, [...path, 'when'], raw.when, { code: 'TRV3001', compile: (text) => compileCondition(text, scope) })
   checkSet(scene, [...path, 'set'], raw.set, scope)
   const by = isMapping(raw.deduplicate) ? raw.deduplicate.by : undefined
@@ -31,17 +34,35 @@ export function checkRules(scene: Scene, draft: RouteDraft): boolean {
   })
   checkFilter(scene, [...path, 'filter'], raw.filter, scope)
   for (const target of draft.targets) checkTarget(scene, target, scope)
+  if (isConversation) checkConversation(scene, draft, scope)
   return captures !== undefined
 }
 
+/** What is said of its replies. */
+function checkConversation(scene: Scene, { path, raw, reply }: RouteDraft, scope: Scope): void {
+  const { request, scatter } = raw
+  const captures = reply && (capturesOf(scene, reply) ?? namesUsed(reply.raw))
+  const ofReply: Scope = { ...scope, captures: new Set([...scope.captures, ...(captures ?? [])]) }
+  if (isMapping(request) && isMapping(request.reply)) {
+    const place = [...path, 'request', 'reply']
+    checkSet(scene, [...place, 'set'], request.reply.set, ofReply)
+    const compile = (text: string) => compileValue(text, { captures: captures ?? new Set() })
+    checkText(scene, [...place, 'correlation'], request.reply.correlation, { code: 'TRV3001', compile })
+  }
+  if (!isMapping(scatter)) return
+  const compile = (text: string) => compileValue(text, { ...scope, names: resultNames })
+  checkText(scene, [...path, 'scatter', 'aggregate'], scatter.aggregate, { code: 'TRV3001', compile })
+}
+
 /** Names the patterns of `from` capture; undefined where `from` is wrong. */
-function capturesOf(scene: Scene, draft: RouteDraft): Set<string> | undefined {
+function capturesOf(scene: Scene, draft: NonNullable<RouteDraft['reply']>): Set<string> | undefined {
   const source = draft.fromProtocol?.source
   if (source === undefined || draft.from === undefined) return undefined
   const { settings } = draft.from
   const subject = source.subjectPattern?.(settings)
   const patterns = [...source.patterns(settings), ...(subject ? [subject] : [])]
-  const compiled = patterns.map((pattern) => compileIn(scene, [...draft.path, 'from'], draft.raw.from, pattern))
+  const path = [...draft.path, ...(draft.path.at(-1) === 'reply' ? [] : ['from'])] // a reply's own keys stand beside those
+  const compiled = patterns.map((pattern) => compileIn(scene, path, draft.raw.from, pattern))
   if (compiled.includes(undefined)) return undefined
   return new Set(compiled.flatMap((pattern) => pattern?.captures ?? []))
 }

@@ -28,6 +28,7 @@ export const diagnosticCodes = {
   TRV2013: 'Routes that read from one source give it different formats.',
   TRV2014: 'Settings of a route contradict each other.',
   TRV2015: 'The admin interface can be reached from other machines without a token.',
+  TRV2016: 'A protocol cannot ask, or cannot reply, as `request` or `scatter` needs it.',
   TRV3001: 'An expression is wrong.',
   TRV3002: 'A capture in an address pattern is wrong; other mistakes in one are TRV2005.',
   TRV3003: 'A template in a target is wrong.',

@@ -5,7 +5,11 @@ import {
   fromKeys,
   gatewaySection,
   partDescriptions,
+  replyFromKeys,
+  replyKeys,
+  requestKeys,
   routeKeys,
+  scatterKeys,
   storeSection,
   targetKeys,
 } from './schema.ts'
@@ -29,6 +33,10 @@ export function configJsonSchema(protocols: readonly AnyProtocol[]): object {
   const from = { description: partDescriptions.from, anyOf: sources.map((source) => compose(fromKeys, source)) }
   const targets = sinks.map((sink) => compose(targetKeys, sink))
   const route = toJson(z.strictObject(routeKeys))
+  const answerTo = { description: partDescriptions.answerTo, anyOf: targets.map(withoutNeed('connection')) }
+  const changes = { ...toJson(z.strictObject(replyKeys)), description: partDescriptions.reply }
+  const reads = sources.map((source) => compose({ ...fromKeys, ...replyFromKeys }, source))
+  const reply = { description: partDescriptions.reply, anyOf: [changes, ...reads] }
   const ownPart = {
     from,
     to: {
@@ -38,6 +46,8 @@ export function configJsonSchema(protocols: readonly AnyProtocol[]): object {
       items: { description: partDescriptions.target, anyOf: targets },
     },
     deadLetter: { description: partDescriptions.deadLetter, anyOf: targets },
+    request: conversation('request', { answerTo, reply }),
+    scatter: conversation('scatter', { answerTo }),
   }
   return {
     $schema: 'http://json-schema.org/draft-07/schema#',
@@ -66,6 +76,20 @@ export function configJsonSchema(protocols: readonly AnyProtocol[]): object {
     additionalProperties: false,
   }
 }
+
+/** `request` or `scatter`. */
+function conversation(
+  kind: 'request' | 'scatter',
+  { answerTo, reply }: { answerTo: JsonSchema; reply?: JsonSchema },
+): JsonSchema {
+  const own = toJson(z.strictObject(kind === 'request' ? requestKeys : scatterKeys))
+  const parts = { to: answerTo, ...(reply && { reply }) }
+  return { ...own, description: partDescriptions[kind], properties: { ...own.properties, ...parts } }
+}
+
+const withoutNeed =
+  (key: string) =>
+  (schema: JsonSchema): JsonSchema => ({ ...schema, required: schema.required?.filter((name) => name !== key) ?? [] })
 
 function connectionSchema(protocols: readonly AnyProtocol[]): JsonSchema {
   const names = protocols.map(({ name }) => name)

@@ -2,6 +2,7 @@ import type { z } from 'zod'
 import type { AnyProtocol } from '../../adapter/protocol.ts'
 import type { Path } from '../report/diagnostic.ts'
 import { describePlace, describeValue } from '../report/where.ts'
+import { readConversation } from './conversations.ts'
 import { readFrom, readTarget } from './ends.ts'
 import { parse } from './parse.ts'
 import { asMapping } from './parts.ts'
@@ -10,7 +11,7 @@ import { routeOwn } from './schema.ts'
 import { suggestKey } from './schema-problems.ts'
 import type { FilterClause, RouteConfig } from './types.ts'
 
-const partsOfProtocols = ['from', 'to', 'deadLetter']
+const partsOfProtocols = ['from', 'to', 'deadLetter', 'request', 'scatter']
 
 /** Reads `routes`; each part by the schema of the protocol it concerns. */
 export function readRoutes(scene: LinkedScene): RouteDraft[] {
@@ -29,26 +30,31 @@ export function readRoutes(scene: LinkedScene): RouteDraft[] {
 function readRoute(scene: LinkedScene, path: Path, value: unknown): RouteDraft | undefined {
   const raw = asMapping(scene, path, value)
   if (raw === undefined) return undefined
-  const { from, to, deadLetter, ...rest } = raw
+  const { from, to, deadLetter, request: _request, scatter: _scatter, ...rest } = raw
   const own = parse(scene, routeOwn, rest, { path, siblings: partsOfProtocols })
   checkPresence(scene, path, raw)
   const source = from === undefined ? undefined : readFrom(scene, [...path, 'from'], from)
   const targets = asTargets(scene, path, to).map((target, index) => readTarget(scene, [...path, 'to', index], target))
   const dead = deadLetter === undefined ? undefined : readTarget(scene, [...path, 'deadLetter'], deadLetter)
+  const request = readConversation(scene, path, { raw, source, targets })
   if (raw.deduplicate !== undefined && raw.acknowledge === 'delivered') reportContradiction(scene, path)
 
   const configs = targets.map((target) => target.config)
   const isComplete = own && source?.config && configs.length > 0 && configs.every((config) => config !== undefined)
   const config =
-    isComplete && (!dead || dead.config)
-      ? buildRoute(own, source.protocol, { from: source.config, to: configs, deadLetter: dead?.config })
+    isComplete && (!dead || dead.config) && (!request || request.config)
+      ? buildRoute(own, source.protocol, {
+          ...{ from: source.config, to: configs, deadLetter: dead?.config },
+          request: request?.config,
+        })
       : undefined
   return {
     path,
     raw,
     fromProtocol: source?.protocol,
     from: source?.config,
-    targets: [...targets, ...(dead ? [dead] : [])].map(({ draft }) => draft),
+    targets: [...targets, ...(dead ? [dead] : []), ...(request?.to ? [request.to] : [])].map(({ draft }) => draft),
+    reply: request?.reply,
     config,
   }
 }
@@ -56,7 +62,7 @@ function readRoute(scene: LinkedScene, path: Path, value: unknown): RouteDraft |
 function buildRoute(
   own: z.infer<typeof routeOwn>,
   protocol: AnyProtocol | undefined,
-  { from, to, deadLetter }: Pick<RouteConfig, 'from' | 'to' | 'deadLetter'>,
+  { from, to, deadLetter, request }: Pick<RouteConfig, 'from' | 'to' | 'deadLetter' | 'request'>,
 ): RouteConfig {
   const usual = own.deduplicate === undefined ? protocol?.source?.defaultAcknowledge : 'stored'
   return {
@@ -68,7 +74,8 @@ function buildRoute(
     match: own.match,
     order: own.order,
     to,
-    acknowledge: own.acknowledge ?? usual ?? 'delivered',
+    acknowledge: request ? 'answered' : (own.acknowledge ?? usual ?? 'delivered'),
+    request,
     deduplicate: own.deduplicate && deduplicateOf(own.deduplicate),
     retry: { attempts: own.retry.attempts, delayMs: own.retry.delay, maxDelayMs: own.retry.maxDelay },
     deadLetter,

@@ -35,6 +35,8 @@ export interface RouteDraft {
   /** Set when nothing of its `from` is wrong. */
   readonly from: RouteConfig['from'] | undefined
   readonly targets: readonly TargetDraft[]
+  /** Where replies to its requests are read, where it says so. */
+  readonly reply?: Pick<RouteDraft, 'path' | 'raw' | 'fromProtocol' | 'from'> | undefined
   /** Set when nothing of its shape is wrong. */
   readonly config: RouteConfig | undefined
 }

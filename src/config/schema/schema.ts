@@ -195,7 +195,9 @@ const deduplicate = z.strictObject({
     .meta({ description: 'Routes with the same scope know what each other has seen; not given: the route alone.' }),
 })
 
-/** A route without `from`, `to` and `deadLetter`: those belong to protocols. */
+const set = () => z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]).transform(String)).default({})
+
+/** A route without `from`, `to`, `deadLetter`, `request` and `scatter`: those belong to protocols. */
 export const routeKeys = {
   name: name().meta({ description: 'Names the route in logs and metrics; unique.' }),
   filter: z
@@ -203,10 +205,7 @@ export const routeKeys = {
     .default([])
     .meta({ description: 'Any clause lets a message pass; none: all pass.' }),
   when: condition().meta({ description: 'Expression (CEL); only messages for which it is true pass.' }),
-  set: z
-    .record(z.string(), z.union([z.string(), z.number(), z.boolean()]).transform(String))
-    .default({})
-    .meta({ description: 'Path -> expression: what the message is changed to, in this order.' }),
+  set: set().meta({ description: 'Path -> expression: what the message is changed to, in this order.' }),
   match: z
     .enum(['all', 'first'])
     .default('all')
@@ -215,9 +214,9 @@ export const routeKeys = {
     .enum(['key', 'none'])
     .default('key')
     .meta({ description: 'key: messages of one key arrive in the order they came; none: no order is kept.' }),
-  acknowledge: z.enum(['stored', 'delivered']).optional().meta({
+  acknowledge: z.enum(['stored', 'delivered', 'answered']).optional().meta({
     description:
-      'When the sender is told that its message is safe: stored on this disk, or delivered to every target. Not given: stored with `deduplicate`, else what suits the protocol of `from`.',
+      'When the sender is told that its message is safe: stored on this disk, or delivered to every target; with `request` or `scatter`, answered. Not given: stored with `deduplicate`, else what suits the protocol of `from`.',
   }),
   deduplicate: z
     .union([duration().transform((window) => ({ window, by: undefined, scope: undefined })), deduplicate])
@@ -231,6 +230,62 @@ export const routeKeys = {
 }
 export const routeOwn = z.strictObject(routeKeys)
 
+/** What `request` and `scatter` may have, besides `to` and `reply`, which belong to protocols. */
+export const requestKeys = {
+  timeout: duration().default(30_000).meta({
+    description: 'How long the asker waits for its answer at most; then it gets an error, REPLY_TIMEOUT.',
+  }),
+  maxOutstanding: z.int().min(1).max(10_000_000).default(10_000).meta({
+    description:
+      'Requests that wait for replies. One more waits at its source, or is turned away where its asker waits on an open connection (HTTP: 503). Of no use above `gateway.maxInFlight`.',
+  }),
+  late: z.enum(['deadLetter', 'drop']).default('deadLetter').meta({
+    description:
+      'What becomes of a reply that nobody waits for: late, its asker gone, or without a known correlation. deadLetter: it is kept, `late-reply`; drop: it is counted and no more.',
+  }),
+}
+export const requestOwn = z.strictObject(requestKeys)
+
+export const scatterKeys = {
+  ...requestKeys,
+  complete: z
+    .union([z.enum(['all', 'first', 'quorum']), z.int().min(1)], { error: 'expected all, first, quorum or a number' })
+    .default('all')
+    .meta({
+      description:
+        'When the answer is made: with the replies of all targets, the first good one, good ones of more than half, or so many good ones. What is missing when the time is over is an error in `results`.',
+      examples: ['quorum', 2],
+    }),
+  minimum: z
+    .int()
+    .min(1)
+    .default(1)
+    .meta({ description: 'Fewer good replies: the asker gets an error, TOO_FEW_REPLIES.' }),
+  aggregate: condition().meta({
+    description: 'Expression (CEL) over `results` that gives the payload of the answer. Not given: the whole result.',
+    examples: ['results.filter(r, r.ok).map(r, r.payload.price).min()'],
+  }),
+}
+export const scatterOwn = z.strictObject(scatterKeys)
+
+/** What `request.reply` may have in any case. */
+export const replyKeys = {
+  set: set().meta({ description: 'Path -> expression: what a reply is changed to on its way to the asker.' }),
+}
+
+/** What it may have besides the keys of a `from`, where it says where replies are read. */
+export const replyFromKeys = {
+  ...replyKeys,
+  correlation: z
+    .string()
+    .min(1)
+    .default('correlationId')
+    .meta({
+      description: 'Expression (CEL) over a reply that gives back `request.id`.',
+      examples: ['payload.requestId'],
+    }),
+}
+
 /** Descriptions of the parts that protocols complete; the JSON Schema shows them. */
 export const partDescriptions = {
   gateway: 'The process itself.',
@@ -242,4 +297,10 @@ export const partDescriptions = {
   to: 'Where they are sent.',
   target: 'One target.',
   deadLetter: 'Where messages go that can not be delivered; without it the gateway keeps them.',
+  request: 'A reply is expected from the one target, and goes back to whoever asked.',
+  scatter: 'Replies are expected from all targets; what comes of them goes back to whoever asked.',
+  answerTo:
+    'Where answers go, as one entry of `to`; without a connection: that of `from`. Without it: to the address the asker named.',
+  reply:
+    'Where replies are read, as a `from`, where the protocol of the target has no reply address; what they are changed to.',
 }

@@ -71,13 +71,47 @@ export interface RouteConfig {
   readonly match: 'all' | 'first'
   readonly order: 'key' | 'none'
   readonly to: readonly TargetConfig[]
-  /** When the source is told: after the store's fsync, or after every target confirmed. */
-  readonly acknowledge: 'stored' | 'delivered'
+  /** When the source is told: after the store's fsync, after every target confirmed, or once its asker has the answer. */
+  readonly acknowledge: 'stored' | 'delivered' | 'answered'
+  /** A reply is expected; `answered` and no other. */
+  readonly request?: RequestSettings | undefined
   /** What was seen already is not sent again; undefined: nobody looks. Only with `stored`. */
   readonly deduplicate: DeduplicateSettings | undefined
   readonly retry: { readonly attempts: number; readonly delayMs: number; readonly maxDelayMs: number }
   /** undefined: the gateway's own dead letters. */
   readonly deadLetter: TargetConfig | undefined
+}
+
+/** `request`, and `scatter` too: a request is a scatter of one branch. */
+export interface RequestSettings {
+  readonly timeoutMs: number
+  /** Requests that wait for replies before the next have to wait, or are turned away. */
+  readonly maxOutstanding: number
+  /** What becomes of a reply that nobody waits for. */
+  readonly late: 'deadLetter' | 'drop'
+  /** Where answers go; undefined: back to whoever asked. */
+  readonly to: TargetConfig | undefined
+  readonly reply: ReplySettings
+  /** Of several targets: whose replies count. */
+  readonly scatter: ScatterSettings | undefined
+}
+
+export interface ReplySettings {
+  /** Where replies are read; undefined: as the target's protocol has it. */
+  readonly from: RouteConfig['from'] | undefined
+  /** Expression over a reply that is read there: the id of its request. */
+  readonly correlation: string
+  /** Path -> expression: what a reply is changed to. */
+  readonly set: ReadonlyMap<string, string>
+}
+
+export interface ScatterSettings {
+  /** When the answer is made: with all replies, with the first good one, with those of more than half, or with so many good ones. */
+  readonly complete: 'all' | 'first' | 'quorum' | number
+  /** With fewer good replies the answer is an error. */
+  readonly minimum: number
+  /** Expression over `results`; undefined: the whole result. */
+  readonly aggregate: string | undefined
 }
 
 export interface DeduplicateSettings {
