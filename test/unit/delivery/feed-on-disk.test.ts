@@ -1,90 +1,34 @@
 /** A feed, its dispatcher and a real store: whatever a target does, each message arrives once it can, in the order of its key. */
 import { expect, test } from '@jest/globals'
 import { delivered } from '../../../src/adapter/contract.ts'
-import { Dispatcher } from '../../../src/delivery/dispatcher.ts'
-import { Parcel, type ParcelOwner } from '../../../src/delivery/parcel.ts'
-import { Feed, type FeedOwner } from '../../../src/delivery/stored/feed.ts'
-import { Residence, Room } from '../../../src/delivery/stored/residence.ts'
-import { Starts } from '../../../src/delivery/stored/starts.ts'
-import { rankOf, type Store, type StoredMessage } from '../../../src/store/contract.ts'
+import type { Store, StoredMessage } from '../../../src/store/contract.ts'
 import { randomOf } from '../../support/random.ts'
 import { append, message, onCleanup, open, temporaryDirectory } from '../store/stores.ts'
-import { busy, lost, notFound, ScriptedSink } from './scripted.ts'
-
-const nextTurn = () => new Promise((resolve) => setImmediate(resolve))
-async function until(isSo: () => boolean): Promise<void> {
-  const giveUpAt = performance.now() + 50_000
-  while (!isSo()) {
-    if (performance.now() > giveUpAt) throw new Error('it never came')
-    await nextTurn()
-  }
-}
-
-type Kept = Pick<StoredMessage, 'id' | 'envelope'>
+import { FeedTarget, nextTurn, until } from './feed-target.ts'
+import { busy, lost, notFound } from './scripted.ts'
 
 /** One target of a route in the store. */
-class Target implements ParcelOwner, FeedOwner {
-  readonly id = 'route/0'
-  readonly order = 'key'
-  readonly retry = { attempts: 1_000_000, delayMs: 1, maxDelayMs: 1 }
-  readonly sink = new ScriptedSink({ maxBatch: 20 })
-  readonly dispatcher = new Dispatcher(this.sink, () => {})
-  readonly arrived: string[] = []
-  readonly room = new Room(new Residence(2 ** 30))
-  readonly feed: Feed
+class Target extends FeedTarget {
   readonly store: Store
 
   constructor(store: Store) {
-    this.store = store
     const { outbox } = store
-    this.feed = new Feed({
-      ...{ outbox, route: 1, bit: 1, dispatcher: this.dispatcher, room: this.room, owner: this },
-      ...{ starts: new Starts(outbox), flushed: () => store.flushed() },
+    super({
+      ...{ outbox, attempts: 1_000_000, maxBatch: 20, flushed: () => store.flushed() },
+      finish: (id) => outbox.finish({ id, route: 1, wanted: 1, bits: 1, ended() {} }),
     })
+    this.store = store
     onCleanup(() => this.feed.stop())
   }
 
   take(text: string, priority?: number): void {
     const key = keyOf(text)
     const envelope = message({ messageId: text, key, priority, payload: Buffer.from(text) })
-    const safe = (id: number) => this.feed.offer(this.#parcelOf({ id, envelope }), { taken: () => {} })
-    append(this.store, { envelope, key, safe })
-  }
-
-  readBack(row: StoredMessage): boolean {
-    return this.feed.handOut(this.#parcelOf(row))
-  }
-  poisoned(): void {}
-  damaged(): void {}
-  confirmed(parcel: Parcel): void {
-    this.arrived.push(parcel.outbound.envelope.messageId)
-    this.store.outbox.finish({ id: parcel.message.id, route: 1, wanted: 1, bits: 1, ended() {} })
-    this.feed.left(parcel)
-  }
-  retried(parcel: Parcel, _error: unknown, delayMs: number | undefined): void {
-    this.feed.answered(parcel.message.id)
-    if (delayMs !== undefined) this.feed.refused(parcel)
-  }
-  failed(parcel: Parcel): void {
-    this.confirmed(parcel)
-  }
-  released(parcel: Parcel): void {
-    this.feed.released(parcel)
-  }
-  parked(parcel: Parcel): void {
-    this.feed.parked(parcel)
-  }
-  shelved(parcel: Parcel): void {
-    this.feed.shelved(parcel)
+    append(this.store, { envelope, key, safe: (id: number) => this.offer({ id, envelope }) })
   }
 
   get left(): number {
     return this.store.outbox.total.count
-  }
-
-  #parcelOf({ id, envelope }: Kept): Parcel {
-    const outbound = { envelope, target: {}, format: undefined }
-    return Object.assign(new Parcel(this, outbound, { id, envelope }), { isKept: true, rank: rankOf(id) })
   }
 }
 
