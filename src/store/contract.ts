@@ -267,6 +267,8 @@ export interface Store {
 
 export interface StoreStats {
   readonly commits: number
+  /** How often a target looked on disk for what waits for it. One that keeps up never does. */
+  readonly reads: number
   readonly fileBytes: () => number
 }
 

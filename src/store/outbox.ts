@@ -58,6 +58,7 @@ export class PagedOutbox implements Outbox, OutboxWriter {
   #sequence: number
   /** False in a process that only looked, or dealt with dead letters. */
   hasWorked = false
+  reads = 0
   /** Started in this process; a clean end takes that back. */
   readonly #started = new Set<number>()
 
@@ -103,10 +104,12 @@ export class PagedOutbox implements Outbox, OutboxWriter {
   }
 
   read(route: number, bit: number, range: ReadRange): StoredMessage[] {
+    this.reads += 1
     return readSafely(() => this.#reader.read(route, bit, range))
   }
 
   fetch(route: number, bit: number, ids: readonly number[], maxBytes: number): StoredMessage[] {
+    this.reads += 1
     return readSafely(() => this.#reader.fetch(route, bit, { ids, maxBytes }))
   }
 

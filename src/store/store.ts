@@ -67,7 +67,7 @@ class SqliteStore implements Store {
       },
     })
     const { file } = options
-    this.stats = statsOf(this.#queue, () => sizeOf(file) + sizeOf(`${file}-wal`))
+    this.stats = statsOf(this.#queue, this.outbox, () => sizeOf(file) + sizeOf(`${file}-wal`))
   }
 
   get isFull(): boolean {
@@ -107,10 +107,13 @@ class SqliteStore implements Store {
   }
 }
 
-function statsOf(queue: CommitQueue, fileBytes: () => number): StoreStats {
+function statsOf(queue: CommitQueue, outbox: PagedOutbox, fileBytes: () => number): StoreStats {
   return {
     get commits() {
       return queue.commits
+    },
+    get reads() {
+      return outbox.reads
     },
     fileBytes,
   }

@@ -75,6 +75,8 @@ const table: readonly Series[] = [
     ofStore(({ oldestAt }) => (oldestAt === undefined ? 0 : Math.max(0, Date.now() - oldestAt) / 1_000))],
   ['trivium_journal_commits_total', 'Transactions committed, each with an fsync.', [],
     ofStore((store) => store.commits)],
+  ['trivium_journal_reads_total', 'Reads of messages back from the store; targets that keep up cause none.', [],
+    ofStore((store) => store.reads)],
   ['trivium_dlq_messages', 'Dead letters kept in the store.', ['route'],
     ({ store }) => store.deadLetters],
   ['trivium_dlq_bytes', 'Bytes of the dead letters in the store.', [],

@@ -29,6 +29,8 @@ export interface StoreStatus {
   readonly deadLetterFigures: DeadLetterFigures
   readonly fileBytes: number
   readonly commits: number
+  /** How often targets looked on disk for what waits for them; those that keep up never do. */
+  readonly reads: number
 }
 
 /** What a link waits for. */

@@ -65,6 +65,7 @@ for (const [from, to] of pairs) {
       expect(reader.got).toHaveLength(2_100)
       expect(second.link('source', 'source')).toMatchObject({ received: 600, settled: 600 }) // nothing came again
       expect(second.gateway.status().store).toMatchObject({ waiting: 0, waitingBytes: 0 })
+      expect(second.gateway.status().store.reads).toBeGreaterThan(0) // what the first one left
     },
   )
 }

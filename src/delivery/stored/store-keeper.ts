@@ -76,6 +76,7 @@ export class StoreKeeper {
       deadLetterFigures: this.#store.deadLetters.figures,
       fileBytes: this.#store.stats.fileBytes(),
       commits: this.#store.stats.commits,
+      reads: this.#store.stats.reads,
     }
   }
 

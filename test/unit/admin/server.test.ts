@@ -16,7 +16,7 @@ const status: GatewayStatus = {
   inFlight: { count: 1, bytes: 2 },
   store: {
     ...{ waiting: 3, waitingBytes: 4_000, oldestAt: 0, fullBecause: undefined, deadLetters: new Map([['hot', 2]]) },
-    ...{ fileBytes: 4_096, commits: 5 },
+    ...{ fileBytes: 4_096, commits: 5, reads: 6 },
     deadLetterFigures: { bytes: 100, maxBytes: 1_000, held: 0, dropped: 0, expired: 0 },
   },
 }

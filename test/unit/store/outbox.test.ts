@@ -396,12 +396,16 @@ test('starts are noted, and taken back for what the process outlives and by a cl
   expect(readAll(withRoute(['a'], directory)).map(({ starts }) => starts)).toEqual([0, 0])
 })
 
-test('the file tells how large it is, and commits are counted', async () => {
+test('the file tells how large it is, and commits and reads are counted', async () => {
   const directory = temporaryDirectory()
   const store = open(directory)
   store.outbox.route('first', ['a'])
   await appended(store, {})
   expect(store.stats.commits).toBe(2)
+  expect(store.stats.reads).toBe(0)
+  store.outbox.read(1, 1, { after: 0, upTo: Number.MAX_SAFE_INTEGER, limit: 1, maxBytes: 1 })
+  store.outbox.fetch(1, 1, [1], 1)
+  expect(store.stats.reads).toBe(2)
   expect(store.stats.fileBytes()).toBeGreaterThanOrEqual(statSync(join(directory, 'trivium.db')).size)
 })
 

@@ -50,6 +50,7 @@ const status: GatewayStatus = {
   routes: [hotRoute(), new RouteStats('quiet', [new TargetStats('events', 'kafka')])],
   inFlight: { count: 41, bytes: 42 },
   store: {
+    reads: 54,
     ...{ waiting: 43, waitingBytes: 44, oldestAt: undefined, fullBecause: 'full', fileBytes: 45, commits: 46 },
     deadLetters: new Map([['hot', 47]]),
     deadLetterFigures: { bytes: 48, maxBytes: 49, held: 50, dropped: 51, expired: 52 },
