@@ -28,7 +28,7 @@ export const errorMeanings: Readonly<Record<ErrorCode, { readonly meaning: strin
     whatToDo: 'Look who sends such values. Name the right ones in `allow`, or raise `maxDestinations`; then requeue.',
   },
   MESSAGE_LOOPING: {
-    meaning: 'It passed this gateway too often: routes, or gateways, send it in a circle.',
+    meaning: 'It passed through this gateway too often: routes or gateways form a loop.',
     whatToDo:
       'Give the routes addresses that do not feed each other; `trivium validate` finds circles within one file.',
   },

@@ -150,7 +150,7 @@ function functionTable(rows: readonly FunctionRow[]): string {
 }
 
 const absence = `A field that is not there is null. \`==\` with anything but null is false, \`!=\` is true. An order, \`in\`, or a function of it makes that comparison false and no more, so that
-\`NOT\` of it is true; the same holds for a value of another kind, such as \`payload.temperature > 30\` where it is a text. \`filter\` compares alike.
+\`NOT\` of it is true; the same holds for a value of another kind, such as \`payload.temperature > 30\` where it is a string. \`filter\` compares alike.
 \`trivium_rule_missing_fields_total\` counts both, unless the rest had decided. \`has(payload.x)\` tells a field that is null from one that is not there. A value that \`set\` or a
 destination needs and cannot have makes a dead letter, which names the field.`
 
@@ -182,7 +182,7 @@ function configErrorsPage(): string {
   )
   return page(
     '# Configuration errors',
-    '`trivium validate` and `trivium run` print what they find in a file at once, each with file, line, column and, where there is one, the nearest valid name: of its syntax only the first mistake, and one in the shape of a part may hide others in it. `trivium run` logs warnings as lines. Errors end with 78; warnings do not keep a file from being used.',
+    '`trivium validate` and `trivium run` print what they find in a file at once, each with file, line, column and, where there is one, the nearest valid name: of its syntax only the first mistake, and one in the shape of a part may hide others in it. `trivium run` logs warnings as lines. Errors exit with 78; warnings do not prevent a file from being used.',
     ['| code | | means |', '|---|---|---|', ...rows].join('\n'),
   )
 }

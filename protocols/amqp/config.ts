@@ -17,27 +17,26 @@ export const AmqpConnectionConfig = z.strictObject({
   username: z.string().min(1).optional().meta({ description: 'User, instead of the one in `url`.' }),
   password: secret()
     .optional()
-    .meta({ description: 'Password, instead of the one in `url`; any characters, no %-encoding.', secret: true }),
+    .meta({ description: 'Password, instead of the one in `url`; not percent-encoded.', secret: true }),
   heartbeat: duration()
     .refine((ms) => ms >= 1_000 && ms <= 65_535_000, { error: 'expected 1s to 65535s' })
     .prefault('10s')
-    .meta({ description: 'Interval of heartbeats, in whole seconds; after two silent ones the connection is lost.' }),
-  tls: clientTls()
-    .optional()
-    .meta({ description: 'TLS for `amqps://`; left out, the system authorities are trusted.' }),
+    .meta({ description: 'Heartbeat interval, in whole seconds; two missed heartbeats end the connection.' }),
+  tls: clientTls().optional().meta({ description: 'TLS for `amqps://`; by default the system CAs are trusted.' }),
   maxMessageSize: size().prefault('16MiB').meta({
-    description: 'Larger messages are not sent (MESSAGE_TOO_LARGE); `max_message_size` of RabbitMQ 4 is 16 MiB too.',
+    description:
+      'Larger messages are not sent (MESSAGE_TOO_LARGE). The default equals `max_message_size` of RabbitMQ 4.',
   }),
 })
 export type AmqpConnectionConfig = z.infer<typeof AmqpConnectionConfig>
 
 const QueueDeclaration = z.strictObject({
-  durable: z.boolean().default(true).meta({ description: 'Survives a restart of the broker.' }),
+  durable: z.boolean().default(true).meta({ description: 'Survives a broker restart.' }),
   type: z
     .enum(['classic', 'quorum', 'stream'])
     .optional()
-    .meta({ description: "Queue type; default: the virtual host's." }),
-  arguments: tableArguments().optional().meta({ description: 'Further arguments, such as x-max-length.' }),
+    .meta({ description: 'Queue type. Default: that of the virtual host.' }),
+  arguments: tableArguments().optional().meta({ description: 'Other arguments, such as x-max-length.' }),
 })
 export type QueueDeclaration = z.infer<typeof QueueDeclaration>
 
@@ -50,21 +49,25 @@ const BindConfig = z.strictObject({
     .default('')
     .meta({
       description:
-        'Binding key: `*` is one word, `#` any number; `{name}` and `{name#}` match alike and give `params`.',
+        'Binding key: `*` matches one word, `#` any number; `{name}` and `{name#}` match the same and set `params`.',
       examples: ['order.{type}.#'],
     }),
   arguments: tableArguments().optional().meta({
-    description: 'Arguments of the binding; for a headers exchange the headers to match and `x-match`.',
+    description: 'Binding arguments; for a headers exchange, the headers to match and `x-match`.',
   }),
-  exchangeType: exchangeType().optional().meta({ description: 'Declares the exchange, durable, if it is missing.' }),
+  exchangeType: exchangeType()
+    .optional()
+    .meta({ description: 'Declares a durable exchange of this type if it is missing.' }),
 })
 
 export const AmqpFromConfig = z.strictObject({
-  queue: name().meta({ description: 'Queue to consume.', examples: ['orders'] }),
+  queue: name().meta({ description: 'Queue to consume from.', examples: ['orders'] }),
   declare: declareQueue().default(false).meta({
-    description: 'Declares the queue if it is missing: `true`, or how. An existing queue is used as it is.',
+    description: 'Declares the queue if it is missing: `true`, or its properties. An existing queue is used as is.',
   }),
-  bind: BindConfig.optional().meta({ description: 'Binding to make before consuming; it stays when the route goes.' }),
+  bind: BindConfig.optional().meta({
+    description: 'Binding to create before consuming; it remains when the route is removed.',
+  }),
   startFrom: z
     .union([z.enum(['first', 'last', 'next']), z.int().min(0), z.iso.datetime({ offset: true })], {
       error: 'expected first, last, next, an offset such as 5000, or a time such as 2026-02-03T04:05:06Z',
@@ -72,14 +75,14 @@ export const AmqpFromConfig = z.strictObject({
     .optional()
     .meta({
       description:
-        'Where the reading of a stream begins; then the store keeps the position. `last` is its last chunk. Default: first.',
+        'Where to start reading a stream; afterwards the store keeps the position. `last` is the last chunk. Default: first.',
       examples: ['next', 5000, '2026-02-03T04:05:06Z'],
     }),
   maxInFlight: z.int().min(1).max(65_535).default(500).meta({
-    description: 'Unsettled messages before reading stops; of several routes that share a queue, the least.',
+    description: 'Maximum unsettled messages before reading pauses; for routes that share a queue, the smallest value.',
   }),
   prefetch: z.int().min(1).max(65_535).optional().meta({
-    description: 'Former name of `maxInFlight`; counts where it stands.',
+    description: 'Former name of `maxInFlight`; still accepted, and takes precedence.',
   }),
 })
 export type AmqpFromConfig = z.infer<typeof AmqpFromConfig>
@@ -87,20 +90,23 @@ export type AmqpFromConfig = z.infer<typeof AmqpFromConfig>
 export const AmqpTargetConfig = z.strictObject({
   exchange: name()
     .optional()
-    .meta({ description: 'Exchange to publish to; this or `queue`.', examples: ['alarms'] }),
+    .meta({ description: 'Exchange to publish to; either this or `queue`.', examples: ['alarms'] }),
   routingKey: z
     .string()
     .optional()
     .meta({ description: 'Routing key for `exchange`.', examples: ['alarm.{params.site}'] }),
-  exchangeType: exchangeType().optional().meta({ description: 'Declares the exchange, durable, if it is missing.' }),
-  queue: name().optional().meta({ description: 'Queue to send to, by way of the default exchange.' }),
+  exchangeType: exchangeType()
+    .optional()
+    .meta({ description: 'Declares a durable exchange of this type if it is missing.' }),
+  queue: name().optional().meta({ description: 'Queue to send to, through the default exchange.' }),
   declare: declareQueue().default(true).meta({
-    description: 'Declares `queue` if it is missing: durable, or as said here; `false` never declares.',
+    description:
+      'Declares `queue` if it is missing: durable by default, or with these properties; `false` never declares.',
   }),
   mandatory: z.boolean().default(true).meta({
-    description: 'A message that reaches no queue is dead-lettered; `false` lets the broker drop it.',
+    description: 'A message that reaches no queue becomes a dead letter; with `false` the broker drops it.',
   }),
-  persistent: z.boolean().default(true).meta({ description: 'Messages survive a restart of the broker.' }),
+  persistent: z.boolean().default(true).meta({ description: 'Messages survive a broker restart.' }),
 })
 /** The settings of one target, templates filled in. */
 export type AmqpTarget = z.infer<typeof AmqpTargetConfig>
@@ -108,22 +114,22 @@ export type AmqpTarget = z.infer<typeof AmqpTargetConfig>
 export function checkConnection(connection: AmqpConnectionConfig): SettingsProblem[] {
   const problems = [...parameterProblems(connection.url), ...passwordProblems(connection)]
   if (connection.tls === undefined || /^amqps:/i.test(connection.url)) return problems
-  return [...problems, { path: ['tls'], message: 'tls needs a url that starts with amqps://' }]
+  return [...problems, { path: ['tls'], message: 'tls requires a url that starts with amqps://' }]
 }
 
 export function checkFrom(from: AmqpFromConfig): SettingsProblem[] {
   const problems = declareProblems(from.declare)
   if (from.startFrom !== undefined && from.declare !== false && !isStream(from.declare)) {
-    problems.push({ path: ['startFrom'], message: 'startFrom is for streams: declare: { type: stream }' })
+    problems.push({ path: ['startFrom'], message: 'startFrom only works with streams: declare: { type: stream }' })
   }
   const levels = from.bind?.routingKey.split('.') ?? []
   const path = ['bind', 'routingKey']
   if (levels.some((level) => /[{}]/.test(level) && !capture.test(level))) {
-    problems.push({ path, message: 'a capture stands for whole words: order.{type}.{rest#}' })
+    problems.push({ path, message: 'a capture must be a whole word: order.{type}.{rest#}' })
   }
   const rest = levels.findIndex((level) => level === '#' || level.endsWith('#}'))
   if (rest !== -1 && rest < levels.length - 1 && hasCapture(from)) {
-    problems.push({ path, message: 'beside captures, # may only be the last word' })
+    problems.push({ path, message: 'with captures, # may only be the last word' })
   }
   return problems
 }
@@ -131,13 +137,13 @@ export function checkFrom(from: AmqpFromConfig): SettingsProblem[] {
 export function checkTarget(target: AmqpTarget): SettingsProblem[] {
   const problems = declareProblems(target.declare)
   if ((target.exchange === undefined) === (target.queue === undefined)) {
-    problems.push({ path: [], message: 'a target has either exchange (and routingKey) or queue' })
+    problems.push({ path: [], message: 'set either `exchange` (and `routingKey`) or `queue`' })
   }
   if (target.queue !== undefined && target.routingKey !== undefined) {
-    problems.push({ path: ['routingKey'], message: 'routingKey belongs to exchange; a queue is reached by its name' })
+    problems.push({ path: ['routingKey'], message: 'routingKey goes with exchange; a queue is addressed by its name' })
   }
   if (target.queue !== undefined && target.exchangeType !== undefined) {
-    problems.push({ path: ['exchangeType'], message: 'exchangeType belongs to exchange' })
+    problems.push({ path: ['exchangeType'], message: 'exchangeType goes with exchange' })
   }
   return problems
 }

@@ -8,8 +8,7 @@ export const KafkaConnection = z.strictObject({
     .array(hostPorts())
     .min(1)
     .meta({
-      description:
-        'Brokers to begin with; the others are learnt from them. An entry may be several, with commas between.',
+      description: 'Bootstrap brokers. An entry may hold several, separated by commas.',
       examples: [['localhost:9092'], ['${env:BROKERS}']],
     })
     .transform((entries) => [...new Set(entries.flatMap(listed))]),
@@ -17,13 +16,13 @@ export const KafkaConnection = z.strictObject({
     .string()
     .min(1)
     .optional()
-    .meta({ description: 'Name shown in broker logs and quotas (default: gateway id).' }),
+    .meta({ description: 'Client id in broker logs and quotas. Default: the gateway id.' }),
   tls: clientTls().optional(),
   sasl: z
     .strictObject({
       mechanism: z
         .enum(['plain', 'scram-sha-256', 'scram-sha-512'])
-        .meta({ description: 'How to prove who we are; plain sends the password itself and needs TLS.' }),
+        .meta({ description: 'SASL mechanism; `plain` sends the password itself, so use TLS.' }),
       username: z.string().min(1).meta({ description: 'User name.' }),
       password: secret().meta({ secret: true, description: 'Password; use ${env:…} or ${file:…}.' }),
     })
@@ -32,13 +31,13 @@ export const KafkaConnection = z.strictObject({
   compression: z
     .enum(compressions)
     .default('none')
-    .meta({ description: 'Compression of what is sent; every kind is understood when reading.' }),
+    .meta({ description: 'Compression of produced records; all codecs can be read.' }),
   connectTimeout: duration()
     .prefault('10s')
-    .meta({ description: 'Longest time for one broker to accept the connection and the credentials.' }),
+    .meta({ description: 'Maximum time for one broker to accept the connection and the credentials.' }),
   requestTimeout: duration()
     .prefault('20s')
-    .meta({ description: 'Longest time for a broker to answer, and for a batch to be confirmed.' }),
+    .meta({ description: 'Maximum time for a broker to answer, and for a batch to be confirmed.' }),
 })
 export type KafkaConnection = z.infer<typeof KafkaConnection>
 
@@ -46,35 +45,34 @@ const topicPattern = z
   .string()
   .min(1)
   .regex(/^([A-Za-z0-9._-]|\{[A-Za-z_]\w*#?\})+$/, {
-    error: 'expected a topic name, in which {name} stands for one level between dots and {name#} for all that remain',
+    error: 'expected a topic name, where {name} matches one level between dots and {name#} all remaining levels',
   })
 
 export const KafkaFrom = z
   .strictObject({
     topic: topicPattern.optional().meta({
-      description: 'Topic; {name} captures one level between dots, {name#} all that remain.',
+      description: 'Topic; {name} captures one level between dots, {name#} all remaining levels.',
       examples: ['orders', 'telemetry.{site}'],
     }),
     topics: z
       .array(topicPattern)
       .min(1)
       .optional()
-      .meta({ description: 'Several topics or patterns, in place of `topic`.' }),
-    group: z
-      .string()
-      .min(1)
-      .optional()
-      .meta({ description: 'Consumer group that shares the partitions and keeps the position (default: gateway id).' }),
+      .meta({ description: 'Several topics or patterns, instead of `topic`.' }),
+    group: z.string().min(1).optional().meta({
+      description: 'Consumer group that shares the partitions and keeps the offsets. Default: the gateway id.',
+    }),
     startFrom: z.enum(['earliest', 'latest']).default('earliest').meta({
-      description: 'Where a group without a position begins, and where it goes on when its position is gone.',
+      description:
+        'Where a group without committed offsets starts, and where it continues if its offset is no longer available.',
     }),
     maxInFlight: z.int().min(1).default(1000).meta({
-      description: 'Unsettled messages before reading stops; more for a target that is far away.',
+      description: 'Maximum unsettled messages before reading pauses; raise it for a target with a long round trip.',
     }),
-    maxBytes: size().prefault('32MiB').meta({ description: 'Unsettled bytes before reading stops.' }),
+    maxBytes: size().prefault('32MiB').meta({ description: 'Maximum unsettled bytes before reading pauses.' }),
   })
   .refine((from) => (from.topic === undefined) !== (from.topics === undefined), {
-    error: 'name either topic or topics',
+    error: 'set either `topic` or `topics`',
     path: ['topic'],
   })
 export type KafkaFrom = z.infer<typeof KafkaFrom>
@@ -84,14 +82,14 @@ export const KafkaTarget = z.strictObject({
     .string()
     .min(1)
     .meta({
-      description: 'Topic; one that is missing is created only where the broker does so by itself.',
+      description: 'Topic; a missing topic is created only if the broker auto-creates topics.',
       examples: ['telemetry.{params.site}'],
     }),
   key: z
     .string()
     .optional()
-    .meta({ description: "Record key: chooses the partition and keeps order (default: the envelope's key)." }),
-  partition: z.int().min(0).optional().meta({ description: 'Partition, in place of the choice by key.' }),
+    .meta({ description: "Record key: selects the partition and keeps order. Default: the envelope's key." }),
+  partition: z.int().min(0).optional().meta({ description: 'Partition, instead of selecting it by key.' }),
 })
 export type KafkaTarget = z.infer<typeof KafkaTarget>
 

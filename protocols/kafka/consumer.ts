@@ -96,7 +96,7 @@ export class Consumer {
       this.#signal.removeEventListener('abort', stop)
       for (const timer of timers) clearInterval(timer)
       for (const partition of this.#owned.values()) partition.isOurs = false
-      this.#session.end(new RetryableError('PEER_LOST', 'the reading is over'))
+      this.#session.end(new RetryableError('PEER_LOST', 'reading has ended'))
       this.#formerLife.staleMemberId = this.#member.memberId
       await this.#member.leave()
     }

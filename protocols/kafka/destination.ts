@@ -16,7 +16,8 @@ export const topicDestination: DestinationKind = {
     )
   },
   check(text) {
-    if (!/^[A-Za-z0-9._-]+$/.test(text)) return 'a topic name has only letters, digits, dot, underscore and hyphen'
+    if (!/^[A-Za-z0-9._-]+$/.test(text))
+      return 'a topic name may only contain letters, digits, dots, underscores and hyphens'
     if (text.length > 249) return 'a topic name has at most 249 characters'
     if (text === '.' || text === '..') return `${text} is no topic name`
     return undefined

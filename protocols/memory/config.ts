@@ -13,11 +13,13 @@ export const MemoryFromConfig = z.strictObject({
     .string()
     .min(1)
     .meta({
-      description: 'Topic pattern: `+` and `{name}` are one level, `#` and `{name#}` all that remain.',
+      description: 'Topic pattern: `+` and `{name}` match one level, `#` and `{name#}` all remaining levels.',
       examples: ['orders/{site}'],
     }),
-  maxInFlight: z.int().min(1).default(1024).meta({ description: 'Unsettled messages before reading stops.' }),
-  releaseDelay: duration().prefault('100ms').meta({ description: 'How long a released message waits to come again.' }),
+  maxInFlight: z.int().min(1).default(1024).meta({ description: 'Maximum unsettled messages before reading pauses.' }),
+  releaseDelay: duration()
+    .prefault('100ms')
+    .meta({ description: 'How long a released message waits before it is delivered again.' }),
 })
 export type MemoryFromConfig = z.infer<typeof MemoryFromConfig>
 
@@ -25,6 +27,6 @@ export const MemoryTargetConfig = z.strictObject({
   topic: z
     .string()
     .min(1)
-    .meta({ description: 'Topic; may hold {expressions}.', examples: ['orders/{params.site}'] }),
+    .meta({ description: 'Topic; may contain {expressions}.', examples: ['orders/{params.site}'] }),
 })
 export type MemoryTargetConfig = z.infer<typeof MemoryTargetConfig>

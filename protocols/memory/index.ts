@@ -11,7 +11,7 @@ const topic: DestinationKind = {
   encode: (value) => (value === '' ? '%' : value.replaceAll(/[%/+#]/g, encodeURIComponent)),
   check: (text) => {
     if (text === '') return 'the topic is empty'
-    return /[+#]/.test(text) ? 'the topic holds a wildcard (+ or #)' : undefined
+    return /[+#]/.test(text) ? 'a topic must not contain a wildcard (+ or #)' : undefined
   },
 }
 

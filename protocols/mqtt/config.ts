@@ -12,8 +12,8 @@ import { patternProblem } from './topic.ts'
 export const MqttConnection = kinds(
   { url: MqttClientConnection, listen: MqttBrokerConnection },
   {
-    none: 'an mqtt connection needs `url` (an external broker) or `listen` (the embedded broker)',
-    several: '`url` and `listen` exclude each other: connect to a broker or be one',
+    none: 'an mqtt connection requires `url` (an external broker) or `listen` (the embedded broker)',
+    several: '`url` and `listen` are mutually exclusive: connect to a broker or be one',
     foreign: (key, teller) => `\`${key}\` belongs to a connection with \`${teller}\``,
   },
 )
@@ -29,19 +29,19 @@ export const MqttFrom = z.strictObject({
     .string()
     .superRefine(refuse(patternProblem))
     .meta({
-      description: 'Topic filter: `+` and `{name}` are one level, `#` and `{name#}` all that remain.',
+      description: 'Topic filter: `+` and `{name}` match one level, `#` and `{name#}` all remaining levels.',
       examples: ['sensors/{site}/+/telemetry'],
     }),
-  qos: qos().default(1).meta({ description: 'Highest quality of service; 0 loses messages.' }),
+  qos: qos().default(1).meta({ description: 'Maximum QoS; with 0 messages can be lost.' }),
   maxInFlight: maxInFlight().optional().meta({
     description:
-      'Unsettled messages before reading stops; of several routes that share a source, the least. Default: that of the connection, or 1024; 256 at an external broker where all these routes acknowledge `stored`.',
+      'Maximum unsettled messages before reading pauses; for routes that share a source, the smallest value. Default: that of the connection, otherwise 1024, or 256 at an external broker if all these routes acknowledge `stored`.',
   }),
   share: z
     .string()
-    .regex(/^[^/+#]+$/, { error: 'a share name has no / + #' })
+    .regex(/^[^/+#]+$/, { error: 'a share name must not contain /, + or #' })
     .optional()
-    .meta({ description: 'Name of a shared subscription: gateways of one name divide the messages.' }),
+    .meta({ description: 'Name of a shared subscription: gateways with the same name share the messages.' }),
 })
 export type MqttFrom = z.infer<typeof MqttFrom>
 
@@ -50,15 +50,15 @@ export const MqttTarget = z.strictObject({
     .string()
     .min(1)
     .meta({
-      description: 'Topic; may hold {expressions}. `{params.rest}` of a `{rest#}` keeps its levels.',
+      description: 'Topic; may contain {expressions}. `{params.rest}` of a `{rest#}` keeps its levels.',
       examples: ['alarms/{params.site}'],
     }),
-  qos: qos().default(1).meta({ description: 'Quality of service; 0 is at most once: sent, never confirmed.' }),
+  qos: qos().default(1).meta({ description: 'QoS; 0 is at most once: sent, never confirmed.' }),
   retain: z
     .union([z.boolean(), z.literal('source')])
     .default(false)
     .meta({
-      description: 'Whether the broker keeps it as the last value; `source`: where the message came with that flag.',
+      description: 'Whether the broker retains the message; `source`: only if it arrived with the retain flag.',
     }),
 })
 export type MqttTarget = z.infer<typeof MqttTarget>

@@ -12,7 +12,7 @@ export const tls = () =>
   clientTls().extend({
     identity: z.enum(identities).optional().meta({
       description:
-        'For `listen` with `ca`: the user of a device is the common name (`cn`) or the first alternative name (`san`: DNS, mail, URI) of its certificate, which then needs no password. Default: `cn` where there are no `users`.',
+        'For `listen` with `ca`: takes the user from the common name (`cn`) or the first alternative name (`san`: DNS, mail, URI) of the client certificate; no password is needed then. Default: `cn` if there are no `users`.',
     }),
   })
 

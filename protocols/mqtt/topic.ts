@@ -27,8 +27,8 @@ function hexPair(code: number): string {
 /** What is wrong with a topic to publish to, or undefined. */
 export function topicProblem(topic: string): string | undefined {
   if (topic === '') return 'the topic is empty'
-  if (/[+#]/.test(topic)) return 'the topic holds a wildcard (+ or #)'
-  if (/\p{Cc}|\p{Cs}/u.test(topic)) return 'the topic holds a control character or half a character'
+  if (/[+#]/.test(topic)) return 'a topic must not contain a wildcard (+ or #)'
+  if (/\p{Cc}|\p{Cs}/u.test(topic)) return 'the topic contains a control character or a lone surrogate'
   if (topic.startsWith('$')) return 'a topic that starts with $ belongs to the broker'
   if (Buffer.byteLength(topic) > maxBytes) return `the topic has more than ${maxBytes} bytes`
   if (topic.split('/').length > maxLevels) return `the topic has more than ${maxLevels} levels`
@@ -55,15 +55,15 @@ function nativeLevel(level: string): string {
 
 /** What is wrong with a pattern, or undefined. [MQTT-4.7.1-2] [MQTT-4.7.1-3] */
 export function patternProblem(pattern: string): string | undefined {
-  if (pattern === '') return 'a topic filter is not empty'
+  if (pattern === '') return 'a topic filter must not be empty'
   if (pattern.startsWith('$share/')) return 'use `share:` instead of $share/…'
-  if (pattern.includes('\0') || !pattern.isWellFormed()) return 'the filter holds a character MQTT cannot carry'
+  if (pattern.includes('\0') || !pattern.isWellFormed()) return 'the filter contains a character MQTT cannot carry'
   if (Buffer.byteLength(pattern) > maxBytes) return `the filter has more than ${maxBytes} bytes`
   const levels = pattern.split('/').map(nativeLevel)
   for (const [i, level] of levels.entries()) {
-    if (level.includes(rest) && (level !== rest || i !== levels.length - 1)) return '# stands alone in the last level'
-    if (level.includes(one) && level !== one) return '+ stands alone in its level'
-    if (/[{}]/.test(level)) return `a capture is a whole level: {name}, not ${level}`
+    if (level.includes(rest) && (level !== rest || i !== levels.length - 1)) return '# must be alone in the last level'
+    if (level.includes(one) && level !== one) return '+ must be alone in its level'
+    if (/[{}]/.test(level)) return `a capture must be a whole level: {name}, not ${level}`
   }
   return undefined
 }

@@ -68,7 +68,7 @@ export function passwordProblems(connection: {
   const user = username ?? (url === undefined ? undefined : parseAddress(url).username)
   return password === undefined || user !== undefined
     ? []
-    : [{ path: ['password'], message: 'a password needs a username' }]
+    : [{ path: ['password'], message: 'a password requires a username' }]
 }
 
 /** `host:port`, as the brokers of a cluster and what the admin interface listens on are written. Throws as `parseAddress`. */
@@ -111,7 +111,7 @@ export function secretPart(text: string): { readonly offset: number; readonly le
   return end > offset ? { offset, length: end - offset } : undefined
 }
 
-const instead = 'or give `username` and `password` as keys of their own'
+const instead = 'or use the keys `username` and `password`'
 const nobody = { username: undefined, password: undefined }
 
 function split(text: string): { scheme: string; authority: string; tail: string } {
@@ -134,20 +134,18 @@ function userAndPassword(text: string): { username: string; password: string | u
   const colon = text.indexOf(':')
   const username = decode(colon < 0 ? text : text.slice(0, colon))
   if (username === '') throw broken('the address has a password but no user name')
-  if (colon === text.length - 1) throw broken('the address has an empty password: fill it in, or leave its `:` out')
+  if (colon === text.length - 1) throw broken('the address has an empty password: fill it in, or remove its `:`')
   return { username, password: colon < 0 ? undefined : decode(text.slice(colon + 1)) }
 }
 
 function decode(text: string): string {
   if (/%(?![0-9A-Fa-f]{2})/.test(text)) {
-    throw broken(`the address has a \`%\` in the user name or password that begins no escape: write %25, ${instead}`)
+    throw broken(`the address has a \`%\` in the user name or password that starts no escape: write %25, ${instead}`)
   }
   try {
     return decodeURIComponent(text)
   } catch {
-    throw broken(
-      `the address has escapes in the user name or password that are not UTF-8: ${instead.replace('or ', '')}`,
-    )
+    throw broken(`the user name or password has escapes that are not UTF-8: ${instead.replace('or ', '')}`)
   }
 }
 
@@ -156,17 +154,18 @@ function hostAndPort(text: string, leastPort: 0 | 1): { host: string; port: numb
   if (digits?.includes(':') || (bracketed !== undefined && !isIPv6(bracketed))) throw broken(notIPv6)
   const host = bracketed ?? name
   if (host === '') throw broken('the address has no host')
-  if (bracketed === undefined && !hostName.test(host)) throw broken('the host has a character that no host name has')
+  if (bracketed === undefined && !hostName.test(host))
+    throw broken('the host contains a character that is not allowed in host names')
   return { host, port: digits === undefined ? undefined : portOf(digits, leastPort) }
 }
 
 const hostName = /^[\p{L}\p{N}._-]+$/u
-const notIPv6 = 'the host cannot be one; an IPv6 address stands in brackets, e.g. [::1]:1883'
+const notIPv6 = 'not a valid host; write an IPv6 address in brackets, e.g. [::1]:1883'
 
 function portOf(digits: string, leastPort: 0 | 1): number {
-  if (!/^\d+$/.test(digits)) throw broken('the port behind the host is no number')
+  if (!/^\d+$/.test(digits)) throw broken('the port is not a number')
   const port = Number(digits)
-  if (port < leastPort || port > 65_535) throw broken(`port ${digits} is not ${leastPort}-65535`)
+  if (port < leastPort || port > 65_535) throw broken(`port ${digits} is not within ${leastPort}-65535`)
   return port
 }
 

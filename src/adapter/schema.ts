@@ -24,7 +24,7 @@ function quantity(pattern: RegExp, per: Readonly<Record<string, number>>, name: 
 export const secret = () =>
   z
     .string()
-    .min(1, { error: 'must not be empty; leave the key out where there is none' })
+    .min(1, { error: 'must not be empty; omit the key if there is none' })
     .meta({ secret: true, description: 'A secret; use ${env:…} or ${file:…}.' })
 
 /** The address of a peer. What may be secret in it is kept out of every excerpt: `meta.address`. */
@@ -71,10 +71,10 @@ const file = (description: string, more = {}) =>
 export const clientTls = () =>
   z
     .strictObject({
-      ca: file('File with the certificate authority to trust (PEM).'),
-      cert: file('File with the client certificate (PEM).'),
-      key: file('File with the client key (PEM), not encrypted.', { private: true }),
-      crl: file('File with the revocation lists of every authority in use (PEM); what they name is refused.'),
-      serverName: z.string().optional().meta({ description: 'Name to expect in the certificate of the server.' }),
+      ca: file('CA certificate file to trust (PEM).'),
+      cert: file('Client certificate file (PEM).'),
+      key: file('Client key file (PEM), unencrypted.', { private: true }),
+      crl: file('File with the revocation lists of every CA in use (PEM); revoked certificates are refused.'),
+      serverName: z.string().optional().meta({ description: 'Expected name in the server certificate.' }),
     })
-    .meta({ description: 'TLS; an empty object trusts the system authorities.' })
+    .meta({ description: 'TLS; an empty object trusts the system CAs.' })

@@ -37,8 +37,9 @@ const wellKnown = new Set(['contentType', 'priority', 'ttl', 'retryCount'])
 export function parseEdit(input: unknown): (envelope: Envelope) => Envelope {
   const edit = parse(changes, input)
   const given = Object.values(edit).filter((value) => value !== undefined).length
-  if (given === 0) throw usage('nothing to change: name message, payloadText, setHeaders, …')
-  if (edit.message !== undefined && given > 1) throw usage('message replaces everything: nothing else goes with it')
+  if (given === 0) throw usage('nothing to change: give message, payloadText, setHeaders, …')
+  if (edit.message !== undefined && given > 1)
+    throw usage('message replaces everything and cannot be combined with other fields')
   const { message } = edit
   return message === undefined ? (envelope) => changed(envelope, edit) : () => wholeMessage(message)
 }
@@ -63,7 +64,7 @@ function changed(envelope: Envelope, edit: z.output<typeof changes>): Envelope {
 }
 
 function custom(name: string): string {
-  if (wellKnown.has(name)) throw usage(`${name} is a field of its own, not a custom header`)
+  if (wellKnown.has(name)) throw usage(`${name} is a standard field, not a custom header`)
   return name
 }
 

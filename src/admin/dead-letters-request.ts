@@ -14,7 +14,7 @@ export const pageSize = 50
 export const mostListed = 500
 const maxIds = 1_000
 
-const id = z.coerce.number('expected the number of a dead letter').int().min(1)
+const id = z.coerce.number('expected a dead letter id').int().min(1)
 /** As a list, or with commas between them. */
 const ids = z
   .preprocess((value) => (typeof value === 'string' ? value.split(',') : value), z.array(id))
@@ -23,7 +23,7 @@ const ids = z
 const filter = {
   ids: ids.optional(),
   route: z.string().min(1).optional(),
-  reason: z.enum(deadLetterReasons, { error: `one of ${deadLetterReasons.join(', ')}` }).optional(),
+  reason: z.enum(deadLetterReasons, { error: `must be one of ${deadLetterReasons.join(', ')}` }).optional(),
   olderThan: duration().optional(),
   youngerThan: duration().optional(),
   where: z.string().min(1).max(10_000).optional(),
@@ -104,7 +104,7 @@ function queryOf({ olderThan, youngerThan, ...rest }: z.output<typeof exported>)
 function meant(filters: z.output<typeof exported>, all: boolean | undefined): LetterQuery {
   const isNarrow = Object.values(filters).some((value) => value !== undefined)
   if (!isNarrow && all !== true)
-    throw new PermanentError('USAGE', 'name ids or a filter, or say that all are meant: all')
+    throw new PermanentError('USAGE', 'give ids or a filter; acting on every letter requires all: true')
   return queryOf(filters)
 }
 

@@ -76,11 +76,14 @@ function answer(response: Response, value: unknown): void {
 function idOf(request: Request): number {
   const text = String(request.params.id)
   if (/^[1-9]\d{0,15}$/.test(text)) return Number(text)
-  throw new PermanentError('USAGE', `${text.slice(0, 100)}: expected the number of a dead letter`)
+  throw new PermanentError('USAGE', `${text.slice(0, 100)}: expected a dead letter id`)
 }
 
 function absent(request: Request): never {
-  throw new PermanentError('NOT_FOUND', `no dead letter ${idOf(request)}: it was requeued or discarded, or never was`)
+  throw new PermanentError(
+    'NOT_FOUND',
+    `no dead letter ${idOf(request)}: it was requeued or discarded, or never existed`,
+  )
 }
 
 const originOf = (request: Request): string => `api ${request.socket.remoteAddress ?? ''}`

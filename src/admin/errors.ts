@@ -3,7 +3,7 @@ import { GatewayError, messageOf } from '../errors.ts'
 
 const statusOf: Readonly<Record<string, number>> = { USAGE: 400, NOT_FOUND: 404, CONFIG_INVALID: 400 }
 
-const tooLarge = 'a body of more than 1 MiB is not taken; a larger message is edited while the gateway is stopped'
+const tooLarge = 'the body exceeds 1 MiB; to edit a larger message, stop the gateway first'
 
 /** Errors of ours, and those of express about a request it cannot read: all but bugs are the asker's to mend. */
 export const tellError: ErrorRequestHandler = (error, _request, response, next) => {

@@ -14,7 +14,7 @@ export function onlyOwnHost(listenHost: string, refusals: Refusals): RequestHand
     const host = (request.headers.host ?? '').replace(/:\d+$/, '').replace(/^\[|\]$/g, '')
     if (!isLocal || isLoopback(host) || isIP(host) !== 0) return next()
     refusals.count('host', addressOf(request))
-    refuse(response, 421, 'this address answers to localhost only')
+    refuse(response, 421, 'this address only answers to localhost')
   }
 }
 
@@ -23,7 +23,7 @@ export function onlyOwnPages(refusals: Refusals): RequestHandler {
   return (request, response, next) => {
     if (isOwnPage(request)) return next()
     refusals.count('origin', addressOf(request))
-    refuse(response, 403, 'a page of another site may not ask for anything here')
+    refuse(response, 403, 'cross-site requests are not allowed')
   }
 }
 

@@ -11,9 +11,9 @@ const mostKnown = 1_000
 const remindMs = 60_000
 
 const texts: Readonly<Record<RefusalReason, string>> = {
-  token: 'a wrong admin token was shown',
-  origin: 'a page of another site asked the admin server for something',
-  host: 'the admin server was asked under a foreign name',
+  token: 'wrong admin token',
+  origin: 'cross-site request to the admin server',
+  host: 'request to the admin server for a foreign host name',
 }
 
 /**
@@ -40,7 +40,11 @@ export class Refusals {
     const nowMs = performance.now()
     if (nowMs - (this.#saidMs.get(reason) ?? Number.NEGATIVE_INFINITY) < remindMs) return
     this.#saidMs.set(reason, nowMs)
-    this.#log?.warn(`${texts[reason]}; said once a minute`, { address, code: 'ACCESS_DENIED', sinceStart: count })
+    this.#log?.warn(`${texts[reason]}; logged at most once a minute`, {
+      address,
+      code: 'ACCESS_DENIED',
+      sinceStart: count,
+    })
   }
 
   mayTry(address: string): boolean {

@@ -77,8 +77,8 @@ export class AdminServer {
 
 function listenError(cause: unknown, address: string): PermanentError {
   const { code = '' } = cause as NodeJS.ErrnoException
-  const why = code === 'EADDRINUSE' ? 'another process has this port' : messageOf(cause)
-  const message = `the admin server cannot listen on ${address}: ${why}; to change it: gateway.admin.listen or TRIVIUM_ADMIN_LISTEN`
+  const why = code === 'EADDRINUSE' ? 'another process uses this port' : messageOf(cause)
+  const message = `the admin server cannot listen on ${address}: ${why}; change it with gateway.admin.listen or TRIVIUM_ADMIN_LISTEN`
   return new PermanentError(listenCodes[code] ?? 'PEER_UNREACHABLE', message, { cause })
 }
 

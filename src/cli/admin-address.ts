@@ -34,5 +34,5 @@ export function strangerText(
   const meant = identityOf(config.gateway)
   if (isSameGateway(found, meant)) return undefined
   const [there, wanted] = [found, meant].map(({ id, dataDir }) => `gateway ${id} with data in ${dataDir}`)
-  return `at ${url} is ${there}, but ${file} is about ${wanted}; to ask the one that is there: --url ${url}`
+  return `${url} belongs to ${there}, but ${file} describes ${wanted}; to use the one at that address: --url ${url}`
 }

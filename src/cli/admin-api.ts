@@ -98,8 +98,8 @@ export class AdminApi {
     if (response.status === 401) {
       const why =
         this.#token === undefined
-          ? 'wants its token: set TRIVIUM_ADMIN_TOKEN'
-          : `refuses the token of ${this.#tokenFrom}`
+          ? 'requires a token: set TRIVIUM_ADMIN_TOKEN'
+          : `rejected the token from ${this.#tokenFrom}`
       throw new DeskError(exitCodes.unavailable, `${this.#url} ${why}`)
     }
     if (response.status === 404) throw this.#isNoGateway()
@@ -110,7 +110,7 @@ export class AdminApi {
   }
 
   #isNoGateway(): DeskError {
-    return new DeskError(exitCodes.unavailable, `at ${this.#url} is no trivium of this version`)
+    return new DeskError(exitCodes.unavailable, `${this.#url} is not a Trivium gateway of this version`)
   }
 
   #unreachable(error: unknown): DeskError {

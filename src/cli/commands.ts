@@ -19,14 +19,17 @@ export function commands(): readonly Command[] {
 
 function runCommand(): Command {
   return new Command('run')
-    .description('Run the gateway in the foreground, until SIGINT, SIGTERM or SIGHUP (the default command).')
+    .description('Run the gateway in the foreground until SIGINT, SIGTERM or SIGHUP (the default command).')
     .argument(...configArgument)
     .option(...configOption)
     .addOption(
-      new Option('--log-level <level>', 'how much to log').choices(logLevels).env('TRIVIUM_LOG_LEVEL').default('info'),
+      new Option('--log-level <level>', 'least severe level to log')
+        .choices(logLevels)
+        .env('TRIVIUM_LOG_LEVEL')
+        .default('info'),
     )
     .addOption(
-      new Option('--log-format <format>', 'auto: text on a terminal, JSON otherwise')
+      new Option('--log-format <format>', 'log format; auto: text on a terminal, JSON otherwise')
         .choices(['auto', 'text', 'json'])
         .env('TRIVIUM_LOG_FORMAT')
         .default('auto'),
@@ -41,11 +44,11 @@ function runCommand(): Command {
 
 function validateCommand(): Command {
   return new Command('validate')
-    .description('Check configuration files without connecting to anything; reports what is wrong with each at once.')
-    .argument('[config...]', 'configuration files; default $TRIVIUM_CONFIG, else trivium.yaml')
-    .option('-c, --config <file>', 'a configuration file; the same as an argument')
-    .option('--json', 'print the findings as JSON')
-    .option('--deny-warnings', 'end with 1 when there are warnings')
+    .description('Check configuration files without connecting to anything; report all mistakes at once.')
+    .argument('[config...]', 'configuration files; default: $TRIVIUM_CONFIG, else trivium.yaml')
+    .option('-c, --config <file>', 'configuration file, same as the argument')
+    .option('--json', 'print diagnostics as JSON')
+    .option('--deny-warnings', 'exit with 1 if there are warnings')
     .addHelpText(
       'after',
       examples(['validate', 'validate bridge.yaml other.yaml', 'validate --deny-warnings bridge.yaml']),
@@ -59,17 +62,17 @@ function validateCommand(): Command {
 
 function publishCommand(): Command {
   return new Command('publish')
-    .description('Send a message through a connection of the configuration, and wait until it is confirmed.')
-    .argument('<connection>', 'name of the connection')
+    .description('Publish a message through a configured connection and wait for the confirmation.')
+    .argument('<connection>', 'connection name')
     .argument('<destination>', 'MQTT topic, Kafka topic, or AMQP exchange/routing-key or queue')
-    .argument('[body]', 'the payload; @file: the content of a file; - or absent: standard input')
+    .argument('[body]', 'payload; @file reads a file; - or nothing reads standard input')
     .option(...configOption)
-    .option('-H, --header <name=value>', 'a header; may be repeated', collect, [])
+    .option('-H, --header <name=value>', 'header; repeatable', collect, [])
     .option('-k, --key <key>', 'ordering and partition key')
     .option('--type <eventType>', 'event type')
     .option('--content-type <type>', 'content type of the payload')
     .option('--format <format>', 'binary, envelope, cloudevents or raw')
-    .option('--count <n>', 'send it so many times', '1')
+    .option('--count <n>', 'how many times to publish it', '1')
     .addHelpText(
       'after',
       examples([
@@ -87,9 +90,9 @@ function publishCommand(): Command {
 
 function healthCommand(): Command {
   return new Command('health')
-    .description('Ask a running gateway whether it is ready; ends with 0 or 1. For the health checks of containers.')
-    .option('--url <url>', 'its admin server; default $TRIVIUM_ADMIN_LISTEN, else what the configuration says')
-    .option('--live', 'ask whether it is alive, not whether everything is connected')
+    .description('Check whether a running gateway is ready; exits with 0 or 1. For container health checks.')
+    .option('--url <url>', 'admin server to ask; default: $TRIVIUM_ADMIN_LISTEN, else the one in the configuration')
+    .option('--live', 'check that it is alive, not that everything is connected')
     .option(...configOption)
     .argument(...configArgument)
     .addHelpText(
@@ -115,7 +118,7 @@ function schemaCommand(): Command {
 function versionCommand(): Command {
   return new Command('version')
     .description('Print the version.')
-    .option('--json', 'as JSON, with the version of Node')
+    .option('--json', 'print JSON, with the Node version')
     .addHelpText('after', examples(['version', 'version --json']))
     .action(({ json }: { json?: boolean }) => {
       console.log(json ? JSON.stringify({ version, node: process.versions.node }) : version)

@@ -15,7 +15,7 @@ export function openConfig(file: string) {
     return loadConfigFile(file, { env: process.env, protocols })
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error
-    console.error(`trivium: ${error.message}\nName one, or set TRIVIUM_CONFIG; "trivium help" shows examples.`)
+    console.error(`trivium: ${error.message}\nPass a file or set TRIVIUM_CONFIG; see "trivium help" for examples.`)
     return exitCodes.noInput
   }
 }

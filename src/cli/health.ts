@@ -51,7 +51,7 @@ function placeOf(named: string | undefined): HealthPlace | number {
   const config = readConfig(named)
   if (typeof config === 'number') return config
   const url = adminAddressOf(config)
-  if (url === undefined) return report(exitCodes.usage, 'the admin server is off: there is nobody to ask')
+  if (url === undefined) return report(exitCodes.usage, 'the admin server is off, so there is nothing to ask')
   const file = configFileOf(named)
   const { token } = config.gateway.admin ?? {}
   const api = new AdminApi({ url, token, tokenFrom: tokenSource(file), withinMs: answerWithinMs })

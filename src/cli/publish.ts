@@ -38,7 +38,7 @@ export async function publish(message: GivenMessage, options: PublishCommandOpti
   const connection = config.connections.get(message.connection)
   if (connection === undefined) {
     const names = [...config.connections.keys()].join(', ')
-    return fail(exitCodes.usage, `no connection ${message.connection}; the configuration has: ${names}`)
+    return fail(exitCodes.usage, `no connection named ${message.connection}; configured: ${names}`)
   }
   const protocol = config.protocols.find(({ name }) => name === connection.protocol)
   if (protocol?.sink === undefined) return fail(exitCodes.usage, `${connection.protocol} cannot be published to`)
@@ -69,7 +69,7 @@ async function send(
     )
     return exitCodes.ok
   } catch (error) {
-    const help = publisher?.isOurs ? '; is the gateway running? it is the broker here' : ''
+    const help = publisher?.isOurs ? '; the gateway is the broker here: is it running?' : ''
     return fail(exitCodes.unavailable, `${messageOf(error)}${help}`)
   } finally {
     await publisher?.close()
@@ -110,10 +110,10 @@ const headerOf = (text: string): [string, string] => {
 
 function usageProblem({ header, format, count }: PublishCommandOptions): string | undefined {
   const badHeader = header.find((text) => text.indexOf('=') < 1)
-  if (badHeader !== undefined) return `--header ${badHeader}: write it as name=value`
+  if (badHeader !== undefined) return `--header ${badHeader}: expected name=value`
   if (format !== undefined && !formats.includes(format as Format))
-    return `--format ${format}: one of ${formats.join(', ')}`
-  return /^[1-9]\d{0,6}$/.test(count) ? undefined : `--count ${count}: a number from 1 to 9999999`
+    return `--format ${format}: must be one of ${formats.join(', ')}`
+  return /^[1-9]\d{0,6}$/.test(count) ? undefined : `--count ${count}: must be a number from 1 to 9999999`
 }
 
 /** Its bytes, or why the file that it names cannot be read. */
@@ -132,7 +132,7 @@ async function standardInput(): Promise<Uint8Array | string> {
   let total = 0
   for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
     total += chunk.length
-    if (total > mostPayloadBytes) return `standard input has more than ${mostPayloadBytes / 1024 ** 2} MiB`
+    if (total > mostPayloadBytes) return `standard input is larger than ${mostPayloadBytes / 1024 ** 2} MiB`
     chunks.push(chunk)
   }
   return Buffer.concat(chunks)

@@ -114,7 +114,7 @@ function stopSignal(log: Log): Promise<undefined> {
     if (isStopping && signal !== 'SIGHUP') process.exit(codeAtOnce[signal])
     if (isStopping) return
     isStopping = true
-    log.info(`${signal}: stopping; what is in flight is delivered first`)
+    log.info(`${signal}: stopping; delivering what is in flight first`)
     resolve(undefined)
   }
   process.stderr.on('error', () => {}) // the log's terminal may be gone, and the drain goes on
@@ -142,7 +142,7 @@ const exitCodeOf: Partial<Record<ErrorCode, number>> = {
 /** An error nobody expected: nothing more is acknowledged, the process ends, and the sources give everything again. */
 function failStop(log: Log): void {
   process.on('uncaughtException', (error) => {
-    log.error(`a bug ends the gateway, nothing acknowledged is lost: ${messageOf(error)}`, { stack: error.stack })
+    log.error(`internal error, exiting (nothing acknowledged is lost): ${messageOf(error)}`, { stack: error.stack })
     process.exit(exitCodes.internal)
   })
 }

@@ -106,8 +106,8 @@ function readRoot(document: ConfigDocument, report: Report): Record<string, unkn
   const { value } = document
   if (value === undefined) return undefined
   if (isMapping(value)) return value
-  const help = 'a configuration begins with `connections:` and `routes:`'
-  if (value === null) report.addWithoutPlace('TRV1004', 'the file holds no configuration', { help })
+  const help = 'a configuration has `connections:` and `routes:`'
+  if (value === null) report.addWithoutPlace('TRV1004', 'the file is empty', { help })
   else report.add('TRV1005', 'the configuration is not a mapping', { path: [], on: 'value' }, { help })
   return undefined
 }

@@ -223,7 +223,10 @@ export class Dispatcher {
 
   #expire(parcel: Parcel): void {
     const { timestamp, ttlMs } = parcel.outbound.envelope
-    parcel.owner.failed(parcel, new PermanentError('MESSAGE_EXPIRED', `its ${ttlMs} ms from ${timestamp} are over`))
+    parcel.owner.failed(
+      parcel,
+      new PermanentError('MESSAGE_EXPIRED', `its ttl of ${ttlMs} ms from ${timestamp} has passed`),
+    )
     const lane = this.#lanes.isEmpty ? undefined : this.#lanes.of(parcel)
     if (lane?.state === 'underway') this.#free(lane)
   }

@@ -15,5 +15,5 @@ export function loopOf({ hops }: Envelope, gatewayId: string): PermanentError | 
   let passed = 0
   for (const id of hops.split(',')) if (id === gatewayId) passed += 1
   if (passed <= maxHops) return undefined
-  return new PermanentError('MESSAGE_LOOPING', `it passed this gateway more than ${maxHops} times`)
+  return new PermanentError('MESSAGE_LOOPING', `it passed through this gateway more than ${maxHops} times`)
 }

@@ -111,7 +111,7 @@ function readHeaders(draft: Draft, body: Record<string, unknown>): void {
 
 function tableOf(body: Record<string, unknown>, name: string): Record<string, unknown> {
   const table = body[name] ?? {}
-  if (typeof table !== 'object' || Array.isArray(table)) throw new TypeError(`${name} is no object`)
+  if (typeof table !== 'object' || Array.isArray(table)) throw new TypeError(`${name} is not an object`)
   return table as Record<string, unknown>
 }
 

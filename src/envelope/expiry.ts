@@ -16,5 +16,5 @@ export function remainingMs(envelope: Envelope, nowMs: number): number | undefin
   if (ttlMs === undefined) return undefined
   const remaining = Math.ceil((expiresAtMs(envelope, nowMs) ?? nowMs) - nowMs)
   if (remaining > 0) return remaining
-  throw new PermanentError('MESSAGE_EXPIRED', `its ${ttlMs} ms from ${envelope.timestamp} are over`)
+  throw new PermanentError('MESSAGE_EXPIRED', `its ttl of ${ttlMs} ms from ${envelope.timestamp} has passed`)
 }

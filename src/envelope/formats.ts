@@ -65,9 +65,13 @@ export function decodeStructured(draft: Draft, format: StructuredFormat): void {
   } catch (error) {
     draft.contentType = claimed
     draft.payload = body
-    draft.malformed = new PermanentError('MESSAGE_MALFORMED', `the body is no ${format}: ${messageOf(error)}`, {
-      cause: error,
-    })
+    draft.malformed = new PermanentError(
+      'MESSAGE_MALFORMED',
+      `the body cannot be read as ${format}: ${messageOf(error)}`,
+      {
+        cause: error,
+      },
+    )
   }
 }
 
@@ -79,7 +83,7 @@ function isForeign(contentType: string | undefined): boolean {
 
 function parseObject(body: Buffer): Record<string, unknown> {
   const json = parseJson(body)
-  if (json === undefined) throw new TypeError('it is no JSON')
+  if (json === undefined) throw new TypeError('not valid JSON')
   if (typeof json !== 'object' || json === null || Array.isArray(json)) throw new TypeError('expected an object')
   return json as Record<string, unknown>
 }

@@ -35,7 +35,7 @@ function mayBegin(bytes: Uint8Array): boolean {
 /** The JSON text of a value; bigints are written as numbers. Throws TypeError where the value has none. */
 export function stringifyJson(value: unknown): string {
   const text = plainJson(value) ?? JSON.stringify(value, exactly)
-  if (text === undefined) throw new TypeError('the value has no JSON form')
+  if (text === undefined) throw new TypeError('the value cannot be written as JSON')
   return text
 }
 

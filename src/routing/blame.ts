@@ -69,7 +69,7 @@ function pathOfOwner(node: Node, asked: Asked): string {
 const shorten = (text: string) => (text.length > 200 ? `${text.slice(0, 200)}…` : text)
 
 function kindOf(value: unknown): string {
-  if (typeof value === 'string') return 'a text'
+  if (typeof value === 'string') return 'a string'
   if (typeof value === 'number' || typeof value === 'bigint') return 'a number'
   if (typeof value === 'boolean') return String(value)
   if (value === null) return 'null'

@@ -34,7 +34,7 @@ export interface Value {
 export function compileCondition(text: string, scope: Scope, misses: Misses = { count: 0 }): Condition {
   const { run, type } = compile(text, scope)
   if (type !== 'bool' && type !== 'dyn') {
-    throw new RuleError(`a condition must be true or false, this is of type ${type}`, {
+    throw new RuleError(`a condition must be a boolean, this is of type ${type}`, {
       offset: 0,
       length: text.length,
     })

@@ -99,7 +99,7 @@ function checkText(field: string, value: unknown): void {
     (item) => typeof item === 'number' || typeof item === 'boolean',
   )
   if (wrong === undefined) return
-  throw new ClauseError('value', { message: `${field} is text`, hint: `write '${String(wrong)}' in quotes` })
+  throw new ClauseError('value', { message: `${field} is a string`, hint: `write '${String(wrong)}' in quotes` })
 }
 
 type Test = (value: unknown) => boolean
@@ -135,8 +135,7 @@ function given(operand: unknown): unknown {
 }
 
 function textOperand(operand: unknown): string {
-  if (typeof operand !== 'string')
-    throw new ClauseError('value', { message: 'expected a text', hint: 'put it in quotes' })
+  if (typeof operand !== 'string') throw new ClauseError('value', { message: 'expected a string', hint: 'quote it' })
   return operand
 }
 
@@ -149,7 +148,7 @@ function includes(text: string, part: string): boolean {
 
 function ordered(operator: '<' | '>', operand: unknown): Test {
   if (typeof operand !== 'number' && typeof operand !== 'string' && typeof operand !== 'bigint') {
-    throw new ClauseError('value', { message: 'expected a number or a text' })
+    throw new ClauseError('value', { message: 'expected a number or a string' })
   }
   const compare = ordering(operator)
   return (value) => compare(value, operand) === true

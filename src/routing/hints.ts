@@ -11,7 +11,7 @@ export function fieldHint(name: string, captures: ReadonlySet<string>): string {
 /** For an expression in which a name stands that is none: a text without quotes looks just like a field. */
 export function nameHint(name: string, captures: ReadonlySet<string>): string {
   const hint = knownHint(name, captures, [...fieldNames, 'true', 'false', 'null'])
-  return hint ?? `${payloadHint(name)} A text needs quotes within the expression`
+  return hint ?? `${payloadHint(name)} Strings need quotes inside an expression`
 }
 
 function knownHint(name: string, captures: ReadonlySet<string>, names: readonly string[]): string | undefined {

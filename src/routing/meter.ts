@@ -16,7 +16,7 @@ let isHeld = false
 let spent = 0
 
 /** What `charge` throws; no message of its own, since only who evaluates knows the rule. */
-export const exhausted = new Error('an expression is out of budget')
+export const exhausted = new Error('an expression exceeded its budget')
 
 export const limits = '50 ms of work or 64 MiB'
 

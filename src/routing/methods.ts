@@ -110,7 +110,7 @@ function onValues(operands: readonly Code[], operation: (values: readonly unknow
 function matches(text: Read, pattern: Code): Read {
   const source = pattern.isConstant ? pattern.run(noSubject) : undefined
   // one taken from a message could be made costly
-  if (typeof source !== 'string') throw new Error('the pattern must be a text that does not depend on the message')
+  if (typeof source !== 'string') throw new Error('the pattern must be a string literal')
   const search = compileRegex(source)
   return strictUnary(text, (value) => (isText(value) ? search(value) : undefined))
 }

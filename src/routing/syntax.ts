@@ -138,7 +138,7 @@ function ruleErrorOf(error: unknown, { text, captures, place }: Written): RuleEr
 }
 
 function callError(call: string, name: string, at: { offset: number; length: number }): RuleError {
-  if (functionNames.has(name)) return new RuleError(`'${name}' does not take such values: ${call}`, at)
+  if (functionNames.has(name)) return new RuleError(`'${name}' cannot take these types: ${call}`, at)
   return new RuleError(`no such function: ${name}`, { ...at, hint: functionHint(name, functionNames) })
 }
 

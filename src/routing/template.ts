@@ -67,7 +67,7 @@ export function compileDestination(
 ): Template {
   const template = compileTemplate(text, scope, kind, allow)
   if (template.isLiteral || template.literalPrefix !== '' || allow !== undefined) return template
-  const hint = 'begin with fixed text, such as `alarms.{…}`, or name the destinations in `allow: [a, b]`'
+  const hint = 'start with fixed text, such as `alarms.{…}`, or name the destinations in `allow: [a, b]`'
   throw new UnboundedError('a sender could choose any destination', { offset: 0, length: text.length, hint })
 }
 

@@ -72,7 +72,8 @@ class Draft {
     const text = this.#payloadText()
     chargeText(text.length)
     const spliced = spliceJson(text, path, jsonTextOf(value))
-    if (spliced === undefined) throw new Error(`payload.${path.join('.')} leads through something that is no object`)
+    if (spliced === undefined)
+      throw new Error(`payload.${path.join('.')} leads through something that is not an object`)
     this.#text = spliced
   }
 
@@ -85,7 +86,7 @@ class Draft {
     if (this.#text !== undefined) return this.#text
     const current =
       this.changes.payload === undefined ? this.#envelope : this.#envelope.with({ payload: this.changes.payload })
-    if (current.json === undefined || current.payload === null) throw new Error('the payload is no JSON')
+    if (current.json === undefined || current.payload === null) throw new Error('the payload is not JSON')
     return utf8.decode(current.payload) // throws where the bytes are no text: they would not come out as they went in
   }
 }
@@ -156,7 +157,7 @@ const settable = [
   'headers.retryCount',
 ]
 
-const settableText = `what can be: ${textFields.join(', ')}, key, payload, payload.…, headers.…, extensions.…`
+const settableText = `settable: ${textFields.join(', ')}, key, payload, payload.…, headers.…, extensions.…`
 
 function writerFor(path: string): Write {
   const names = path.split('.')
@@ -180,7 +181,7 @@ function payloadWriter(path: readonly string[]): Write {
 
 /** At any depth: left to itself, a Buffer becomes an object with a list of numbers. */
 function jsonTextOf(value: unknown): string {
-  if (holdsBytes(value)) throw new Error('bytes cannot stand in JSON; base64(…) makes a text of them')
+  if (holdsBytes(value)) throw new Error('JSON cannot hold bytes; encode them with base64(…)')
   return stringifyJson(value)
 }
 
@@ -212,11 +213,11 @@ function extensionWriter(path: string, name: string): Write {
 
 function text(value: unknown): string {
   const found = value instanceof Uint8Array ? undefined : textOf(value)
-  if (found === undefined) throw new Error('a text is expected')
+  if (found === undefined) throw new Error('expected a string')
   return found
 }
 
 function whole(value: unknown, most: number): number {
   if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= most) return value
-  throw new Error(`a whole number from 0 to ${most} is expected`)
+  throw new Error(`expected an integer from 0 to ${most}`)
 }

@@ -8,10 +8,10 @@ const honoured: Readonly<Record<string, { option: string; least: number; most: n
   channel_max: { option: 'channelMax', least: 16, most: 65_535 },
   frame_max: { option: 'frameMax', least: 4_096, most: 2 ** 31 - 1 },
 }
-const triesAgain = 'the gateway tries again by itself, for as long as it takes'
+const triesAgain = 'the gateway reconnects by itself for as long as it takes'
 /** What other clients read there, and where it is said here. */
 const elsewhere: Readonly<Record<string, string>> = {
-  cacertfile: '`tls: { ca }` says that here',
+  cacertfile: 'use `tls: { ca }` instead',
   certfile: '`tls: { cert }` says that here',
   keyfile: '`tls: { key }` says that here',
   server_name_indication: '`tls: { serverName }` says that here',
@@ -41,11 +41,11 @@ function problemOf(name: string, value: string): SettingsProblem[] {
   const path = ['url']
   if (!Object.hasOwn(honoured, name)) {
     const shown = /^\w{1,40}$/.test(name) ? `\`${name}\`` : 'a name that is none'
-    const message = `its parameter ${shown} means nothing here`
+    const message = `its parameter ${shown} is not supported`
     const help = Object.hasOwn(elsewhere, name) ? elsewhere[name] : undefined
     return [{ path, message, help, unknown: { written: name, allowed: Object.keys(honoured) } }]
   }
   const { least, most } = honoured[name]!
   const isFine = /^\d{1,10}$/.test(value) && Number(value) >= least && Number(value) <= most
-  return isFine ? [] : [{ path, message: `its parameter \`${name}\` is a whole number, ${least} to ${most}` }]
+  return isFine ? [] : [{ path, message: `its parameter \`${name}\` must be an integer from ${least} to ${most}` }]
 }

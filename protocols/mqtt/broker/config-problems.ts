@@ -20,7 +20,7 @@ export function brokerProblems(connection: MqttBrokerConnection): SettingsProble
   if (open !== undefined && !connection.insecure) {
     problems.push({
       path: ['listen'],
-      message: `${open.text} lets anybody in: add \`users\` or client certificates (\`tls.ca\`), or say \`insecure: true\``,
+      message: `${open.text} lets anyone in: add \`users\` or client certificates (\`tls.ca\`), or set \`insecure: true\``,
     })
   }
   return problems

@@ -20,18 +20,17 @@ const origin = () =>
       refuse((text) =>
         text === '*' || originOf(text) === text
           ? undefined
-          : 'expected `*`, or scheme, host and port as a browser sends them, e.g. https://panel.example.com',
+          : 'expected `*`, or an origin as browsers send it, e.g. https://panel.example.com',
       ),
     )
 
 const user = z.strictObject({
   username: z.string().min(1).meta({
     description:
-      'Name the device logs in with, or that its certificate shows; `*`: any other that a certificate shows.',
+      'User name the device logs in with, or the one in its certificate; `*`: any other name in a certificate.',
   }),
   password: secret().optional().meta({
-    description:
-      'Password; use ${env:…} or ${file:…}. To be left out where certificates name the users (`tls.identity`).',
+    description: 'Password; use ${env:…} or ${file:…}. Omit it if certificates identify the users (`tls.identity`).',
     secret: true,
   }),
   clientIds: z
@@ -40,60 +39,58 @@ const user = z.strictObject({
     .optional()
     .meta({
       description:
-        'Client ids of this user, and of no other: `*` is any text, `{user}` the name. Default: any that is no other user’s.',
+        'Client ids reserved for this user: `*` matches any text, `{user}` is the user name. Default: any that is not reserved for another user.',
       examples: [['{user}-*']],
     }),
   publish: z.array(filter()).optional().meta({
-    description: 'Topic filters this user may publish to; `{user}` and `{client}` are the name and the client id.',
+    description: 'Topic filters this user may publish to; `{user}` and `{client}` are the user name and the client id.',
   }),
   subscribe: z.array(filter()).optional().meta({
     description:
-      'Topic filters this user may subscribe to, or to any narrower filter; `{user}` and `{client}` as in `publish`.',
+      'Topic filters this user may subscribe to, including narrower ones; `{user}` and `{client}` as in `publish`.',
   }),
 })
 
 export const MqttBrokerConnection = z
   .strictObject({
     listen: z.union([listenUrl(), z.array(listenUrl()).min(1)]).meta({
-      description: 'Addresses the embedded broker listens on, by mqtt, mqtts, ws or wss.',
+      description: 'Addresses the embedded broker listens on: mqtt, mqtts, ws or wss.',
       examples: ['mqtt://127.0.0.1:1883'],
     }),
-    users: z.array(user).refine(hasNoDouble, { error: 'a user is named twice' }).default([]).meta({
+    users: z.array(user).refine(hasNoDouble, { error: 'a user name appears twice' }).default([]).meta({
       description:
-        'Who may connect. Without `publish` and `subscribe` a user may use every topic; with one of them nothing else. No users: anybody may connect.',
+        'Who may connect. A user without `publish` and `subscribe` may use every topic; with either of them, only what is listed. Without users anyone may connect.',
     }),
     tls: tls().optional().meta({
-      description: 'Certificate and key of mqtts and wss; with `ca` devices need a certificate of that authority.',
+      description: 'Certificate and key for mqtts and wss; with `ca`, devices must present a certificate signed by it.',
     }),
-    maxPacketSize: size().prefault('1MiB').meta({ description: 'Largest packet that a device may send.' }),
+    maxPacketSize: size().prefault('1MiB').meta({ description: 'Largest packet a device may send.' }),
     origins: z
       .array(origin())
       .min(1)
       .optional()
       .meta({
         description:
-          'Origins of the pages that may open a websocket from a browser, `*` for all. Default: pages of the same host, whatever their port.',
+          'Origins that may open a WebSocket from a browser; `*` allows all. Default: the same host on any port.',
         examples: [['https://panel.example.com']],
       }),
-    maxConnections: z.int().min(1).default(10_000).meta({ description: 'Most devices at once.' }),
+    maxConnections: z.int().min(1).default(10_000).meta({ description: 'Maximum concurrent connections.' }),
     maxConnectionsPerAddress: z.int().min(1).optional().meta({
       description:
-        'Most connections from one IPv4 address or IPv6 /64 network at once. Default: half of `maxConnections`; from this machine itself, all.',
+        'Maximum concurrent connections from one IPv4 address or IPv6 /64 network. Default: half of `maxConnections`; no limit from this machine.',
     }),
     connectTimeout: duration()
       .prefault('5s')
-      .meta({ description: 'Time a device has from opening the connection to its CONNECT.' }),
-    maxTopicLevels: z.int().min(1).max(100).default(32).meta({ description: 'Most levels of a topic or filter.' }),
-    maxSubscriptions: z.int().min(1).default(100).meta({ description: 'Most subscriptions of one device.' }),
-    maxTopicSize: size().prefault('1KiB').meta({ description: 'Most bytes of a topic or filter.' }),
-    maxClientIdSize: size().prefault('256B').meta({ description: 'Most bytes of a client id.' }),
+      .meta({ description: 'Maximum time from opening the connection to CONNECT.' }),
+    maxTopicLevels: z.int().min(1).max(100).default(32).meta({ description: 'Maximum levels of a topic or filter.' }),
+    maxSubscriptions: z.int().min(1).default(100).meta({ description: 'Maximum subscriptions per device.' }),
+    maxTopicSize: size().prefault('1KiB').meta({ description: 'Maximum size of a topic or filter.' }),
+    maxClientIdSize: size().prefault('256B').meta({ description: 'Maximum size of a client id.' }),
     insecure: z
       .boolean()
       .default(false)
-      .meta({ description: 'Allows a listener that others can reach without users or client certificates.' }),
-    maxInFlight: maxInFlight()
-      .default(1_024)
-      .meta({ description: 'The `maxInFlight` of each `from` that has none of its own.' }),
+      .meta({ description: 'Allows a listener that other machines can reach without users or client certificates.' }),
+    maxInFlight: maxInFlight().default(1_024).meta({ description: 'Default `maxInFlight` of each `from`.' }),
   })
   .meta({ title: 'With `listen`: the embedded broker' })
 export type MqttBrokerConnection = z.output<typeof MqttBrokerConnection>
@@ -121,8 +118,8 @@ function listenProblem(text: string): string | undefined {
   const problem = addressProblem(text, listenRule)
   if (problem !== undefined) return problem
   const { username, path, query } = parseAddress(text, 0)
-  if (username !== undefined) return 'an address to listen on has no user: name them in `users`'
-  return path.length > 1 || query !== '' ? 'an address to listen on has no path: mqtt://127.0.0.1:1883' : undefined
+  if (username !== undefined) return 'a listen address has no user: define users under `users`'
+  return path.length > 1 || query !== '' ? 'a listen address has no path, e.g. mqtt://127.0.0.1:1883' : undefined
 }
 
 /** The parts of `mqtt://host:port`; the schema has checked it. The port may be left out. */

@@ -2,13 +2,13 @@
 
 /** What is wrong with a topic filter, or undefined. [MQTT-4.7.1-2] [MQTT-4.7.1-3] */
 export function filterProblem(filter: string): string | undefined {
-  if (filter === '') return 'a topic filter is not empty'
+  if (filter === '') return 'a topic filter must not be empty'
   if (hasIllegalCharacter(filter)) return 'a topic filter has no NUL and only whole characters'
   const levels = filter.split('/')
   const last = levels.length - 1
   for (const [i, level] of levels.entries()) {
-    if (level.includes('#') && (level !== '#' || i !== last)) return '# stands alone in the last level'
-    if (level.includes('+') && level !== '+') return '+ stands alone in its level'
+    if (level.includes('#') && (level !== '#' || i !== last)) return '# must be alone in the last level'
+    if (level.includes('+') && level !== '+') return '+ must be alone in its level'
   }
   return undefined
 }

@@ -6,7 +6,7 @@ import { collect, examples as examplesOf } from '../help.ts'
 /** `trivium dead-letters`; what it does is loaded when it is called. */
 export function deadLettersCommand(): Command {
   const group = new Command('dead-letters')
-    .description('Look at messages that could not be delivered; mend them, send them again, or discard them.')
+    .description('Inspect messages that could not be delivered; edit, requeue or discard them.')
     .addHelpText(
       'after',
       examples([
@@ -27,10 +27,10 @@ export function deadLettersCommand(): Command {
 }
 
 function listCommand(): Command {
-  return filtered(new Command('list').description('List dead letters, the oldest first.'))
-    .option('--limit <n>', 'most letters; default 50')
-    .option('--after <id>', 'only letters with higher ids')
-    .option('--json', 'print them as JSON')
+  return filtered(new Command('list').description('List dead letters, oldest first.'))
+    .option('--limit <n>', 'maximum number of letters; default: 50')
+    .option('--after <id>', 'only letters with ids above this one')
+    .option('--json', 'print JSON')
     .addHelpText('after', examples(['list', 'list --reason rejected --where "payload.total > 1000"']))
     .argument(...configArgument)
     .action(async (config, options) => {
@@ -40,10 +40,10 @@ function listCommand(): Command {
 }
 
 function showCommand(): Command {
-  return placed(new Command('show').description('Show one dead letter with its message.'))
-    .argument('<id>', 'number of the dead letter')
-    .option('--json', 'print it as JSON')
-    .option('--payload', 'write the bytes of the payload and nothing else')
+  return placed(new Command('show').description('Show one dead letter and its message.'))
+    .argument('<id>', 'dead letter id')
+    .option('--json', 'print JSON')
+    .option('--payload', 'write only the raw bytes of the payload')
     .addHelpText('after', examples(['show 17', 'show 17 --payload > payload.bin']))
     .argument(...configArgument)
     .action(async (id, config, options) => {
@@ -53,11 +53,11 @@ function showCommand(): Command {
 }
 
 function requeueCommand(): Command {
-  const summary = 'Send dead letters to their routes again: to the target that failed, and to no other.'
+  const summary = 'Send dead letters again, each only to the target that failed.'
   return worked(new Command('requeue').description(summary))
-    .option('--delay <duration>', 'first wait so long, e.g. 5m')
-    .option('--rate <n>', 'at most so many per second and route')
-    .option('--force', 'also what came back three times already, or is expired')
+    .option('--delay <duration>', 'wait this long first, e.g. 5m')
+    .option('--rate <n>', 'maximum messages per second and route')
+    .option('--force', 'include letters that came back three times or have expired')
     .addHelpText('after', examples(['requeue 17 18', 'requeue --route orders --rate 50', 'requeue --all --dry-run']))
     .action(async (given, options) => {
       const { ids, config } = sorted(given)
@@ -67,18 +67,18 @@ function requeueCommand(): Command {
 }
 
 function editCommand(): Command {
-  const summary = 'Change the message of a dead letter; without options in $EDITOR, as JSON.'
+  const summary = 'Edit the message of a dead letter; without options, as JSON in $EDITOR.'
   return placed(new Command('edit').description(summary))
-    .argument('<id>', 'number of the dead letter')
-    .option('--payload <text>', 'its new payload')
-    .addOption(new Option('--payload-file <file>', 'a file with its new payload').conflicts('payload'))
-    .option('--set-header <name=value>', 'a header; may be repeated', collect, [])
-    .option('--remove-header <name>', 'a header to take away; may be repeated', collect, [])
+    .argument('<id>', 'dead letter id')
+    .option('--payload <text>', 'new payload')
+    .addOption(new Option('--payload-file <file>', 'file with the new payload').conflicts('payload'))
+    .option('--set-header <name=value>', 'header to set; repeatable', collect, [])
+    .option('--remove-header <name>', 'header to remove; repeatable', collect, [])
     .option('--content-type <type>', 'content type of the payload')
     .option('--key <key>', 'ordering and partition key')
     .option('--type <eventType>', 'event type')
     .option('--priority <n>', '0 to 255')
-    .option('--ttl <ms>', 'time to live in milliseconds from its timestamp, or none')
+    .option('--ttl <ms>', 'time to live in milliseconds after its timestamp, or none')
     .addHelpText(
       'after',
       examples(['edit 17', 'edit 17 --payload-file fixed.json --set-header site=berlin', 'edit 17 --ttl none']),
@@ -91,7 +91,7 @@ function editCommand(): Command {
 }
 
 function discardCommand(): Command {
-  return worked(new Command('discard').description('Delete dead letters for good.'))
+  return worked(new Command('discard').description('Delete dead letters permanently.'))
     .addHelpText(
       'after',
       examples(['discard 17', 'discard --reason expired --older-than 30d', 'discard --all --dry-run']),
@@ -104,9 +104,9 @@ function discardCommand(): Command {
 }
 
 function exportCommand(): Command {
-  return filtered(new Command('export').description('Write dead letters as JSON, a line for each.'))
-    .argument('[id...]', 'numbers of dead letters, none: all that the filter finds; and the configuration file')
-    .option('--out <file>', 'a file that only you may read; default: standard output')
+  return filtered(new Command('export').description('Export dead letters as JSON Lines.'))
+    .argument('[id...]', 'dead letter ids (default: all that match), and the configuration file')
+    .option('--out <file>', 'output file, readable only by you; default: standard output')
     .addHelpText(
       'after',
       examples(['export --out dead-letters.ndjson', 'export --route orders | jq .message.payloadText']),
@@ -122,7 +122,7 @@ function exportCommand(): Command {
 function sorted(given: readonly string[]): { ids: string[]; config: string | undefined } {
   const isFile = (text: string) => /\.ya?ml$/.test(text)
   const files = given.filter(isFile)
-  if (files.length > 1) throw new InvalidArgumentError(`one configuration file, not ${files.join(' and ')}`)
+  if (files.length > 1) throw new InvalidArgumentError(`expected one configuration file, found ${files.join(' and ')}`)
   return { ids: given.filter((text) => !isFile(text)), config: files[0] }
 }
 
@@ -130,30 +130,30 @@ function sorted(given: readonly string[]): { ids: string[]; config: string | und
 function placed(command: Command): Command {
   return command
     .option(...configOption)
-    .option('--url <url>', 'ask the gateway there, without any configuration; its token: $TRIVIUM_ADMIN_TOKEN')
+    .option('--url <url>', 'ask the gateway at this URL, without a configuration; token: $TRIVIUM_ADMIN_TOKEN')
 }
 
 /** Which letters. */
 function filtered(command: Command): Command {
   return placed(command)
-    .option('--route <name>', 'of this route')
-    .addOption(new Option('--reason <reason>', 'with this reason').choices(deadLetterReasons))
-    .option('--older-than <duration>', 'whose last attempt is longer ago, e.g. 1h')
-    .option('--younger-than <duration>', 'whose last attempt is less long ago')
+    .option('--route <name>', 'only letters of this route')
+    .addOption(new Option('--reason <reason>', 'only letters with this reason').choices(deadLetterReasons))
+    .option('--older-than <duration>', 'only letters last tried longer ago than this, e.g. 1h')
+    .option('--younger-than <duration>', 'only letters last tried more recently than this')
     .option(
       '--where <condition>',
-      'for which a CEL condition holds, e.g. "code == \'NOT_FOUND\' AND payload.total > 5"',
+      'only letters matching a CEL condition, e.g. "code == \'NOT_FOUND\' AND payload.total > 5"',
     )
 }
 
 /** What to do with them. */
 function worked(command: Command): Command {
   return filtered(command)
-    .argument('[id...]', 'numbers of dead letters; and the configuration file, if it is not given by -c')
-    .option('--all', 'all there are; needed where no id and no filter is given')
-    .option('--limit <n>', 'no more than so many')
-    .option('--dry-run', 'only tell what would be done')
-    .option('--json', 'print the outcome as JSON')
+    .argument('[id...]', 'dead letter ids, and the configuration file unless given by -c')
+    .option('--all', 'all dead letters; required without ids or a filter')
+    .option('--limit <n>', 'maximum number of letters')
+    .option('--dry-run', 'only show what would be done')
+    .option('--json', 'print the result as JSON')
 }
 
 const examples = (lines: readonly string[]) => examplesOf(lines.map((line) => `dead-letters ${line}`))

@@ -49,7 +49,7 @@ const rawJson = (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON
 function messageOf(text: string, file: string): Record<string, unknown> {
   const json = parseJson(Buffer.from(text))
   if (typeof json !== 'object' || json === null || Array.isArray(json)) {
-    throw new DeskError(exitCodes.usage, `that is no JSON object, nothing was changed; your text is still in ${file}`)
+    throw new DeskError(exitCodes.usage, `not a JSON object, nothing was changed; your text is still in ${file}`)
   }
   const { payload, ...message } = json as Record<string, unknown>
   if (payload === undefined) return message
@@ -66,6 +66,6 @@ async function runEditor(editor: string, file: string): Promise<void> {
   if (code !== 0)
     throw new DeskError(
       exitCodes.found,
-      `${editor} ended with ${code}, nothing was changed; your text is still in ${file}`,
+      `${editor} exited with ${code}, nothing was changed; your text is still in ${file}`,
     )
 }

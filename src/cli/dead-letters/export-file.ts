@@ -49,7 +49,7 @@ function writeError(error: unknown, file: string): DeskError {
 
 const pathProblems: Readonly<Record<string, string>> = {
   ENOENT: 'no such directory',
-  ENOTDIR: 'a part of its path is no directory',
+  ENOTDIR: 'part of its path is not a directory',
   EISDIR: 'it is a directory',
   EACCES: 'permission denied',
   EPERM: 'permission denied',

@@ -39,7 +39,7 @@ export class LocalDesk implements Desk {
   static async open(config: GatewayConfig): Promise<LocalDesk> {
     const { dataDir } = config.gateway
     if (!existsSync(join(dataDir, 'trivium.db'))) {
-      throw new DeskError(exitCodes.found, `there is no store in ${dataDir} yet, so no dead letters`)
+      throw new DeskError(exitCodes.found, `no store in ${dataDir} yet, so no dead letters`)
     }
     return LocalDesk.#told(
       async () => new LocalDesk(config, createLog({ level: 'info', format: 'auto', stream: besideBar() })),

@@ -14,7 +14,7 @@ export async function nothingText(desk: Desk, { route }: Filter): Promise<string
   }
   const { total } = await desk.list({ limit: 1 })
   if (total === 0) return `gateway ${gateway} has no dead letters`
-  return `gateway ${gateway} has ${counted(total, 'dead letter')}, but none that matches`
+  return `gateway ${gateway} has ${counted(total, 'dead letter')}, but none match`
 }
 
 /** A route that was taken out of the configuration may still have some. */

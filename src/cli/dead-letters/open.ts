@@ -27,7 +27,7 @@ export async function atDesk(options: PlaceOptions, job: (desk: Desk) => Promise
 }
 
 export const absent = (id: number) =>
-  new DeskError(exitCodes.found, `no dead letter ${id}: it was requeued or discarded, or never was`)
+  new DeskError(exitCodes.found, `no dead letter ${id}: it was requeued or discarded, or never existed`)
 
 /**
  * The running gateway of the configuration where there is one, else the store in the data directory. Resolves with an exit
@@ -70,7 +70,7 @@ async function localDesk(config: GatewayConfig, address: string | undefined): Pr
   } catch (error) {
     if (!(error instanceof DeskError) || error.exitCode !== exitCodes.inUse) throw error
     const away = address === undefined ? 'its admin server is off' : `nothing listens at ${address}`
-    const help = `${away}, so it cannot be asked; turn gateway.admin on, name it with --url, or stop it first`
+    const help = `${away}, so it cannot be asked; enable gateway.admin, pass --url, or stop it first`
     throw new DeskError(error.exitCode, `${error.message}; ${help}`)
   }
 }

@@ -80,7 +80,7 @@ function payloadOf(file: string): Changes {
 
 function headerOf(text: string): [string, string] {
   const at = text.indexOf('=')
-  if (at < 1) throw usage(`--set-header ${text}: write it as name=value`)
+  if (at < 1) throw usage(`--set-header ${text}: expected name=value`)
   return [text.slice(0, at), text.slice(at + 1)]
 }
 
@@ -90,14 +90,14 @@ export function idsOf(texts: readonly string[]): number[] | undefined {
 
 export function idOf(text: string): number {
   if (/^[1-9]\d{0,14}$/.test(text)) return Number(text)
-  throw usage(`${text}: expected the number of a dead letter, as "trivium dead-letters list" shows it`)
+  throw usage(`${text}: expected a dead letter id, as "trivium dead-letters list" shows it`)
 }
 
 export function numberOf(option: string, text: string | undefined, least = 1, most?: number): number | undefined {
   if (text === undefined) return undefined
   const value = Number(text)
   if (Number.isSafeInteger(value) && value >= least && value <= (most ?? value)) return value
-  throw usage(`${option} ${text}: expected a number, ${least} ${most === undefined ? 'or more' : `to ${most}`}`)
+  throw usage(`${option} ${text}: must be a number, ${least} ${most === undefined ? 'or more' : `to ${most}`}`)
 }
 
 /** What the API or the store says of a field, said of the option the user gave: `olderThan: …` is `--older-than 1x: …`. */

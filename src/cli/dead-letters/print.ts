@@ -53,7 +53,7 @@ export function printUnchanged(): void {
 }
 
 export function printEdited({ gateway }: Desk, id: number, again: string): void {
-  console.error(`changed dead letter ${id} (gateway ${gateway}); to send it: ${again}`)
+  console.error(`changed dead letter ${id} (gateway ${gateway}); to send it again: ${again}`)
 }
 
 export function printExported(desk: Desk, count: number, file: string | undefined): void {
@@ -62,7 +62,7 @@ export function printExported(desk: Desk, count: number, file: string | undefine
 
 /** The work ended with an error. */
 export function printBroken(verb: Verb, done: number): void {
-  if (done > 0) console.error(`${verb.done} ${done} before that; the same command goes on from there`)
+  if (done > 0) console.error(`${verb.done} ${done} before that; run the same command again to continue`)
 }
 
 export async function printWork(desk: Desk, verb: Verb, outcome: WorkDone, options: WorkOptions): Promise<void> {
@@ -73,9 +73,9 @@ export async function printWork(desk: Desk, verb: Verb, outcome: WorkDone, optio
   if (done === 0 && skipped.length === 0) await printNothing(desk, options)
   else console.log(workText(desk, verb, outcome, dryRun))
   if (verb.now === 'requeue' && done > 0 && !dryRun && !desk.isRunning) {
-    console.error('they wait for the next start of the gateway')
+    console.error('they will be sent when the gateway starts')
   }
-  if (isStopped) console.error('stopped; the same command goes on from here')
+  if (isStopped) console.error('interrupted; run the same command again to continue')
 }
 
 function printSkipped({ skipped }: WorkDone): void {

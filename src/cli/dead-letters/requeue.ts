@@ -14,6 +14,6 @@ export function requeue(ids: readonly string[], options: RequeueOptions): Promis
 
 function rateOf(text: string | undefined): number | undefined {
   const rate = text === undefined ? undefined : Number(text)
-  if (Number.isNaN(rate)) throw usage(`--rate ${text}: a number of messages per second`)
+  if (Number.isNaN(rate)) throw usage(`--rate ${text}: must be a number of messages per second`)
   return rate
 }

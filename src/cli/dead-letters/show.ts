@@ -22,7 +22,7 @@ export function show(idText: string, options: ShowOptions): Promise<number> {
 }
 
 function print(record: LetterRecord, { json, payload }: ShowOptions): void {
-  if (payload && process.stdout.isTTY) throw usage('--payload writes raw bytes: send them to a file or a program')
+  if (payload && process.stdout.isTTY) throw usage('--payload writes raw bytes: redirect them to a file or a program')
   if (payload) writePayload(record)
   else if (json) printJson(record, 2)
   else printLetter(record)

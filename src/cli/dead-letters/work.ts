@@ -35,7 +35,7 @@ export async function work(work: WorkRequest, doPiece: DoPiece): Promise<number>
 function chosen(ids: readonly string[], options: WorkOptions): Filter & { all?: boolean | undefined } {
   const filter = { ...filterOf(options), ids: idsOf(ids), all: options.all }
   if (Object.values(filter).some((value) => value !== undefined)) return filter
-  throw usage('name dead letters by their ids or by a filter such as --route, or say --all')
+  throw usage('give ids or a filter such as --route; acting on every letter requires --all')
 }
 
 async function countOf({ desk, ids, options }: WorkRequest): Promise<number> {

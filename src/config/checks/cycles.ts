@@ -48,11 +48,11 @@ export function checkCycles(scene: LinkedScene, drafts: readonly RouteDraft[]): 
 function report(scene: Scene, names: readonly string[], path: Path, isConditional: boolean): void {
   const way = names.map((name) => `\`${name}\``).join(' -> ')
   const start = names[0] ?? ''
-  const text = names.length === 2 ? `route \`${start}\` reads what it sends` : `routes send in a circle: ${way}`
+  const text = names.length === 2 ? `route \`${start}\` reads its own output` : `routes form a loop: ${way}`
   const code = isConditional ? 'TRV4004' : 'TRV3010'
   const help = isConditional
-    ? 'make sure a condition stops every message, or send to addresses that no route of the circle reads'
-    : 'send to addresses that no route of the circle reads'
+    ? 'make sure a condition stops every message, or send to addresses that no route in the loop reads'
+    : 'send to addresses that no route in the loop reads'
   scene.report.add(code, text, { path: shownPath(scene, path), on: 'value' }, { help })
 }
 

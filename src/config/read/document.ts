@@ -99,7 +99,7 @@ export class ConfigDocument {
     const { place, isExact } = this.#nearestPlace(path)
     if (!isExact || place.written !== undefined) return undefined
     const start = place.key?.range?.[1]
-    if (isFlow(place.node)) return 'put text with braces or brackets in quotes'
+    if (isFlow(place.node)) return 'quote text that starts with a brace or bracket'
     const isComment = start !== undefined && /^\s*:[ \t]+#/.test(this.#text.slice(start, start + 200))
     return isComment ? commentHelp : undefined
   }

@@ -47,7 +47,7 @@ function resolve(
   const written = bare ?? `${kind}:${argument}`
   return {
     code: 'TRV1008',
-    message: `\`\${${written}}\` is not a reference Trivium knows`,
+    message: `unknown reference \`\${${written}}\``,
     help: `write \`\${env:${bare ?? 'NAME'}}\`, \`\${env:${bare ?? 'NAME'}:-default}\` or \`\${file:/path}\``,
   }
 }

@@ -45,31 +45,31 @@ interface Explanation {
 const explanations: readonly Explanation[] = [
   {
     applies: ({ code, pos }, text) => code === 'UNEXPECTED_TOKEN' && text[pos[0]] === '{',
-    say: { message: 'a brace begins in the middle of a value', help: 'put text with braces in it in quotes' },
+    say: { message: 'unexpected `{` in the middle of a value', help: 'quote text that contains braces' },
   },
   {
     applies: ({ code, message }) => code === 'UNEXPECTED_TOKEN' && message.endsWith('at node end'),
     say: {
-      message: 'text goes on behind a value that is complete',
-      help: `put all of it in quotes: "{site}/telemetry", or '"a" == payload.b'`,
+      message: 'unexpected text after a complete value',
+      help: `quote all of it: "{site}/telemetry", or '"a" == payload.b'`,
     },
   },
   {
     applies: ({ code, message }) => code === 'UNEXPECTED_TOKEN' && message.startsWith('Block scalar header'),
     say: {
-      message: 'text stands behind `|` or `>`',
-      help: 'put the value in quotes, or begin its text in the next line',
+      message: 'unexpected text after `|` or `>`',
+      help: 'quote the value, or start its text on the next line',
     },
   },
   {
     applies: ({ code }) => code === 'TAG_RESOLVE_FAILED' || code === 'BAD_DIRECTIVE',
-    say: { message: 'a value cannot begin with this character', help: 'put the value in quotes' },
+    say: { message: 'a value cannot start with this character', help: 'quote the value' },
   },
   {
     applies: ({ code }) => code === 'BLOCK_AS_IMPLICIT_KEY',
     say: {
-      message: 'a second `key: value` begins where a value stands',
-      help: 'put a value with a colon in quotes, or begin a new line at the right indentation',
+      message: 'a second `key: value` inside a value',
+      help: 'quote a value that contains a colon, or start a new line at the right indentation',
     },
   },
   {
@@ -80,31 +80,31 @@ const explanations: readonly Explanation[] = [
     applies: ({ code, message }) => code === 'MISSING_CHAR' && message.startsWith('Sequence item'),
     say: {
       message: 'this line is not indented like its neighbours',
-      help: 'keys of one mapping begin in the same column; list items begin with `- `',
+      help: 'keys of one mapping start in the same column; list items start with `- `',
     },
   },
   {
     applies: ({ code, message }) => code === 'BAD_ALIAS' && message.includes('empty'),
-    say: { message: 'a value cannot begin with this character', help: 'put the value in quotes' },
+    say: { message: 'a value cannot start with this character', help: 'quote the value' },
   },
   {
     applies: ({ code }) => code === 'BAD_SCALAR_START',
-    say: { message: 'a value cannot begin with this character', help: 'put the value in quotes' },
+    say: { message: 'a value cannot start with this character', help: 'quote the value' },
   },
   {
     applies: ({ code }) => code === 'MULTIPLE_DOCS',
-    say: { message: 'a second YAML document begins', help: 'one file holds one configuration: remove `---`' },
+    say: { message: 'a second YAML document starts here', help: 'one file holds one configuration: remove `---`' },
   },
   {
     applies: ({ code }) => code === 'BAD_DQ_ESCAPE',
     say: {
-      message: 'YAML does not know this escape sequence',
-      help: 'double the backslash, or use single quotes: there a backslash is itself',
+      message: 'unknown escape sequence',
+      help: 'double the backslash, or use single quotes, where a backslash is literal',
     },
   },
 ]
 
-export const commentHelp = 'a `#` behind a space begins a comment: put the text in quotes, e.g. "#"'
+export const commentHelp = 'a `#` after a space starts a comment: quote the text, e.g. "#"'
 
 const closings: Readonly<Record<string, string>> = { '{': '`}`', '[': '`]`' }
 

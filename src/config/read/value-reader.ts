@@ -85,13 +85,13 @@ export class ValueReader {
       return { value, place: { ...place, key } }
     }
     const name = mayBeSecret('', key) ? '' : ` \`*${node.source}\``
-    const help = 'put text that begins with `*` in quotes'
+    const help = 'quote text that starts with `*`'
     this.#report(node, `alias${name} has no anchor${name.replace('*', '&')} before it`, help)
     return { value: undefined, place: { node, key, children: none, isBroken: true } }
   }
 
   #tooMuch(node: Node | null, key: Node | undefined) {
-    if (this.#read === mostValues + 1) this.#report(node, 'aliases unfold to too many values')
+    if (this.#read === mostValues + 1) this.#report(node, 'aliases expand to too many values')
     return { value: undefined, place: { node, key, children: none, isBroken: true } }
   }
 
@@ -105,13 +105,13 @@ export class ValueReader {
   #refuseTag(node: Node, key: Node | undefined) {
     const [start = 0] = node.range ?? []
     const offset = key?.range ? this.#text.indexOf('!', key.range[1]) : start
-    const message = 'a value that begins with `!` is a tag to YAML'
-    this.problems.push({ code: 'TRV1001', message, help: 'put the value in quotes', offset, length: 1 })
+    const message = 'YAML reads a value that starts with `!` as a tag'
+    this.problems.push({ code: 'TRV1001', message, help: 'quote the value', offset, length: 1 })
     return { value: undefined, place: { node, key, children: none, isBroken: true } }
   }
 }
 
-const withoutQuote = { code: 'TRV1008', message: 'this `${…}` is not a reference Trivium knows' } as const
+const withoutQuote = { code: 'TRV1008', message: 'this `${…}` is an unknown reference' } as const
 
 function mayBeSecret(written: string, key: Node | undefined): boolean {
   return written.includes('://') || (isScalar(key) && secretName.test(String(key.value)))

@@ -52,7 +52,7 @@ function protocolOf({ report, protocols }: Scene, path: Path, written: unknown):
 
 function checkName({ report }: Scene, name: string): void {
   if (isName(name)) return
-  const message = `\`${name}\` cannot be the name of a connection`
-  const help = 'use letters, digits, `.`, `_` and `-`, beginning with a letter or digit'
+  const message = `\`${name}\` is not a valid connection name`
+  const help = 'use letters, digits, `.`, `_` and `-`, starting with a letter or digit'
   report.add('TRV2005', message, { path: ['connections', name], on: 'key' }, { help })
 }

@@ -48,7 +48,7 @@ function checkTokens({ report, document, root }: Scene, declared: string | undef
 /** An empty variable gives way to the file's token; without that one it would leave the interface open. */
 function variableProblem(token: string | undefined, declared: string | undefined): string | undefined {
   if (token) return tokenProblem(token)
-  return token === undefined || declared ? undefined : 'is set, but empty; unset it where there is no token'
+  return token === undefined || declared ? undefined : 'is set but empty; unset it if there is no token'
 }
 
 /** `off`, or an address and port; undefined when neither the file nor the variable is right. */

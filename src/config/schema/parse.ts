@@ -49,10 +49,10 @@ function reportShape(scene: Scene, base: Path, problem: ShapeProblem): void {
 }
 
 function helpFor({ document }: Scene, expected: string, path: Path): string | undefined {
-  if (/^expected a list, found (text|a .*number)$/.test(expected)) return 'write it in brackets: ["…"]'
-  if (expected === 'expected a list, found a mapping') return 'begin each entry with `- `'
-  if (/^expected text, found (true or false|a .*number)$/.test(expected)) return 'put it in quotes'
-  return /^expected .*text.*, found /.test(expected) ? document.slipAt(path) : undefined
+  if (/^expected a list, found (a string|a number|an integer)$/.test(expected)) return 'write it in brackets: ["…"]'
+  if (expected === 'expected a list, found a mapping') return 'start each entry with `- `'
+  if (/^expected a string, found (a boolean|a number|an integer)$/.test(expected)) return 'quote it'
+  return /^expected .*a string.*, found /.test(expected) ? document.slipAt(path) : undefined
 }
 
 type Issues = readonly z.core.$ZodIssue[]

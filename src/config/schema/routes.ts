@@ -18,7 +18,7 @@ export function readRoutes(scene: LinkedScene): RouteDraft[] {
   const { routes } = scene.root
   if (routes === undefined) return []
   if (!Array.isArray(routes)) {
-    const help = 'begin each route with `- name: …`'
+    const help = 'start each route with `- name: …`'
     scene.report.add('TRV2003', '`routes`: expected a list', { path: ['routes'], on: 'value' }, { help })
     return []
   }
@@ -111,7 +111,7 @@ function asTargets({ report, root }: Scene, path: Path, to: unknown): readonly u
   if (to === null || Array.isArray(to)) reportNoTarget(report, full, describePlace(path, root))
   else if (to !== undefined) {
     const message = `${describeValue(full, root)}: expected a list of targets`
-    report.add('TRV2003', message, { path: full, on: 'value' }, { help: 'begin each target with `- connection: …`' })
+    report.add('TRV2003', message, { path: full, on: 'value' }, { help: 'start each target with `- connection: …`' })
   }
   return []
 }
@@ -125,7 +125,7 @@ function checkNames({ report, document }: Scene, drafts: readonly RouteDraft[]):
     if (first === undefined) seen.set(raw.name, place)
     else {
       const { line } = document.positionOf(document.spanOf(first, 'value').offset)
-      const message = `a route named \`${raw.name}\` is there already, in line ${line}`
+      const message = `duplicate route name \`${raw.name}\`, first used on line ${line}`
       report.add('TRV2008', message, { path: place, on: 'value' })
     }
   }
@@ -133,7 +133,7 @@ function checkNames({ report, document }: Scene, drafts: readonly RouteDraft[]):
 
 /** What was seen is known from the store alone: a message that is not stored is not remembered across a crash. */
 function reportContradiction({ report, root }: Scene, path: Path): void {
-  const message = `${describePlace(path, root)}: \`deduplicate\` cannot hold across a crash with \`acknowledge: delivered\``
-  const help = 'leave `acknowledge` out, or use `acknowledge: stored`'
+  const message = `${describePlace(path, root)}: \`deduplicate\` cannot survive a crash with \`acknowledge: delivered\``
+  const help = 'omit `acknowledge`, or use `acknowledge: stored`'
   report.add('TRV2014', message, { path: [...path, 'acknowledge'], on: 'value' }, { help })
 }

@@ -24,11 +24,11 @@ export interface ShapeProblem {
 export function expectationOf(issue: z.core.$ZodRawIssue): string {
   switch (issue.code) {
     case 'invalid_type':
-      return `expected ${typeNames[issue.expected as string] ?? issue.expected}, found ${kindOf(issue.input)}`
+      return `expected ${typeNames[issue.expected as string] ?? issue.expected}, found ${foundIn(issue.expected as string, issue.input)}`
     case 'invalid_value':
       return `expected ${list(issue.values as readonly unknown[])}`
     case 'invalid_format':
-      return issue.format === 'url' ? urlRule(issue.note) : `is not a legal ${issue.format}`
+      return issue.format === 'url' ? urlRule(issue.note) : `is not a valid ${issue.format}`
     case 'too_small':
       return sizeRule(issue.origin as string, 'at least', issue.minimum as number, issue.inclusive !== false)
     case 'too_big':
@@ -36,11 +36,13 @@ export function expectationOf(issue: z.core.$ZodRawIssue): string {
     case 'not_multiple_of':
       return `expected a multiple of ${issue.divisor}`
     case 'unrecognized_keys':
-      return `no such field: ${(issue.keys as readonly string[]).join(', ')}`
+      return `unknown field: ${(issue.keys as readonly string[]).join(', ')}`
     case 'invalid_union':
-      return issue.options ? `expected ${list(issue.options as readonly unknown[])}` : 'is none of the possible forms'
+      return issue.options
+        ? `expected ${list(issue.options as readonly unknown[])}`
+        : 'matches none of the allowed forms'
     default:
-      return 'is not legal'
+      return 'is not valid'
   }
 }
 
@@ -123,7 +125,7 @@ function describe(issue: Issue, schema: z.core.$ZodType, value: unknown, sibling
 function cannotBe(written: unknown, values: readonly unknown[]): string {
   if (typeof written !== 'string') return `cannot be ${typeof written === 'number' ? written : kindOf(written)}`
   const quoted = `\`${written.length > 40 ? `${written.slice(0, 40)}…` : written}\``
-  return values.some((value) => typeof value === 'string') ? `cannot be ${quoted}` : `cannot be the text ${quoted}`
+  return values.some((value) => typeof value === 'string') ? `cannot be ${quoted}` : `cannot be the string ${quoted}`
 }
 
 function unknownKey(
@@ -160,21 +162,26 @@ function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 const typeNames: Readonly<Record<string, string>> = {
-  string: 'text',
+  string: 'a string',
   number: 'a number',
-  int: 'a whole number',
+  int: 'an integer',
   boolean: 'true or false',
   object: 'a mapping (`key: value`)',
   record: 'a mapping (`key: value`)',
   array: 'a list',
 }
 
+/** A number that has to be an integer is no secret: it is shown. */
+function foundIn(expected: string, value: unknown): string {
+  return expected === 'int' && typeof value === 'number' ? String(value) : kindOf(value)
+}
+
 function kindOf(value: unknown): string {
   if (value === null || value === undefined) return 'nothing'
   if (Array.isArray(value)) return 'a list'
   if (typeof value === 'object') return 'a mapping'
-  if (typeof value === 'number') return Number.isInteger(value) ? 'a whole number' : 'a number'
-  return typeof value === 'boolean' ? 'true or false' : 'text'
+  if (typeof value === 'number') return Number.isInteger(value) ? 'an integer' : 'a number'
+  return typeof value === 'boolean' ? 'a boolean' : 'a string'
 }
 
 function list(values: readonly unknown[]): string {
@@ -190,7 +197,10 @@ function urlRule(note: unknown): string {
 function sizeRule(origin: string, bound: string, limit: number, isInclusive: boolean): string {
   const things: Readonly<Record<string, string>> = { string: 'character', array: 'entry', object: 'key', record: 'key' }
   const thing = things[origin]
-  if (thing === undefined) return isInclusive ? `expected ${bound} ${limit}` : `expected ${bound}, but not, ${limit}`
+  if (thing === undefined)
+    return isInclusive
+      ? `expected ${bound} ${limit}`
+      : `expected ${bound === 'at least' ? 'more' : 'less'} than ${limit}`
   if (bound === 'at least' && limit === 1) return origin === 'string' ? 'must not be empty' : 'needs at least one entry'
   return `expected ${bound} ${limit} ${limit === 1 ? thing : thing.replace(/y$/, 'ie').concat('s')}`
 }

@@ -9,7 +9,7 @@ import { formats } from '../../envelope/envelope.ts'
 import { filterOperators } from './types.ts'
 
 const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]*$/
-const nameRule = 'expected a name of letters, digits, `.`, `_` and `-` that begins with a letter or digit'
+const nameRule = 'expected letters, digits, `.`, `_` and `-`, starting with a letter or digit'
 const name = () => z.string().regex(namePattern, { error: nameRule })
 
 /** True for a text that may name a connection: names become parts of addresses and labels of metrics. */
@@ -17,7 +17,7 @@ export function isName(text: string): boolean {
   return namePattern.test(text)
 }
 
-const listenRule = 'expected an address and a port such as 127.0.0.1:7070, or off'
+const listenRule = 'expected `off` or host:port such as 127.0.0.1:7070'
 export const listenAddress = () => z.string({ error: listenRule }).superRefine(refuse(listenProblem))
 
 function listenProblem(text: string): string | undefined {
@@ -26,65 +26,63 @@ function listenProblem(text: string): string | undefined {
 }
 
 const format = () =>
-  z.enum(formats).optional().meta({ description: 'How messages travel here; see the page about formats.' })
+  z.enum(formats).optional().meta({ description: 'How messages are encoded here; see docs/formats.md.' })
 
 const condition = () => z.string().min(1).optional()
 
 export const gatewaySection = z.strictObject({
-  id: name().default('trivium').meta({ description: 'Names this gateway in hops, client ids and logs.' }),
-  dataDir: z.string().min(1).default('./data').meta({ description: 'Directory for what must outlive a restart.' }),
+  id: name().default('trivium').meta({ description: 'Name of this gateway in hops, client ids and logs.' }),
+  dataDir: z.string().min(1).default('./data').meta({ description: 'Directory for data that must survive a restart.' }),
   admin: z
     .union([
       z.strictObject({
         listen: z
           .union([listenAddress(), z.literal(false)])
           .default('127.0.0.1:7070')
-          .meta({ description: 'Address and port of the admin interface; off for none.' }),
-        token: z
-          .string()
-          .default('')
-          .meta({ secret: true, description: 'Who asks must show this; needed where other machines can reach it.' }),
+          .meta({ description: 'Address and port of the admin interface; `off` disables it.' }),
+        token: z.string().default('').meta({
+          secret: true,
+          description: 'Bearer token that clients must send; required if other machines can reach the interface.',
+        }),
       }),
       z.literal(false),
     ])
     .prefault({})
-    .meta({ description: 'Health, metrics and the API; false for none.' }),
+    .meta({ description: 'Health, metrics and the API; `false` disables them.' }),
   maxInFlight: z.int().min(1).default(10_000).meta({
     description:
-      'Messages taken in and not yet settled before sources are no longer read. Of several sources none takes all: one whose target is away leaves two fifths to the others.',
+      'Maximum unsettled messages in the gateway before it stops reading its sources. No source takes them all: one whose target is away leaves two fifths to the others.',
   }),
   maxInFlightBytes: size()
     .default(64 * 1024 ** 2)
-    .meta({ description: 'The same in bytes, such as 64MiB.' }),
-  drain: duration()
-    .default(15_000)
-    .meta({ description: 'Longest time from the signal to stop until the end, such as 15s.' }),
+    .meta({ description: 'The same limit in bytes, such as 64MiB.' }),
+  drain: duration().default(15_000).meta({ description: 'Maximum time from the stop signal to exit, such as 15s.' }),
   protocols: z
     .array(z.string().min(1))
     .default([])
     .meta({
       description:
-        'JavaScript modules, beside this file, that bring protocols of your own. They run when the file is read.',
+        'JavaScript modules that export custom protocols, relative to this file. They run when the file is read.',
       examples: [['./my-protocol.js']],
     }),
   notes: z
     .array(z.string())
     .default([])
-    .meta({ description: 'Lines the log shows once the gateway runs, such as what to try first.' }),
+    .meta({ description: 'Lines shown once the gateway is running, such as what to try first.' }),
 })
 
 const deadLetters = z.strictObject({
   maxBytes: size()
     .default(1024 ** 3)
     .meta({
-      description: 'Most bytes of dead letters; a warning at 80 %, and `onFull` decides when there are so many.',
+      description: 'Maximum size of all dead letters; the gateway warns at 80 %, and `onFull` applies at the limit.',
     }),
-  maxAge: duration()
-    .optional()
-    .meta({ description: 'A dead letter that is older is deleted; none: it stays until somebody decides.' }),
+  maxAge: duration().optional().meta({
+    description: 'Deletes older dead letters. Default: they are kept until someone requeues or discards them.',
+  }),
   onFull: z.enum(['wait', 'dropOldest']).default('wait').meta({
     description:
-      'wait: what fails stays where it came from, and its source is held back, until there is room; dropOldest: the oldest dead letters are deleted, counted and logged.',
+      'wait: failed messages stay at their source, which is paused until there is room; dropOldest: the oldest dead letters are deleted, counted and logged.',
   }),
 })
 
@@ -93,20 +91,21 @@ export const storeSection = z.strictObject({
     .default(4 * 1024 ** 3)
     .meta({
       description:
-        'Most bytes of waiting messages before sources of stored routes are held back, or the oldest become dead letters.',
+        'Maximum size of waiting messages before sources of stored routes are paused, or the oldest messages become dead letters.',
     }),
   maxAge: duration()
     .optional()
-    .meta({ description: 'A message that waits longer becomes a dead letter, expired; none: it waits for ever.' }),
+    .meta({ description: 'A message that waits longer becomes a dead letter (`expired`). Default: it waits forever.' }),
   onFull: z.enum(['wait', 'deadLetterOldest']).default('wait').meta({
-    description: 'wait: sources are held back until there is room; deadLetterOldest: the oldest messages make room.',
+    description:
+      'wait: sources are paused until there is room; deadLetterOldest: the oldest messages become dead letters.',
   }),
-  deadLetters: deadLetters.prefault({}).meta({ description: 'What dead letters may take up.' }),
+  deadLetters: deadLetters.prefault({}).meta({ description: 'Limits for dead letters.' }),
 })
 
 /** What every entry of `connections` may have, besides its protocol's settings. */
 export const connectionKeys = {
-  protocol: z.string().meta({ description: 'Which protocol it speaks.' }),
+  protocol: z.string().meta({ description: 'Protocol of this connection.' }),
   format: format(),
 }
 
@@ -119,12 +118,13 @@ export const fromKeys = {
 const mostDestinations = 1_000_000
 
 const maxDestinations = z.strictObject({
-  count: z.int().min(1).max(mostDestinations).default(1_000).meta({ description: 'How many.' }),
+  count: z.int().min(1).max(mostDestinations).default(1_000).meta({ description: 'Maximum number of destinations.' }),
   within: duration()
     .default(24 * 3_600_000)
-    .meta({ description: 'One that was not used for so long does not count; after a restart none counts.' }),
+    .meta({ description: 'A destination unused for this long no longer counts; after a restart none does.' }),
   onLimit: z.enum(['deadLetter', 'wait']).default('deadLetter').meta({
-    description: 'What becomes of a message for one more: a dead letter, or it waits until there is room.',
+    description:
+      'What happens to a message for one more destination: it becomes a dead letter, or waits until there is room.',
   }),
 })
 
@@ -138,7 +138,7 @@ export function destinationsIn(allow: string | readonly string[]): string[] {
 /** What every entry of `to`, and `deadLetter`, may have. */
 export const targetKeys = {
   connection: z.string().meta({ description: 'Name of the connection to send to.' }),
-  when: condition().meta({ description: 'Expression (CEL); only messages for which it is true go here.' }),
+  when: condition().meta({ description: 'CEL expression; only messages for which it is true are sent here.' }),
   format: format(),
   allow: z
     .union([z.array(z.string()).min(1), z.string().min(1)])
@@ -146,7 +146,7 @@ export const targetKeys = {
     .optional()
     .meta({
       description:
-        'Destinations the templates of this target may give; others are refused. `*` is any text within a level, `**` any text. As a text: one a line, or with commas between them, such as that of a file.',
+        'Destinations that the templates of this target may produce; others are refused. `*` matches within a level, `**` across levels. A list, or a string with one per line or separated by commas, e.g. from a file.',
       examples: [['orders', 'alarms.*'], '${file:./destinations.txt}'],
     }),
   maxDestinations: z
@@ -161,87 +161,84 @@ export const targetKeys = {
     .optional()
     .meta({
       description:
-        'Most different destinations that messages may choose here; a number, or a mapping. Not given: 1000 within 24h where the broker keeps each (Kafka topics, AMQP exchanges and queues, retained MQTT topics) and `allow` does not name them all.',
+        'Maximum number of distinct destinations that messages may choose here; a number or a mapping. Default: 1000 within 24h if the broker keeps each destination (Kafka topics, AMQP exchanges and queues, retained MQTT topics) and `allow` does not list them all.',
     }),
 }
 
 const filterClause = z.strictObject({
-  field: z
-    .string()
-    .min(1)
-    .meta({ description: 'Path into the message: payload.status, headers.priority, params.site.' }),
+  field: z.string().min(1).meta({ description: 'Path in the message: payload.status, headers.priority, params.site.' }),
   operator: z.enum(filterOperators).meta({ description: 'How the field is compared.' }),
-  value: z.unknown().optional().meta({ description: 'What it is compared with; none for exists.' }),
+  value: z.unknown().optional().meta({ description: 'What it is compared with; omit it for `exists`.' }),
 })
 
 const retry = z.strictObject({
-  attempts: z
-    .int()
-    .min(1)
-    .default(8)
-    .meta({ description: 'How often a target may refuse a message before it is dead-lettered; outages do not count.' }),
-  delay: duration().default(200).meta({ description: 'Wait before the second attempt; it doubles from then on.' }),
-  maxDelay: duration().default(60_000).meta({ description: 'Longest wait between two attempts.' }),
+  attempts: z.int().min(1).default(8).meta({
+    description: 'How many times a target may refuse a message before it becomes a dead letter; outages do not count.',
+  }),
+  delay: duration()
+    .default(200)
+    .meta({ description: 'Delay before the second attempt; doubles with each further attempt.' }),
+  maxDelay: duration().default(60_000).meta({ description: 'Maximum delay between two attempts.' }),
 })
 
 const deduplicate = z.strictObject({
   by: condition().meta({
     description:
-      'Expression (CEL) whose value two copies of a message share, such as payload.id; a message without one is not compared. Not given: the `messageId`.',
+      'CEL expression that is equal for two copies of a message, such as payload.id; a message without a value is not compared. Default: the `messageId`.',
   }),
-  window: duration().meta({ description: 'How long a message is remembered.' }),
+  window: duration().meta({ description: 'How long messages are remembered.' }),
   scope: name()
     .optional()
-    .meta({ description: 'Routes with the same scope know what each other has seen; not given: the route alone.' }),
+    .meta({ description: 'Routes with the same scope share what they have seen. Default: each route on its own.' }),
 })
 
 const set = () => z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]).transform(String)).default({})
 
 /** A route without `from`, `to`, `deadLetter`, `request` and `scatter`: those belong to protocols. */
 export const routeKeys = {
-  name: name().meta({ description: 'Names the route in logs and metrics; unique.' }),
+  name: name().meta({ description: 'Unique name of the route, used in logs and metrics.' }),
   filter: z
     .array(filterClause.meta({ description: 'One clause.' }))
     .default([])
-    .meta({ description: 'Any clause lets a message pass; none: all pass.' }),
-  when: condition().meta({ description: 'Expression (CEL); only messages for which it is true pass.' }),
-  set: set().meta({ description: 'Path -> expression: what the message is changed to, in this order.' }),
+    .meta({ description: 'A message passes if any clause matches; without clauses all pass.' }),
+  when: condition().meta({ description: 'CEL expression; only messages for which it is true pass.' }),
+  set: set().meta({ description: 'Path -> expression: changes to the message, applied in this order.' }),
   match: z
     .enum(['all', 'first'])
     .default('all')
-    .meta({ description: 'Whether every target whose `when` holds gets the message, or only the first.' }),
+    .meta({ description: 'Whether every target whose `when` is true gets the message, or only the first.' }),
   order: z
     .enum(['key', 'none'])
     .default('key')
-    .meta({ description: 'key: messages of one key arrive in the order they came; none: no order is kept.' }),
+    .meta({ description: 'key: messages with the same key are delivered in order; none: no ordering.' }),
   acknowledge: z.enum(['stored', 'delivered', 'answered']).optional().meta({
     description:
-      'When the sender is told that its message is safe: stored on this disk, or delivered to every target; with `request` or `scatter`, answered. Not given: stored with `deduplicate`, else what suits the protocol of `from`.',
+      'When a message is acknowledged to its sender: stored on this disk, or delivered to every target; with `request` or `scatter`, answered. Default: stored with `deduplicate`, otherwise it depends on the protocol of `from`.',
   }),
   deduplicate: z
     .union([duration().transform((window) => ({ window, by: undefined, scope: undefined })), deduplicate])
     .optional()
     .meta({
       description:
-        'A message that came within this time already is not sent again; a duration, or a mapping. Not with acknowledge: delivered.',
+        'Drops a message already seen within this time; a duration or a mapping. Not allowed with `acknowledge: delivered`.',
       examples: ['10m', { by: 'payload.id', window: '10m', scope: 'orders' }],
     }),
-  retry: retry.prefault({}).meta({ description: 'How often and how patiently a refused message is tried again.' }),
+  retry: retry.prefault({}).meta({ description: 'How often, and with which delays, a refused message is retried.' }),
 }
 export const routeOwn = z.strictObject(routeKeys)
 
 /** What `request` and `scatter` may have, besides `to` and `reply`, which belong to protocols. */
 export const requestKeys = {
   timeout: duration().default(30_000).meta({
-    description: 'How long the asker waits for its answer at most; then it gets an error, REPLY_TIMEOUT.',
+    description: 'Maximum time to wait for the reply; then the requester gets the error REPLY_TIMEOUT.',
   }),
   maxOutstanding: z.int().min(1).max(10_000_000).default(10_000).meta({
     description:
-      'Requests that wait for replies. One more waits at its source, or is turned away where its asker waits on an open connection (HTTP: 503). Of no use above `gateway.maxInFlight`.',
+      'Maximum requests waiting for replies. Further ones wait at their source, or are refused if the requester waits on an open connection (HTTP: 503). Has no effect above `gateway.maxInFlight`.',
   }),
   late: z.enum(['deadLetter', 'drop']).default('deadLetter').meta({
     description:
-      'What becomes of a reply that nobody waits for: late, its asker gone, or without a known correlation. deadLetter: it is kept, `late-reply`; drop: it is counted and no more.',
+      'What happens to a reply nobody waits for: it is late, its requester is gone, or its correlation is unknown. deadLetter: it is kept (`late-reply`); drop: it is only counted.',
   }),
 }
 export const requestOwn = z.strictObject(requestKeys)
@@ -253,16 +250,16 @@ export const scatterKeys = {
     .default('all')
     .meta({
       description:
-        'When the answer is made: with the replies of all targets, the first good one, good ones of more than half, or so many good ones. What is missing when the time is over is an error in `results`.',
+        'When the answer is complete: after the replies of all targets, the first successful one, successful ones of more than half, or this many successful ones. A reply missing at the timeout is an error in `results`.',
       examples: ['quorum', 2],
     }),
   minimum: z
     .int()
     .min(1)
     .default(1)
-    .meta({ description: 'Fewer good replies: the asker gets an error, TOO_FEW_REPLIES.' }),
+    .meta({ description: 'Minimum successful replies; with fewer the requester gets the error TOO_FEW_REPLIES.' }),
   aggregate: condition().meta({
-    description: 'Expression (CEL) over `results` that gives the payload of the answer. Not given: the whole result.',
+    description: 'CEL expression over `results` that produces the payload of the answer. Default: the whole result.',
     examples: ['results.filter(r, r.ok).map(r, r.payload.price).min()'],
   }),
 }
@@ -270,7 +267,7 @@ export const scatterOwn = z.strictObject(scatterKeys)
 
 /** What `request.reply` may have in any case. */
 export const replyKeys = {
-  set: set().meta({ description: 'Path -> expression: what a reply is changed to on its way to the asker.' }),
+  set: set().meta({ description: 'Path -> expression: changes to a reply on its way to the requester.' }),
 }
 
 /** What it may have besides the keys of a `from`, where it says where replies are read. */
@@ -281,26 +278,26 @@ export const replyFromKeys = {
     .min(1)
     .default('correlationId')
     .meta({
-      description: 'Expression (CEL) over a reply that gives back `request.id`.',
+      description: 'CEL expression over a reply that returns `request.id`.',
       examples: ['payload.requestId'],
     }),
 }
 
 /** Descriptions of the parts that protocols complete; the JSON Schema shows them. */
 export const partDescriptions = {
-  gateway: 'The process itself.',
-  store: 'Messages that wait on this disk.',
-  connections: 'Name -> where a broker is, or where an embedded one listens.',
-  routes: 'What is read where, and sent where.',
+  gateway: 'The gateway process.',
+  store: 'Messages stored on this disk.',
+  connections: 'Name -> a broker to connect to, or an embedded broker.',
+  routes: 'Where messages are read and where they are sent.',
   route: 'One route.',
-  from: 'Where messages are read.',
-  to: 'Where they are sent.',
+  from: 'Where messages are read from.',
+  to: 'Where messages are sent.',
   target: 'One target.',
-  deadLetter: 'Where messages go that can not be delivered; without it the gateway keeps them.',
-  request: 'A reply is expected from the one target, and goes back to whoever asked.',
-  scatter: 'Replies are expected from all targets; what comes of them goes back to whoever asked.',
+  deadLetter: 'Where undeliverable messages are sent; without it the gateway keeps them.',
+  request: 'Expects a reply from its single target and returns it to the requester.',
+  scatter: 'Expects replies from all targets and returns their combined result to the requester.',
   answerTo:
-    'Where answers go, as one entry of `to`; without a connection: that of `from`. Without it: to the address the asker named.',
+    'Where answers are sent, written as one entry of `to`; without a connection, that of `from`. Default: the reply address the requester gave.',
   reply:
-    'Where replies are read, as a `from`, where the protocol of the target has no reply address; what they are changed to.',
+    'Where replies are read, written as a `from`, if the protocol of the target has no reply address; and how they are changed.',
 }

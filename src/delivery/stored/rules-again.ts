@@ -7,7 +7,7 @@ import { bitsWanted, isWaitedForBy, type StoredTarget } from './stored-target.ts
 
 const unwantedNow = new PermanentError(
   'MESSAGE_UNWANTED',
-  'the rules have changed while it waited, and no longer send it there',
+  'the rules changed while it waited and no longer send it there',
 )
 
 /** What the rules of today make of messages that are read back. */

@@ -102,7 +102,7 @@ export class StoreKeeper {
   }
 
   #makeRoom(): void {
-    const error = new PermanentError('STORE_FULL', 'it was the oldest when the store was full')
+    const error = new PermanentError('STORE_FULL', 'it was the oldest message when the store was full')
     this.#setAside(error, { maxBytes: Math.min(pieceBytes, this.#settings.maxBytes * pieceOfRoom) })
   }
 

@@ -173,7 +173,7 @@ describe('edit', () => {
     [{ payload: { a: 1 } }, 'payloadText or payloadBase64'],
     [{ payloadBase64: '!!' }, 'expected base64'],
     [{ priority: 256 }, 'priority'],
-    [{ setHeaders: { contentType: 'x' } }, 'a field of its own'],
+    [{ setHeaders: { contentType: 'x' } }, 'a standard field'],
     [{ message: { messageId: '' } }, 'message.messageId'],
     [{ message: {}, key: 'k' }, 'message replaces everything'],
   ])('%j is refused', async (body, message) => {
@@ -271,13 +271,13 @@ describe('who may', () => {
 test.each([
   ['?limit=0', 'limit'],
   ['?limit=501', 'limit'],
-  ['?reason=bored', 'reason: one of expired'],
+  ['?reason=bored', 'reason: must be one of expired'],
   ['?olderThan=soon', 'olderThan: expected a duration'],
   ['?where=payload.x%20%3D', 'where: '],
   ['?nonsense=1', 'nonsense'],
   ['?ids=1,x', 'ids'],
-  ['/0', 'expected the number of a dead letter'],
-  ['/x', 'expected the number of a dead letter'],
+  ['/0', 'expected a dead letter id'],
+  ['/x', 'expected a dead letter id'],
   ['/%ff', '%ff'],
 ])('GET %s is refused and told why', async (path, message) => {
   expect(await ask(path)).toMatchObject({

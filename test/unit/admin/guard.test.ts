@@ -80,7 +80,7 @@ test('wrong tokens are answered slowly, a few at a time, counted and told once; 
   expect(answers.filter((answer) => answer === 401).length).toBeLessThanOrEqual(15) // the others were not looked at
   expect(new Set(answers)).toEqual(new Set([401, 429]))
   expect(refused.get('token')).toBe(answers.filter((answer) => answer === 401).length)
-  expect(lines.map(({ message }) => message)).toEqual(['a wrong admin token was shown; said once a minute'])
+  expect(lines.map(({ message }) => message)).toEqual(['wrong admin token; logged at most once a minute'])
   expect(await ask(`${url}/api/v1/gateway`, right)).toBe(200)
 })
 

@@ -176,7 +176,7 @@ test('a port in use is named', async () => {
   const second = new AdminServer({ ...local, port }, () => status, metrics)
   await expect(second.listen()).rejects.toMatchObject({
     code: 'PORT_IN_USE',
-    message: `the admin server cannot listen on 127.0.0.1:${port}: another process has this port; to change it: gateway.admin.listen or TRIVIUM_ADMIN_LISTEN`,
+    message: `the admin server cannot listen on 127.0.0.1:${port}: another process uses this port; change it with gateway.admin.listen or TRIVIUM_ADMIN_LISTEN`,
   })
 })
 

@@ -110,17 +110,17 @@ test('a gateway of another configuration at the same address is left alone, unle
       const { code, stdout, stderr } = await command([...args, '-c', file])
       expect({ code, stdout }).toEqual({ code: 69, stdout: '' })
       expect(stderr).toContain(
-        `at ${url} is gateway plant with data in ${realpathSync(path)}/data, but ${file} is about `,
+        `${url} belongs to gateway plant with data in ${realpathSync(path)}/data, but ${file} describes `,
       )
       expect(stderr).toContain(`--url ${url}`)
     }
     const health = await trivium(['health', '-c', file], { cwd: path, env: { SITE_TOKEN: token } })
-    expect(health).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('is gateway plant') })
+    expect(health).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('belongs to gateway plant') })
   }
   const other = await trivium(['health'], { cwd: path, env: { SITE_TOKEN: 'another' } })
   expect(other).toMatchObject({
     code: 1,
-    stderr: expect.stringContaining('refuses the token of gateway.admin.token of'),
+    stderr: expect.stringContaining('rejected the token from gateway.admin.token of'),
   })
   expect(await trivium(['health'], { cwd: path, env: { SITE_TOKEN: token } })).toMatchObject({
     code: 0,
@@ -167,7 +167,7 @@ test('a gateway that dies before it can tell what it did: the rest is sent by th
   const { gateway, command } = await gatewayWith(letters, { TRIVIUM_FAILPOINT: 'requeue.after-commit:2' })
   const broken = await command(['requeue', '--all', '--delay', '1h'])
   expect(broken).toMatchObject({ code: 69, stdout: '', stderr: expect.stringContaining('does not answer') })
-  expect(broken.stderr).toContain('requeued 500 before that; the same command goes on from there')
+  expect(broken.stderr).toContain('requeued 500 before that; run the same command again to continue')
   expect((await gateway.ended).signal).toBe('SIGKILL')
   const rest = await command(['requeue', '--all', '--delay', '1h'])
   expect(rest).toMatchObject({ code: 0, stdout: 'requeued 200 dead letters (gateway plant)\n' })

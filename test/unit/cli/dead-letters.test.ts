@@ -72,7 +72,7 @@ describe('requeue', () => {
     const { command, look } = await siteWith(['a', 'b', 'c', 'd', 'e'].map((id) => named(id)))
     const first = await command(['requeue', '3'])
     expect(first).toMatchObject({ code: 0, stdout: 'requeued 1 dead letter (gateway shop)\n' })
-    expect(first.stderr).toContain('they wait for the next start of the gateway')
+    expect(first.stderr).toContain('they will be sent when the gateway starts')
     expect(first.stderr).toMatch(/"audit":"dead-letters.requeue","origin":"cli [^"]+","count":1,"ids":"3"/)
     expect(await command(['requeue', '1', '2'])).toMatchObject({
       code: 0,
@@ -164,7 +164,9 @@ describe('edit', () => {
     const set = ['--set-header', 'site=b=c', '--remove-header', 'old', '--ttl', 'none', '--key', '', '--type', 'Order']
     const { code, stderr } = await command(['edit', '1', '--payload-file', 'fixed.bin', ...set])
     expect(code).toBe(0)
-    expect(stderr).toMatch(/^changed dead letter 1 \(gateway shop\); to send it: trivium dead-letters requeue 1$/m)
+    expect(stderr).toMatch(
+      /^changed dead letter 1 \(gateway shop\); to send it again: trivium dead-letters requeue 1$/m,
+    )
     const elsewhere = await command([
       'edit',
       '1',

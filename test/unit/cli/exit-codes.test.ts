@@ -57,7 +57,7 @@ describe('66: no end', () => {
     const { code, stderr } = await trivium(['publish', 'devices', 't', '@/dev/zero'], { cwd: path })
     expect({ code, stderr }).toEqual({
       code: 66,
-      stderr: 'trivium: /dev/zero cannot be read: it has more than 256 MiB\n',
+      stderr: 'trivium: /dev/zero cannot be read: it is larger than 256 MiB\n',
     })
   })
 })
@@ -130,7 +130,7 @@ routes:
     [
       'a port of the admin server that cannot be',
       'gateway: { admin: { listen: "127.0.0.1:99999" } }',
-      'port 99999 is not 0-65535',
+      'port 99999 is not within 0-65535',
     ],
     ['a certificate that is not there', '', '`ca` in `tls` of connection `far` (amqp): file `none.pem` cannot be read'],
   ])('run and validate alike: %s', async (_name, gateway, message) => {
@@ -166,7 +166,7 @@ routes:
     expect([allowed.code, denied.code]).toEqual([0, 1])
     expect(denied.stdout).toContain('TRV4003')
     const asked = await trivium(['dead-letters', 'list', '-c', 'doubtful.yaml'], { cwd: path, env: quiet })
-    expect(asked.stderr).toMatch(/^trivium: there is no store in .*\n$/)
+    expect(asked.stderr).toMatch(/^trivium: no store in .*\n$/)
   })
 })
 
@@ -185,7 +185,7 @@ describe('69: something is not available', () => {
     const path = folderOf({ 'trivium.yaml': listening(await freePort()) })
     const { code, stderr } = await trivium(['run'], { cwd: path, env: { TRIVIUM_ADMIN_LISTEN: `127.0.0.1:${port}` } })
     expect(code).toBe(69)
-    expect(stderr).toContain(`the admin server cannot listen on 127.0.0.1:${port}: another process has this port`)
+    expect(stderr).toContain(`the admin server cannot listen on 127.0.0.1:${port}: another process uses this port`)
     expect(stderr).not.toContain('starts 1 route')
   })
 
@@ -200,14 +200,14 @@ describe('69: something is not available', () => {
     expect(code).toBe(69)
     expect(stderr).toContain(`127.0.0.1:${port}`)
     expect(stderr).not.toMatch(/^\s+at /m)
-    expect(stderr).not.toContain('is the gateway running?')
+    expect(stderr).not.toContain('is it running?')
   })
 
   test('publish to the embedded broker, and no gateway runs', async () => {
     const path = folderOf({ 'trivium.yaml': listening(await freePort()) })
     const { code, stderr } = await trivium(['publish', 'devices', 'somewhere', 'x'], { cwd: path })
     expect(code).toBe(69)
-    expect(stderr).toMatch(/ECONNREFUSED.*; is the gateway running\? it is the broker here\n$/)
+    expect(stderr).toMatch(/ECONNREFUSED.*; the gateway is the broker here: is it running\?\n$/)
   })
 })
 

@@ -80,9 +80,9 @@ test('--count sends it so often', async () => {
 
 describe('64 before anything is sent', () => {
   test.each([
-    [['-H', 'nothing'], '--header nothing: write it as name=value'],
-    [['-H', '=value'], '--header =value: write it as name=value'],
-    [['--format', 'xml'], '--format xml: one of binary, envelope, cloudevents, raw'],
+    [['-H', 'nothing'], '--header nothing: expected name=value'],
+    [['-H', '=value'], '--header =value: expected name=value'],
+    [['--format', 'xml'], '--format xml: must be one of binary, envelope, cloudevents, raw'],
     [['--count', '0'], '--count 0'],
     [['--count', 'many'], '--count many'],
   ])('%j', async (options, message) => {
@@ -94,7 +94,7 @@ describe('64 before anything is sent', () => {
   test('a connection that is not there: those that are, are named', async () => {
     const { code, stderr } = await trivium(['publish', 'nobody', 'out/1', 'x'])
     expect(code).toBe(64)
-    expect(stderr).toContain('no connection nobody; the configuration has: devices')
+    expect(stderr).toContain('no connection named nobody; configured: devices')
   })
 })
 

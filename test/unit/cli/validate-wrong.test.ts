@@ -22,16 +22,10 @@ const cases: readonly (readonly [title: string, yaml: string, line: number, colu
     'connections:\n  a: { protocol: amqp, url: "${env:AT}" }',
     2,
     29,
-    'give `username` and `password`',
+    'use the keys `username` and `password`',
   ],
   ['a lone `%`', 'connections:\n  a: { protocol: mqtt, url: "mqtt://u:100%@host" }', 2, 29, 'write %25'],
-  [
-    'IPv6 without brackets',
-    'connections:\n  a: { protocol: mqtt, url: "mqtt://::1:1883" }',
-    2,
-    29,
-    'stands in brackets',
-  ],
+  ['IPv6 without brackets', 'connections:\n  a: { protocol: mqtt, url: "mqtt://::1:1883" }', 2, 29, 'in brackets'],
   [
     'illegal text in the topic of a Kafka target',
     `connections: { a: { protocol: mqtt, url: "mqtt://h" }, k: { protocol: kafka, brokers: ["h:1"] } }
@@ -42,14 +36,14 @@ routes:
     5,
     35,
     'TRV3005',
-    'a topic name has only letters, digits, dot, underscore and hyphen',
+    'a topic name may only contain letters, digits, dots, underscores and hyphens',
   ],
   [
     'an empty password of a user',
     'connections:\n  a:\n    protocol: mqtt\n    listen: "mqtt://127.0.0.1:1883"\n    users:\n      - username: u\n        password: "${env:EMPTY}"',
     7,
     19,
-    'must not be empty; leave the key out',
+    'must not be empty; omit the key',
   ],
   [
     'an empty token',
@@ -70,7 +64,7 @@ routes:
     'connections:\n  a: { protocol: mqtt, url: "mqtt://u:${env:EMPTY}@h" }',
     2,
     29,
-    'fill it in, or leave its `:` out',
+    'fill it in, or remove its `:`',
   ],
   [
     'a key named like a member of Object',
@@ -100,14 +94,14 @@ routes:
     'connections: { a: { protocol: mqtt, url: "mqtt://h" } }\nroutes:\n  - name: r\n    from:\n      connection: a\n      topic: {site}/telemetry',
     6,
     20,
-    'put all of it in quotes: "{site}/telemetry"',
+    'quote all of it: "{site}/telemetry"',
   ],
   [
     '`#` without quotes',
     'connections: { a: { protocol: mqtt, url: "mqtt://h" } }\nroutes:\n  - name: r\n    from:\n      connection: a\n      topic: #',
     6,
     14,
-    'put the text in quotes, e.g. "#"',
+    'quote the text, e.g. "#"',
   ],
 ]
 

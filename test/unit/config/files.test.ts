@@ -37,7 +37,7 @@ test('what has no end or waits for somebody is told at once, wherever a file may
     [join(folder, 'pipe'), 'it is a pipe or a device, not a file'],
     ['pipe', 'it is a pipe or a device, not a file'],
     [join(folder, 'directory'), 'it is a directory'],
-    [join(folder, 'large'), 'it has more than 4 MiB'],
+    [join(folder, 'large'), 'it is larger than 4 MiB'],
   ] as const) {
     expect(told(`password: "\${file:${path}}"`)).toContain(`TRV1007]: file \`${path}\` cannot be read: ${why}`)
     expect(told(`password: "\${file:${path}}"`)).not.toContain('chmod')
@@ -47,7 +47,7 @@ test('what has no end or waits for somebody is told at once, wherever a file may
 
 test('a configuration without end is told', () => {
   expect(() => loadConfigFile('/dev/zero', { env: {}, protocols })).toThrow(
-    '/dev/zero cannot be read: it has more than 4 MiB',
+    '/dev/zero cannot be read: it is larger than 4 MiB',
   )
 })
 

@@ -132,12 +132,12 @@ describe('loading', () => {
     expect(config).toBeUndefined()
     expect(diagnostics).toMatchObject([{ code: 'TRV2005', file: 'environment', line: 0 }])
     const port = load(minimal, { env: { TRIVIUM_ADMIN_LISTEN: '127.0.0.1:99999' } })
-    expect(port.diagnostics).toMatchObject([{ message: 'TRIVIUM_ADMIN_LISTEN: port 99999 is not 0-65535' }])
+    expect(port.diagnostics).toMatchObject([{ message: 'TRIVIUM_ADMIN_LISTEN: port 99999 is not within 0-65535' }])
   })
 
   test('takes no empty variable for a token, and for none only beside that of the file', () => {
     const env = { TRIVIUM_ADMIN_TOKEN: '' }
-    const message = 'TRIVIUM_ADMIN_TOKEN: is set, but empty; unset it where there is no token'
+    const message = 'TRIVIUM_ADMIN_TOKEN: is set but empty; unset it if there is no token'
     expect(load(minimal, { env }).diagnostics).toMatchObject([{ code: 'TRV2005', file: 'environment', message }])
     const { config } = load(`gateway: { admin: { token: "\${env:T}" } }${minimal}`, { env: { ...env, T: 'other' } })
     expect(config?.gateway.admin).toMatchObject({ token: 'other' })

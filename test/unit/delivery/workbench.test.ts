@@ -102,7 +102,7 @@ describe('what a query finds', () => {
   test.each([
     ['payload.total >', 'where: the expression ends too early'],
     ["reson == 'x'", "where: unknown name 'reson'"],
-    ['1 + 1', 'where: a condition must be true or false'],
+    ['1 + 1', 'where: a condition must be a boolean'],
   ])('a condition that is wrong is refused: %s', (where, message) => {
     expect(() => benchOf().bench.list({ where }, all)).toThrow(message)
   })

@@ -147,7 +147,7 @@ describe('settings of users and certificates', () => {
     [{ tls: { cert: 'c', key: 'k', identity: 'cn' } }, /^tls\.identity: `identity` needs `ca`/],
     [{ users: [{ username: 'a', password: 'x', publish: ['{name}/#'] }] }, /expected \{user\} or \{client\}/],
     [{ users: [{ username: 'a', password: 'x', clientIds: ['{client}-*'] }] }, /expected \{user\} between braces/],
-    [{ origins: ['panel.example.com'] }, /expected `\*`, or scheme/],
+    [{ origins: ['panel.example.com'] }, /expected `\*`, or an origin/],
     [{ maxConnectionsPerAddress: 0 }, /maxConnectionsPerAddress/],
   ])('%j is refused', (settings, problem) => {
     expect(problems(settings)).toEqual([expect.stringMatching(problem)])

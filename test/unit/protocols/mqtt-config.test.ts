@@ -31,27 +31,24 @@ describe('an mqtt connection', () => {
   })
 
   it.each([
-    [{}, ': an mqtt connection needs `url`'],
-    [{ url: 'mqtt://a', listen: 'mqtt://127.0.0.1:1' }, 'listen: `url` and `listen` exclude each other'],
+    [{}, ': an mqtt connection requires `url`'],
+    [{ url: 'mqtt://a', listen: 'mqtt://127.0.0.1:1' }, 'listen: `url` and `listen` are mutually exclusive'],
     [{ url: 'mqtt://a', users: [] }, 'users: `users` belongs to a connection with `listen`'],
     [{ listen: 'mqtt://127.0.0.1:1', keepalive: '3s' }, 'keepalive: `keepalive` belongs to a connection with `url`'],
     [{ url: 'http://a' }, 'url: expected mqtt://'],
     [{ ulr: 'mqtt://a' }, ': Unrecognized key: "ulr"'],
     [{ url: 'mqtt://a', cleen: true }, ': Unrecognized key: "cleen"'],
     [{ url: 'mqtt://a', protocolVersion: 3 }, 'protocolVersion: '],
-    [{ url: 'mqtt://a?keepalive=5' }, 'url: an mqtt:// address ends with host and port'],
-    [{ url: 'mqtts://a/vhost' }, 'url: an mqtts:// address ends with host and port'],
-    [{ url: 'mqtt://a', password: 'x' }, 'password: a password needs a username'],
-    [{ url: 'mqtt://a', keepalive: '10ms' }, 'keepalive: keepalive lies between'],
-    [{ url: 'mqtt://a', will: { topic: 'a/#' } }, 'will.topic: the topic holds a wildcard'],
-    [{ url: 'mqtt://a', tls: {} }, 'tls: `tls` needs a url with mqtts://'],
+    [{ url: 'mqtt://a?keepalive=5' }, 'url: an mqtt:// address ends after host and port'],
+    [{ url: 'mqtts://a/vhost' }, 'url: an mqtts:// address ends after host and port'],
+    [{ url: 'mqtt://a', password: 'x' }, 'password: a password requires a username'],
+    [{ url: 'mqtt://a', keepalive: '10ms' }, 'keepalive: keepalive must be between'],
+    [{ url: 'mqtt://a', will: { topic: 'a/#' } }, 'will.topic: a topic must not contain a wildcard'],
+    [{ url: 'mqtt://a', tls: {} }, 'tls: `tls` requires a url with mqtts://'],
     [{ url: 'mqtts://a', tls: { cert: 'c' } }, 'tls: a client certificate needs both'],
-    [{ listen: 'mqtt://0.0.0.0:1883' }, 'listen: mqtt://0.0.0.0:1883 lets anybody in'],
+    [{ listen: 'mqtt://0.0.0.0:1883' }, 'listen: mqtt://0.0.0.0:1883 lets anyone in'],
     [{ listen: 'mqtts://127.0.0.1:8883' }, 'tls: a listener with mqtts://'],
-    [
-      { listen: 'mqtts://10.0.0.1:8883', tls: { cert: 'c', key: 'k' } },
-      'listen: mqtts://10.0.0.1:8883 lets anybody in',
-    ],
+    [{ listen: 'mqtts://10.0.0.1:8883', tls: { cert: 'c', key: 'k' } }, 'listen: mqtts://10.0.0.1:8883 lets anyone in'],
   ])('is told one problem: %j', (settings, expected) => {
     const found = issues(settings)
     expect(found).toHaveLength(1)

@@ -273,7 +273,7 @@ test('a payload is not parsed for rules that do not look inside', () => {
   expect(compileCondition("source == 's' AND !has(eventType)", scope, misses)(subject)).toBe(true)
 })
 
-const needsQuotes = 'A text needs quotes within the expression'
+const needsQuotes = 'Strings need quotes inside an expression'
 
 describe('an error', () => {
   test.each([

@@ -110,7 +110,7 @@ test.each([
   ["base64.encode(payload.x) == 'a'", "did you mean 'base64(…)'?"],
   ["strings.upperAscii(payload.x) == 'A'", "did you mean 'upperAscii(…)'?"],
   ['payload.x == math.abs(payload.y)', "did you mean 'abs(…)'?"],
-  ['device.name(payload.y)', "did you mean 'payload.device'? A text needs quotes within the expression"],
+  ['device.name(payload.y)', "did you mean 'payload.device'? Strings need quotes inside an expression"],
 ])('a function of another dialect of CEL is told by its name here: %s', (text, hint) => {
   expect((thrownBy(() => compileValue(text, scope)) as RuleError).hint).toBe(hint)
 })

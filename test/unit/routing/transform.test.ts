@@ -121,15 +121,15 @@ test('paths into a payload that was set see the new one', () => {
 test.each([
   ['a missing field', { eventType: 'payload.none' }, '{}', 'has no value'],
   ['a computation that fails', { 'payload.x': 'payload.a / 0.0' }, '{"a":1}', 'has no value'],
-  ['a payload that is no JSON', { 'payload.x': '1' }, 'text', 'no JSON'],
-  ['a payload that is no text', { 'payload.x': '1' }, Buffer.from('227aff22', 'hex'), 'no JSON|not valid'],
-  ['a path through a list', { 'payload.a.b': '1' }, '{"a":[]}', 'no object'],
-  ['an object as a field', { eventType: 'payload' }, '{}', 'a text is expected'],
-  ['null as a field', { eventType: 'payload.n' }, '{"n":null}', 'a text is expected'],
-  ['a priority that is none', { 'headers.priority': 'payload.p' }, '{"p":2.5}', 'a whole number'],
-  ['bytes in JSON', { 'payload.x': "bytes('a')" }, '{}', 'bytes cannot stand in JSON'],
-  ['bytes deep in JSON', { 'payload.x': "[{'b': bytes('a')}]" }, '{}', 'bytes cannot stand in JSON'],
-  ['bytes deep in a new payload', { payload: "{'b': [bytes('a')]}" }, '{}', 'bytes cannot stand in JSON'],
+  ['a payload that is no JSON', { 'payload.x': '1' }, 'text', 'not JSON'],
+  ['a payload that is no text', { 'payload.x': '1' }, Buffer.from('227aff22', 'hex'), 'not JSON|not valid'],
+  ['a path through a list', { 'payload.a.b': '1' }, '{"a":[]}', 'not an object'],
+  ['an object as a field', { eventType: 'payload' }, '{}', 'expected a string'],
+  ['null as a field', { eventType: 'payload.n' }, '{"n":null}', 'expected a string'],
+  ['a priority that is none', { 'headers.priority': 'payload.p' }, '{"p":2.5}', 'an integer'],
+  ['bytes in JSON', { 'payload.x': "bytes('a')" }, '{}', 'JSON cannot hold bytes'],
+  ['bytes deep in JSON', { 'payload.x': "[{'b': bytes('a')}]" }, '{}', 'JSON cannot hold bytes'],
+  ['bytes deep in a new payload', { payload: "{'b': [bytes('a')]}" }, '{}', 'JSON cannot hold bytes'],
 ])('%s is a permanent error of this message', (_, set, payload, message) => {
   const error = thrownBy(() => transform(set as Record<string, string>)(subjectOf(Buffer.from(payload as string))))
   expect(error).toBeInstanceOf(PermanentError)

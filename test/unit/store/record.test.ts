@@ -33,7 +33,7 @@ test.each([
   ['names that mean something to JavaScript', { headers: headers({ ['__proto__']: 'x', toString: 'y' }) }],
   ['names that V8 takes for each other', { headers: headers({ '\\': '1', '"': '2', '\\"': '3' }) }],
   ['a table apart from an array', { headers: headers({ a: ['1', ['2']], b: { 0: '1', $bytes: 'AA==' }, c: [] }) }],
-  ['a malformed body', { malformed: new PermanentError('MESSAGE_MALFORMED', 'it is no JSON') }],
+  ['a malformed body', { malformed: new PermanentError('MESSAGE_MALFORMED', 'not valid JSON') }],
   ['types of AMQP', { headers: headers({ a: 5 }), headerTypes: '^a=l' }],
   ['extensions', { extensions: headers({ traceparent: '00', sequence: 7, sampled: true }) }],
   ['a key of bytes', { key: new Uint8Array([0, 255]) }],
