@@ -4,7 +4,8 @@ import { expect, test } from '@jest/globals'
 import { Kafka, logLevel } from 'kafkajs'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { counts, Installation, type Program } from '../support/gateway/delivery-program.ts'
-import { arrived, checkNothingLost, inScope, setKey, texts } from '../support/gateway/scenario.ts'
+import { roadBetween } from '../support/gateway/road.ts'
+import { arrived, checkNothingLost, inScope, texts } from '../support/gateway/scenario.ts'
 import { unique } from '../support/names.ts'
 import type { BrokerName } from '../support/places/connections.ts'
 import { amqpPlace, committed, kafkaPlace, mqttPlace, type Place, placeAt, wireTo } from '../support/places/places.ts'
@@ -75,16 +76,11 @@ for (const [title, limits] of Object.entries(cases)) {
   )
 }
 
-const yamlOf = (source: Place, target: Place, limits: Pick<Limits, 'gateway' | 'from'>) => `
-gateway: { id: ${unique('t')}, drain: 5s, admin: false${limits.gateway ?? ''} }
-connections: { source: ${source.connection}, target: ${target.connection} }
-routes:
-  - name: road
-    from: { connection: source, ${source.from}${limits.from === undefined ? '' : `, ${limits.from}`} }
-    ${setKey}
-    to: [{ connection: target, ${target.to} }]
-    acknowledge: delivered
-`
+const yamlOf = (source: Place, target: Place, limits: Pick<Limits, 'gateway' | 'from'>) => {
+  const from = limits.from === undefined ? source.from : `${source.from}, ${limits.from}`
+  const gateway = `gateway: { id: ${unique('t')}, drain: 5s, admin: false${limits.gateway ?? ''} }`
+  return `${gateway}${roadBetween({ ...source, from }, target, 'acknowledge: delivered')}`
+}
 
 inTurn(
   'the memory of the program stays bounded with 50,000 messages of 4 KiB at the source and a target away',

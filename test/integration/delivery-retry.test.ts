@@ -3,7 +3,8 @@
 import { expect } from '@jest/globals'
 import amqplib from 'amqplib'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
-import { arrived, checkNothingLost, type Scope, scenario, setKey, texts } from '../support/gateway/scenario.ts'
+import { inProcess, roadBetween } from '../support/gateway/road.ts'
+import { arrived, checkNothingLost, type Scope, scenario, texts } from '../support/gateway/scenario.ts'
 import { unique } from '../support/names.ts'
 import { kafkaPlace, placeAt, wireTo } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
@@ -22,25 +23,19 @@ async function fullQueue(scope: Scope): Promise<{ name: string; makeRoom(): Prom
   return { name, makeRoom: () => channel.get(name, { noAck: true }) }
 }
 
-const route = (source: { connection: string; from: string }, queue: string, retry: string) => `
-gateway: { id: ${unique('t')}, drain: 5s, admin: false }
-connections:
-  source: ${source.connection}
-  target: { protocol: amqp, url: "${brokerAddresses().amqp}" }
-routes:
-  - name: road
-    from: { connection: source, ${source.from} }
-    ${setKey}
-    to: [{ connection: target, queue: ${queue}, declare: false }]
-    retry: ${retry}
-`
+const toQueue = (name: string) => ({
+  connection: `{ protocol: amqp, url: "${brokerAddresses().amqp}" }`,
+  to: `queue: ${name}, declare: false`,
+})
 
 scenario(
   'a full queue is tried `attempts` times, then the message is dead-lettered and its lane goes on',
   async (scope) => {
     const [source, queue] = [await kafkaPlace(), await fullQueue(scope)]
     const gateway = await scope
-      .gateway(route(source, queue.name, '{ attempts: 3, delay: 20ms, maxDelay: 40ms }'))
+      .gateway(
+        inProcess(roadBetween(source, toQueue(queue.name), 'retry: { attempts: 3, delay: 20ms, maxDelay: 40ms }')),
+      )
       .ready()
     const sent = texts(10)
     const sender = await scope.use(source.sender())
@@ -64,7 +59,9 @@ scenario(
 scenario('a queue that has room again in time gets the message, once', async (scope) => {
   const [source, queue] = [await kafkaPlace(), await fullQueue(scope)]
   const gateway = await scope
-    .gateway(route(source, queue.name, '{ attempts: 1000, delay: 10ms, maxDelay: 50ms }'))
+    .gateway(
+      inProcess(roadBetween(source, toQueue(queue.name), 'retry: { attempts: 1000, delay: 10ms, maxDelay: 50ms }')),
+    )
     .ready()
   await (await scope.use(source.sender())).send(texts(1))
   const stats = gateway.route('road')
@@ -78,17 +75,9 @@ scenario('a queue that has room again in time gets the message, once', async (sc
 scenario('an outage counts as no attempt, however often it comes: attempts 1 dead-letters nothing', async (scope) => {
   const port = await freePort()
   const [source, target] = [await placeAt('mqtt'), await placeAt('amqp', { port })]
-  const gateway = scope.gateway(`
-gateway: { id: ${unique('t')}, drain: 5s, admin: false }
-connections: { source: ${source.connection}, target: ${target.connection} }
-routes:
-  - name: road
-    from: { connection: source, ${source.from} }
-    ${setKey}
-    to: [{ connection: target, ${target.to} }]
-    acknowledge: delivered
-    retry: { attempts: 1 }
-`)
+  const gateway = scope.gateway(
+    inProcess(roadBetween(source, target, 'acknowledge: delivered', 'retry: { attempts: 1 }')),
+  )
   const link = gateway.link('target', 'sink')
   await eventually(() => link.reconnects >= 5, { withinMs: 30_000, what: 'five attempts' })
   const proxy = await scope.use(wireTo('amqp', port))

@@ -1,8 +1,9 @@
 /** What is amiss with each message is told once, then counted. */
 import { expect } from '@jest/globals'
 import { complaints } from '../support/contexts/log.ts'
+import { inProcess } from '../support/gateway/road.ts'
 import { scenario, texts } from '../support/gateway/scenario.ts'
-import { inProcess, patientMs, sourceIsUp } from '../support/gateway/stored.ts'
+import { patientMs, sourceIsUp } from '../support/gateway/stored.ts'
 import { amqpPlace, kafkaPlace } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'
 

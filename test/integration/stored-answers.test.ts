@@ -3,11 +3,11 @@
 import { expect } from '@jest/globals'
 import amqplib from 'amqplib'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
+import { inProcess } from '../support/gateway/road.ts'
 import { arrived, type Scope, scenario, texts } from '../support/gateway/scenario.ts'
 import {
   expectBuffering,
   inletOf,
-  inProcess,
   type Letter,
   patientMs,
   program,

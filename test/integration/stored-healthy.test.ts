@@ -1,8 +1,9 @@
 /** A target that keeps up: the store is written and never read back. */
 
 import { expect, test } from '@jest/globals'
+import { inProcess } from '../support/gateway/road.ts'
 import { arrived, checkNothingLost, inScope, texts } from '../support/gateway/scenario.ts'
-import { inletOf, inProcess, patientMs, road, type SourceName } from '../support/gateway/stored.ts'
+import { inletOf, patientMs, road, type SourceName } from '../support/gateway/stored.ts'
 import type { BrokerName } from '../support/places/connections.ts'
 import { placeAt } from '../support/places/places.ts'
 import { eventually } from '../support/poll.ts'

@@ -1,11 +1,11 @@
 /** `acknowledge: stored` while a target is away: the source is answered, the messages wait, and arrive in order later. */
 
 import { expect } from '@jest/globals'
+import { inProcess } from '../support/gateway/road.ts'
 import { arrived, checkNothingLost, scenario, texts } from '../support/gateway/scenario.ts'
 import {
   expectBuffering,
   inletOf,
-  inProcess,
   patientMs,
   program,
   road,

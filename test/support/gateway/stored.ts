@@ -11,7 +11,8 @@ import { committed, keyOf, type Place, placeAt, queueDepth } from '../places/pla
 import { eventually } from '../poll.ts'
 import { freePort } from '../ports.ts'
 import type { TestGateway } from './gateway.ts'
-import { type Scope, setKey } from './scenario.ts'
+import { roadBetween } from './road.ts'
+import type { Scope } from './scenario.ts'
 
 export const sourceNames = ['mqtt', 'embedded', 'amqp', 'kafka'] as const
 export type SourceName = (typeof sourceNames)[number]
@@ -69,23 +70,12 @@ async function embeddedInlet(scope: Scope): Promise<Inlet> {
   }
 }
 
-/** Connections and one stored route; `gateway` is what stands above them, e.g. `testGateway`. */
+/** Connections and one stored route; see `inProcess` and `program` for what stands above them. */
 export const road = (
   source: Pick<Inlet, 'connection' | 'from'>,
   target: Pick<Place, 'connection' | 'to'>,
   more = '',
-): string => `
-connections: { source: ${source.connection}, target: ${target.connection} }
-routes:
-  - name: road
-    from: { connection: source, ${source.from} }
-    ${setKey}
-    to: [{ connection: target, ${target.to} }]
-    acknowledge: stored
-    ${more}
-`
-/** For a gateway of the test's own process. */
-export const inProcess = (yaml: string): string => `gateway: { id: ${unique('t')}, drain: 5s, admin: false }\n${yaml}`
+): string => roadBetween(source, target, 'acknowledge: stored', more)
 
 /** For the real program; it is removed at the end. */
 export async function program(scope: Scope, yaml: string): Promise<GatewayProcess> {

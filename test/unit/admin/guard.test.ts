@@ -87,18 +87,20 @@ test('wrong tokens are answered slowly, a few at a time, counted and told once; 
 test('an address that has shown the right token keeps its place while others guess', async () => {
   const { url } = await listening({ token: 's3cret' })
   expect(await ask(`${url}/api/v1/gateway`, { authorization: 'Bearer s3cret' })).toBe(200)
+  const looked: number[] = []
   const elsewhere = (n: number) =>
     new Promise<void>((resolve) => {
       const headers = { authorization: `Bearer ${n}` }
       request(`${url}/api/v1/gateway`, { headers, localAddress: '127.0.0.9' }, (response) => {
+        if (response.statusCode === 401) looked.push(n)
         response.resume().on('end', resolve)
       }).end()
     })
   const guesses = Promise.all(Array.from({ length: 20 }, (_, n) => elsewhere(n)))
-  const startedMs = performance.now()
   expect(await ask(`${url}/api/v1/gateway`, { authorization: 'Bearer s3cret' })).toBe(200)
-  expect(performance.now() - startedMs).toBeLessThan(900)
+  expect(looked).toEqual([]) // a guess is answered after a second
   await guesses
+  expect(looked.length).toBeGreaterThan(0)
 })
 
 test('a path that cannot be read is the asker’s mistake, and shows no stack', async () => {

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { parseJson, stringifyJson } from '../../../src/envelope/json.ts'
-import { fastestMs } from '../../support/fastest.ts'
+import { fastestCpuMs } from '../../support/fastest.ts'
 
 const parse = (text: string) => parseJson(Buffer.from(text))
 
@@ -40,7 +40,7 @@ test('long runs of digits take no long time', () => {
     parse(`"${'1'.repeat(2_000_000)}"`)
     parse('1'.repeat(500_000))
   }
-  expect(fastestMs(parsing)).toBeLessThan(1_000)
+  expect(fastestCpuMs(parsing)).toBeLessThan(1_000)
 })
 
 test('what has no JSON form is an error', () => {

@@ -9,6 +9,7 @@ import { fitsClientId, namingProblem } from '../../../protocols/mqtt/broker/admi
 import { createUsers } from '../../../protocols/mqtt/broker/admission/users.ts'
 import { compileFilter } from '../../../protocols/mqtt/broker/filter.ts'
 import { mqtt } from '../../../protocols/mqtt/index.ts'
+import { fastestCpuMs } from '../../support/fastest.ts'
 import { randomFrom } from '../../support/random.ts'
 
 describe('addresses', () => {
@@ -47,9 +48,8 @@ describe('client ids', () => {
   })
 
   test('a pattern of many stars takes no time', () => {
-    const before = performance.now()
-    expect(fitsClientId(`${'*a'.repeat(500)}b`, 'bob', 'a'.repeat(60_000))).toBe(false)
-    expect(performance.now() - before).toBeLessThan(500)
+    const fits = () => expect(fitsClientId(`${'*a'.repeat(500)}b`, 'bob', 'a'.repeat(60_000))).toBe(false)
+    expect(fastestCpuMs(fits)).toBeLessThan(500)
   })
 })
 

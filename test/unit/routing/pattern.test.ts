@@ -4,7 +4,7 @@ import type { AddressPattern } from '../../../src/adapter/protocol.ts'
 import { AddressIndex } from '../../../src/routing/address-index.ts'
 import { compilePattern } from '../../../src/routing/pattern.ts'
 import type { RuleError } from '../../../src/routing/rule-error.ts'
-import { fastestMs } from '../../support/fastest.ts'
+import { fastestCpuMs } from '../../support/fastest.ts'
 import { thrownBy } from './subjects.ts'
 
 const mqtt = (text: string): AddressPattern => ({ text, separator: '/', one: '+', rest: '#' })
@@ -119,14 +119,14 @@ describe('an index', () => {
     const lookups = () => {
       for (let turn = 0; turn < 10_000; turn += 1) index.lookup('site-777/x/t')
     }
-    expect(fastestMs(lookups)).toBeLessThan(500)
+    expect(fastestCpuMs(lookups)).toBeLessThan(500)
     expect(index.lookup('site-777/x/t')).toMatchObject([{ value: 777, params: { device: 'x' } }])
   })
 
   test('many wildcards do not multiply', () => {
     const text = Array(30).fill('#.a').join('.')
     const index = new AddressIndex([{ pattern: amqp(text), value: 1 }])
-    const ms = fastestMs(() => {
+    const ms = fastestCpuMs(() => {
       expect(index.lookup(`${'a.'.repeat(29)}b`)).toEqual([])
       expect(match(amqp(text), `${'a.'.repeat(29)}b`)).toBeUndefined()
     })
