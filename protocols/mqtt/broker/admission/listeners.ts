@@ -3,20 +3,17 @@ import type http from 'node:http'
 import net, { type AddressInfo, type Socket } from 'node:net'
 import tls from 'node:tls'
 import type { Log } from '../../../../src/adapter/contract.ts'
-import { messageOf, PermanentError, RetryableError } from '../../../../src/errors.ts'
+import { listenOn } from '../../../../src/adapter/listen.ts'
+import { ServerCertificates } from '../../../../src/adapter/server-certificates.ts'
 import type { Limits, ListenAddress, ListenerTls } from '../config.ts'
 import { certifiedName } from './identity.ts'
 import { type NoSeat, Seats } from './seats.ts'
-import { ServerCertificates } from './server-certificates.ts'
 import type { Unfinished } from './unfinished.ts'
 import { type Channel, withWebSockets } from './websockets.ts'
 
 // An `import` of these reads all their exports, and so loads undici, which no broker needs.
 const { createServer: createHttpServer } = process.getBuiltinModule('node:http')
 const { createServer: createHttpsServer } = process.getBuiltinModule('node:https')
-
-/** Connections that wait to be accepted: after a restart all devices come at once. The system may allow fewer. */
-const backlog = 4_096
 
 /** A connection before its CONNECT. */
 export interface Incoming extends Channel {
@@ -69,7 +66,7 @@ export class Listeners {
       for (const address of addresses) {
         const server = this.#createServer(address)
         server.on('connection', (socket: Socket) => this.#admit(socket))
-        await listen(server, address)
+        await listenOn(server, address)
         this.#servers.push(server)
       }
     } catch (error) {
@@ -141,7 +138,7 @@ export class Listeners {
     if (address.scheme === 'mqtt') return net.createServer({ noDelay: true }, (socket) => this.#onSocket(socket))
     if (address.scheme === 'ws') return this.#withWebSockets(createHttpServer(this.#httpOptions()), address)
     const handshakeTimeout = this.#options.limits.connectTimeoutMs
-    const secure = { ...this.#certificates.options(address), handshakeTimeout }
+    const secure = { ...this.#certificates.options(address.text), handshakeTimeout }
     const server =
       address.scheme === 'wss'
         ? this.#withWebSockets(createHttpsServer({ ...secure, ...this.#httpOptions() }), address)
@@ -167,25 +164,4 @@ export class Listeners {
 /** The same of a socket and of the tls over it. */
 function keyOf({ remoteAddress, remotePort, localPort }: Socket): string {
   return `${remoteAddress} ${remotePort} ${localPort}`
-}
-
-async function listen(server: net.Server, { host, port, text }: ListenAddress): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>()
-  server.once('error', reject)
-  server.listen({ host, port, backlog }, resolve)
-  try {
-    await promise
-  } catch (error) {
-    throw listenError(error, text)
-  }
-  server.off('error', reject)
-  server.on('error', () => {}) // such as too many open files at accept: the listener itself lives on
-}
-
-function listenError(error: unknown, text: string): PermanentError | RetryableError {
-  const { code } = error as NodeJS.ErrnoException
-  const options = { cause: error }
-  if (code === 'EADDRINUSE') return new PermanentError('PORT_IN_USE', `${text} is in use by another process`, options)
-  if (code === 'EACCES') return new PermanentError('ACCESS_DENIED', `this user may not listen on ${text}`, options)
-  return new RetryableError('PEER_UNREACHABLE', `cannot listen on ${text}: ${messageOf(error)}`, options)
 }

@@ -1,27 +1,26 @@
-/** The certificates of the broker's listeners: exchanged while they listen, at which no connection ends. */
+/** The certificates of a connection's listeners: exchanged while they listen, at which no connection ends. */
 import type tls from 'node:tls'
-import type { Log } from '../../../../src/adapter/contract.ts'
-import { TlsFiles } from '../../../../src/adapter/tls-files.ts'
-import { PermanentError } from '../../../../src/errors.ts'
-import type { ListenAddress, ListenerTls } from '../config.ts'
+import { PermanentError } from '../errors.ts'
+import type { Log } from './contract.ts'
+import { type TlsFileNames, TlsFiles } from './tls-files.ts'
 
 const lookMs = 1_000
 const minVersion = 'TLSv1.2'
 
 export class ServerCertificates {
-  readonly #settings: ListenerTls
+  readonly #settings: TlsFileNames
   readonly #log: Log
   readonly #servers: tls.Server[] = []
   #files: TlsFiles | undefined
   #looking: NodeJS.Timeout | undefined
 
-  constructor(settings: ListenerTls | undefined, log: Log) {
+  constructor(settings: TlsFileNames | undefined, log: Log) {
     this.#settings = settings ?? {}
     this.#log = log
   }
 
-  /** For a server about to be made. Throws PermanentError, CONFIG_INVALID or FILE_MISSING. */
-  options({ text }: ListenAddress): tls.TlsOptions {
+  /** For a server about to be made, `text` being its address; with `ca` it demands client certificates. Throws PermanentError, CONFIG_INVALID or FILE_MISSING. */
+  options(text: string): tls.TlsOptions {
     const { cert, key, ca } = this.#settings
     if (!cert || !key) throw new PermanentError('CONFIG_INVALID', `${text} needs tls.cert and tls.key`)
     this.#files ??= new TlsFiles(this.#settings, this.#log)
