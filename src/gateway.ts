@@ -1,7 +1,7 @@
 /** The composition root: what is connected to what, top to bottom. */
 import { setTimeout } from 'node:timers/promises'
 import { Budget } from './adapter/budget.ts'
-import type { Context, Kept, Log } from './adapter/contract.ts'
+import type { Context, Kept, Log, Storing } from './adapter/contract.ts'
 import type { AnyProtocol } from './adapter/protocol.ts'
 import { abandoned } from './adapter/standing.ts'
 import type { GatewayConfig, RouteConfig, TargetConfig } from './config/schema/types.ts'
@@ -335,6 +335,7 @@ export class Gateway {
       ...this.#context(stats, format),
       group: this.#groupOf(routes[0]!),
       settlesOnDisk: routes.every((route) => route.acknowledge === 'stored'),
+      storing: storingOf(this.#store, routes),
     })
     const byRules = new Map(group.map((route) => [route.compiled, route]))
     const router = new Router([...byRules.keys()], (name) => this.#protocol(name))
@@ -386,5 +387,16 @@ function keptOf(store: Store, connection: string): Kept {
     put: ({ space, key, value }) => store.kept.put(connection, space, key, value),
     delete: (space, key) => store.kept.delete(connection, space, key),
     flushed: () => store.flushed(),
+  }
+}
+
+function storingOf(store: Store, routes: readonly RouteConfig[]): Storing {
+  const stored = routes.filter(({ acknowledge }) => acknowledge === 'stored')
+  const froms = new Set(stored.map(({ from }) => from.settings))
+  return {
+    isFor: (from) => froms.has(from),
+    get isFull() {
+      return store.isFull
+    },
   }
 }

@@ -156,6 +156,19 @@ export function encode(
   return { headers: [contentTypeName, mediaTypes[structured]], body: encodeStructured(envelope, structured, hops) }
 }
 
+/** An answer to a request: `headers.status` is its status, where it is one of 200 to 599. Throws as `encode`. */
+export function answerOf(envelope: Envelope, format: Format | undefined): HttpMessage & { readonly status: number } {
+  const { status: named, ...others } = envelope.headers
+  const headers = Object.assign(new HeaderBag(), others)
+  const { headers: fields, body } = encode({ envelope: envelope.with({ headers }), format })
+  const status = isStatus(named) ? Number(named) : 200
+  return { status, headers: fields, body: status === 204 || status === 304 ? noBytes : body }
+}
+
+function isStatus(value: unknown): boolean {
+  return (typeof value === 'number' || typeof value === 'string') && /^[2-5]\d\d$/.test(String(value))
+}
+
 const noBytes = new Uint8Array()
 
 /** A content type that no header can hold is an attribute. */

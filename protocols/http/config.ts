@@ -1,6 +1,8 @@
 /** Settings of HTTP: a connection that listens (`listen`, for sources) or a client (without it, for targets), and `from`. */
+import { z } from 'zod'
 import { kinds } from '../../src/adapter/kinds.ts'
-import type { SettingsProblem } from '../../src/adapter/protocol.ts'
+import type { AddressPattern, SettingsProblem } from '../../src/adapter/protocol.ts'
+import { refuse } from '../../src/adapter/schema.ts'
 import { HttpListenerConnection } from './listener/config.ts'
 import { listenerProblems } from './listener/config-problems.ts'
 import { HttpClientConnection } from './target.ts'
@@ -18,3 +20,41 @@ export const isListener = (connection: HttpConnection): connection is HttpListen
 
 export const checkConnection = (connection: HttpConnection): readonly SettingsProblem[] =>
   isListener(connection) ? listenerProblems(connection) : []
+
+export const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
+
+export const HttpFrom = z.strictObject({
+  path: z
+    .string()
+    .superRefine(refuse(pathProblem))
+    .meta({
+      description:
+        'Path of the requests, decoded: `*` and `{name}` are one level, `**` and `{name#}` all that remain. The query is `headers.query`.',
+      examples: ['/devices/{device}/events'],
+    }),
+  method: z.enum(methods).default('POST').meta({ description: 'Method of the requests.' }),
+  maxInFlight: z.int().min(1).max(65_535).optional().meta({
+    description:
+      'Unsettled messages before requests are answered 429; of the routes of a listener the least counts. Default: that of the connection.',
+  }),
+})
+export type HttpFrom = z.infer<typeof HttpFrom>
+
+function pathProblem(text: string): string | undefined {
+  if (!text.startsWith('/')) return 'a path begins with `/`'
+  if (/[?\p{Cc}]/u.test(text)) return 'a path has no query and no control characters'
+  if (text.includes('%')) return 'a path stands here decoded: write its characters as they are'
+  const levels = text.split('/')
+  if (levels.some((level) => level === '.' || level === '..')) return 'no request has a level `.` or `..`'
+  return undefined
+}
+
+/** For routing and captures. */
+export function pathPattern({ path }: HttpFrom): AddressPattern {
+  return { text: path, separator: '/', one: '*', rest: '**' }
+}
+
+export function checkFrom(_: HttpFrom, connection: HttpConnection): readonly SettingsProblem[] {
+  if (isListener(connection)) return []
+  return [{ path: [], message: 'a source needs a connection with `listen`', help: 'listen: "http://127.0.0.1:8080"' }]
+}

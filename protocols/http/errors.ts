@@ -1,19 +1,8 @@
-/** What HTTP says of an error of ours. */
-import type { ErrorCode } from '../../src/errors.ts'
+/** What HTTP says of errors of ours. */
+import type { GatewayError } from '../../src/errors.ts'
 
-const statuses: Readonly<Partial<Record<ErrorCode, number>>> = {
-  USAGE: 400,
-  MESSAGE_MALFORMED: 400,
-  CREDENTIALS_REFUSED: 401,
-  ACCESS_DENIED: 403,
-  NOT_FOUND: 404,
-  MESSAGE_TOO_LARGE: 413,
-  MESSAGE_REFUSED: 422,
-  INTERNAL: 500,
-  PEER_TIMEOUT: 504,
-}
-
-/** The status that stands for a code; what is not named may be over when the asker tries again: 503. */
-export function statusOf(code: ErrorCode): number {
-  return statuses[code] ?? 503
+/** The status of an error in the place of a reply: 504 as none came, 503 where asking again may help, else 502. */
+export function replyStatusOf({ code, retryable }: GatewayError): number {
+  if (code === 'REPLY_TIMEOUT') return 504
+  return retryable || code === 'GATEWAY_STOPPING' ? 503 : 502
 }

@@ -156,12 +156,22 @@ export interface Context {
   readonly budget: Budget
   /** True for a source whose messages are all settled once they are on disk, which no target keeps waiting. */
   readonly settlesOnDisk?: boolean | undefined
+  /** Of a source that tells its sender what it waited for. */
+  readonly storing?: Storing | undefined
   /** Of a source: the group its routes share, see `Protocol.source.group`. */
   readonly group?: string | undefined
   /** Undefined where the gateway has no store, e.g. for `trivium publish`. */
   readonly kept?: Kept | undefined
   /** Adds to a counter of the connection, shown as `trivium_endpoint_events_total{event="<name>"}`; for things only the adapter can see. */
   count(name: string, by?: number): void
+}
+
+/** What the store does for the routes of a source. */
+export interface Storing {
+  /** True where what a `from` reads is settled once it is on disk. */
+  isFor(from: unknown): boolean
+  /** It takes nothing in for now: what is handed over waits for room. */
+  readonly isFull: boolean
 }
 
 /** Sentences plus fields. ERROR only for loss or operator action. */

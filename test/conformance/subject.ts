@@ -17,6 +17,8 @@ export interface Subject {
   makeWay(wish: { readonly maxInFlight: number }): Promise<Way>
   /** True where the sender's confirmation is the settlement itself, as with the embedded MQTT broker. */
   readonly confirmsOnSettle?: boolean
+  /** True where the sender is told that its message became a dead letter, as with HTTP's 422. */
+  readonly tellsRejected?: boolean
   /** Settings of a connection at which nobody answers; for protocols that are their own peer see `skip`. */
   readonly unreachable?: object
   /** Makes of an ordinary message one that the peer refuses for good; may prepare the peer for it. */

@@ -70,7 +70,7 @@ const drivers: Readonly<Record<string, readonly string[]>> = {
 const shared: Readonly<Record<string, readonly string[]>> = { http: ['express'] }
 const filesOfAProtocol = ['index.ts', 'config.ts', 'codec.ts', 'errors.ts', 'README.md']
 /** Where a protocol's two ends lie, if not beside its index: MQTT is spoken as a client and as a broker. */
-const endsIn: Readonly<Record<string, readonly string[]>> = { mqtt: ['client', 'broker'], http: [] }
+const endsIn: Readonly<Record<string, readonly string[]>> = { mqtt: ['client', 'broker'], http: [] } // its sink follows
 
 test.each(Object.entries(arrows))('%s imports only %j', (folder, allowed) => {
   const inside = ofFolder(folder).filter(({ to }) => isLocal(to) && !isBelow(to, folder))

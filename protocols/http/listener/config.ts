@@ -76,7 +76,7 @@ export const HttpListenerConnection = z
     maxHeaderSize: size().prefault('16KiB').meta({ description: 'Most bytes of the headers of a request.' }),
     maxConnections: z.int().min(1).default(10_000).meta({ description: 'Most connections at once.' }),
     maxInFlight: z.int().min(1).max(65_535).default(1_024).meta({
-      description: 'Unsettled messages of all its routes; beyond it requests are answered 429.',
+      description: 'The `maxInFlight` of each `from` that has none of its own.',
     }),
     headerTimeout: duration().prefault('10s').meta({ description: 'Time for the headers of a request to arrive.' }),
     bodyTimeout: duration().prefault('30s').meta({ description: 'Time for its body to arrive.' }),

@@ -1,0 +1,84 @@
+/** What a request passes, in order: its path, the page it comes from, who sends it, its body; then the source takes it. */
+import express, { type Express, type Response } from 'express'
+import type { Context } from '../../../src/adapter/contract.ts'
+import type { HttpFrom } from '../config.ts'
+import { Guard } from './auth.ts'
+import { Bodies } from './body.ts'
+import type { HttpListenerConnection } from './config.ts'
+import { checkMediaType, type Messages, messagesIn } from './media.ts'
+import { onlyFrom } from './origins.ts'
+import { pathOf } from './path.ts'
+import { Refusal } from './problem.ts'
+import { Routes } from './routes.ts'
+import { tellProblem } from './tell-problem.ts'
+import { setWay, type Way, wayOf } from './way.ts'
+
+/** Where requests go on: the source. */
+export interface Intake {
+  /** True where the gateway stops: connections are to end with their next answer. */
+  readonly isStopping: boolean
+  /** Throws a Refusal, 429 or 503, where it takes nothing now. */
+  checkRoom(way: Way): void
+  /** Takes all of them, and answers. Throws a Refusal where it takes none. */
+  take(messages: Messages, taking: Taking): void
+}
+
+export interface Taking {
+  readonly way: Way
+  readonly response: Response
+  /** It was not taken after all, and is to come again. */
+  onReleased(): void
+}
+
+export interface AppParts {
+  readonly connection: HttpListenerConnection
+  readonly froms: readonly HttpFrom[]
+  readonly intake: Intake
+  readonly context: Context
+}
+
+export function listenerApp({ connection, froms, intake, context }: AppParts): Express {
+  const routes = new Routes(froms)
+  const guard = new Guard(connection.auth)
+  const bodies = new Bodies({ maxBytes: connection.maxBodySize, deadlineMs: connection.bodyTimeout })
+  const app = express()
+  app.disable('x-powered-by').set('query parser', false)
+  app.use((request, response, next) => {
+    if (intake.isStopping) response.setHeader('connection', 'close')
+    const path = pathOf(request.url)
+    setWay(response, { ...path, ...routes.find(request.method, path.levels) })
+    next()
+  })
+  app.use(onlyFrom(connection.cors))
+  app.use(async (request, response) => {
+    const way = wayOf(response)
+    const credentials = guard.check(request.headers)
+    if (request.method === 'OPTIONS' && way.methods.length > 0) return tellMethods(response, way)
+    checkWay(way)
+    intake.checkRoom(way)
+    checkMediaType(request.headers, context.format)
+    const body = await bodies.read(request, response)
+    const onceOnly = credentials === 'signed' ? guard.checkSigned(request.headers, body) : undefined
+    const onReleased = () => guard.forget(onceOnly)
+    try {
+      const at = { connection: context.connection, format: context.format, ...way }
+      const messages = messagesIn({ headers: request.rawHeaders, body }, request.headers['content-type'], at)
+      intake.take(messages, { way, response, onReleased })
+    } catch (error) {
+      onReleased()
+      throw error
+    }
+  })
+  return app.use(tellProblem(context))
+}
+
+function checkWay({ froms, methods }: Way): void {
+  if (methods.length === 0) throw new Refusal({ status: 404, code: 'NOT_FOUND', detail: 'no route reads this path' })
+  if (froms.size > 0) return
+  const headers = { allow: methods.join(', ') }
+  throw new Refusal({ status: 405, code: 'USAGE', detail: 'no route reads this path by this method', headers })
+}
+
+function tellMethods(response: Response, { methods }: Way): void {
+  response.writeHead(204, { allow: methods.join(', ') }).end()
+}

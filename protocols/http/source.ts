@@ -1,0 +1,176 @@
+import type { Response } from 'express'
+import type { Budget } from '../../src/adapter/budget.ts'
+import type { Context, Deliver, Outcome, Reply, Settlement, Source } from '../../src/adapter/contract.ts'
+import { once } from '../../src/adapter/once.ts'
+import { SourceDelivery } from '../../src/adapter/source-delivery.ts'
+import { type SourcePeer, SourceSession, sourceBudget } from '../../src/adapter/source-session.ts'
+import type { Envelope } from '../../src/envelope/envelope.ts'
+import { RetryableError } from '../../src/errors.ts'
+import type { HttpFrom } from './config.ts'
+import type { Intake, Taking } from './listener/app.ts'
+import { Call } from './listener/call.ts'
+import type { HttpListenerConnection } from './listener/config.ts'
+import type { Listener } from './listener/listener.ts'
+import type { Messages } from './listener/media.ts'
+import { Refusal, retryAfter } from './listener/problem.ts'
+import type { Way } from './listener/way.ts'
+
+/** With express, for the first that listens. */
+const loadListener = once(() => import('./listener/listener.ts'))
+
+/** Requests to the paths of `froms`. Each is answered once its messages are settled: see `Call`. */
+export class HttpSource implements Source {
+  readonly #connection: HttpListenerConnection
+  readonly #froms: readonly HttpFrom[]
+  readonly #context: Context
+  readonly #maxInFlight: number
+  readonly #budget: Budget
+  #service: Service | undefined
+  #listener: Listener | undefined
+
+  constructor(connection: HttpListenerConnection, froms: readonly HttpFrom[], context: Context) {
+    this.#connection = connection
+    this.#froms = froms
+    this.#context = context
+    this.#maxInFlight = Math.min(...froms.map((from) => from.maxInFlight ?? connection.maxInFlight))
+    this.#budget = sourceBudget(context, { maxInFlight: [this.#maxInFlight] })
+  }
+
+  async open(): Promise<void> {
+    const { Listener } = await loadListener()
+    await this.close()
+    const own = { answerMs: this.#connection.answerTimeout, maxInFlight: this.#maxInFlight }
+    const service = new Service({ ...own, budget: this.#budget, context: this.#context })
+    const parts = { connection: this.#connection, froms: this.#froms, intake: service, context: this.#context }
+    const listener = new Listener(parts)
+    await listener.open()
+    this.#service = service
+    this.#listener = listener
+  }
+
+  async consume(deliver: Deliver, signal: AbortSignal): Promise<void> {
+    if (this.#service === undefined) throw closedError()
+    await this.#service.run(deliver, signal)
+  }
+
+  async close(): Promise<void> {
+    const [service, listener] = [this.#service, this.#listener]
+    this.#service = undefined
+    this.#listener = undefined
+    service?.end()
+    await listener?.close()
+  }
+}
+
+const closedError = () => new RetryableError('PEER_LOST', 'the listener is closed')
+
+class HttpDelivery extends SourceDelivery {
+  readonly readers: ReadonlySet<unknown>
+  readonly call: Call
+  /** Its place among the messages of the call. */
+  readonly index: number
+
+  constructor(envelope: Envelope, way: Way, place: { readonly call: Call; readonly index: number }) {
+    super(envelope, way.address)
+    this.readers = way.froms
+    this.call = place.call
+    this.index = place.index
+  }
+
+  answer(reply: Reply): Promise<Outcome> {
+    return this.call.reply(reply)
+  }
+}
+
+interface Settings {
+  /** Milliseconds. */
+  readonly answerMs: number
+  readonly maxInFlight: number
+  readonly budget: Budget
+  readonly context: Context
+}
+
+/** One generation of a source, from `open` to `close`: its requests, from being taken to being answered. */
+class Service implements Intake, SourcePeer<HttpDelivery> {
+  readonly #at: Settings
+  readonly #session: SourceSession<HttpDelivery>
+  readonly #calls = new Set<Call>()
+  #isRunning = false
+
+  constructor(settings: Settings) {
+    this.#at = settings
+    this.#session = new SourceSession(this, { budget: settings.budget, gather: 'turn' })
+  }
+
+  get isStopping(): boolean {
+    return this.#session.isStopped
+  }
+
+  async run(deliver: Deliver, signal: AbortSignal): Promise<void> {
+    this.#isRunning = true
+    await this.#session.run(deliver, signal)
+  }
+
+  /** What is not answered yet is told so; what is settled from now on answers nothing. */
+  end(): void {
+    this.#session.end(closedError())
+    for (const call of this.#calls) call.abandon()
+  }
+
+  checkRoom({ froms }: Way): void {
+    if (!this.#isRunning || this.isStopping) throw busy(503, 'GATEWAY_STOPPING', 'the gateway stops, or has only begun')
+    const { storing, budget } = this.#at.context
+    if (storing?.isFull && [...froms].some((from) => storing.isFor(from)))
+      throw busy(503, 'STORE_FULL', 'the store is full')
+    if (budget.isFull) throw busy(503, 'TARGET_BUSY', 'the gateway has its hands full')
+    if (this.#session.isFull) throw busy(429, 'TARGET_BUSY', 'too many messages of this listener are not settled')
+  }
+
+  take({ envelopes, isBatch }: Messages, { way, response, onReleased }: Taking): void {
+    this.checkRoom(way)
+    this.#checkRoomFor(envelopes)
+    const call = this.#callOf(response, envelopes, { way, isBatch, onReleased })
+    if (envelopes.length === 0) return call.accepted()
+    const waiting = envelopes.values()
+    let index = 0
+    const taken = this.#session.handOver(() => {
+      const { value } = waiting.next()
+      return value && new HttpDelivery(value, way, { call, index: index++ })
+    })
+    for (let left = taken; left < envelopes.length; left += 1) call.settled(left, 'release')
+  }
+
+  settle({ call, index }: HttpDelivery, settlement: Settlement): void {
+    call.settled(index, settlement)
+  }
+
+  /** All of a batch, or nothing of it. */
+  #checkRoomFor(envelopes: readonly Envelope[]): void {
+    if (envelopes.length > this.#at.maxInFlight) {
+      const detail = `a batch has at most ${this.#at.maxInFlight} events here`
+      throw new Refusal({ status: 413, code: 'MESSAGE_TOO_LARGE', detail })
+    }
+    const largest = Math.max(...envelopes.map(({ sizeBytes }) => sizeBytes))
+    if (envelopes.length > 1 && this.#at.budget.roomFor(largest) < envelopes.length)
+      throw busy(429, 'TARGET_BUSY', 'there is no room for so many messages now')
+  }
+
+  #callOf(
+    response: Response,
+    envelopes: readonly Envelope[],
+    { way, isBatch, onReleased }: Omit<Taking, 'response'> & { readonly isBatch: boolean },
+  ): Call {
+    const { storing } = this.#at.context
+    const isStored = storing !== undefined && [...way.froms].some((from) => storing.isFor(from))
+    const ids = envelopes.map(({ messageId }) => messageId)
+    const deadlineMs = this.#at.answerMs
+    const onOver = (over: Call) => void this.#calls.delete(over)
+    const call = new Call(response, ids, { deadlineMs, isStored, isBatch, onOver, onReleased })
+    this.#calls.add(call)
+    return call
+  }
+}
+
+function busy(status: 429 | 503, code: 'GATEWAY_STOPPING' | 'STORE_FULL' | 'TARGET_BUSY', detail: string): Refusal {
+  return new Refusal({ status, code, detail, headers: retryAfter })
+}
