@@ -68,7 +68,7 @@ export class AmqpSink implements Sink<AmqpTarget> {
       return await flight.land({
         pace: this.#pace,
         signal,
-        abandoned: lost('the send was given up'),
+        abandoned: () => lost('the send was given up'),
         late: (ms) => this.#expire(flight, connection, ms),
       })
     } finally {

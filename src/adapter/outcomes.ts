@@ -23,9 +23,9 @@ export function again(error: unknown): Outcome {
 /** How a `send` may end before the peer has answered. */
 export interface Landing {
   readonly pace: Pace
-  /** Where it aborts, what has no outcome fails with `abandoned`. */
+  /** Where it aborts, what has no outcome fails with what `abandoned` gives. */
   readonly signal: AbortSignal
-  readonly abandoned: RetryableError
+  readonly abandoned: () => RetryableError
   /** The peer has had its time, so many milliseconds: what has no outcome is to fail. */
   late(ms: number): void
 }
@@ -85,7 +85,7 @@ export class Flight {
   async land({ pace, signal, abandoned, late }: Landing): Promise<readonly Outcome[]> {
     const departedAt = performance.now()
     const unwatch = pace.watch(departedAt, late)
-    const giveUp = () => this.fail(abandoned)
+    const giveUp = () => this.fail(abandoned())
     signal.addEventListener('abort', giveUp, { once: true })
     if (signal.aborted) giveUp()
     try {

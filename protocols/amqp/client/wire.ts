@@ -49,13 +49,15 @@ export class Writer {
   }
 
   int16(value: number): void {
-    this.byte(value >> 8)
-    this.byte(value)
+    this.reserve(2)
+    this.#put16(this.#at, value)
+    this.#at += 2
   }
 
   int32(value: number): void {
-    this.int16(value >> 16)
-    this.int16(value)
+    this.reserve(4)
+    this.#put32(this.#at, value)
+    this.#at += 4
   }
 
   /** Whole numbers that a double holds, negative ones as two's complement. */
@@ -122,11 +124,11 @@ export class Writer {
   }
 
   setInt16(offset: number, value: number): void {
-    this.#buffer.writeUInt16BE(value, this.#kept + offset)
+    this.#put16(this.#kept + offset, value)
   }
 
   setInt32(offset: number, value: number): void {
-    this.#buffer.writeUInt32BE(value, this.#kept + offset)
+    this.#put32(this.#kept + offset, value)
   }
 
   /** Makes room in a new buffer, to which what is not kept moves. */
@@ -139,6 +141,17 @@ export class Writer {
     this.#start = 0
     this.#kept = 0
     this.#at = unfinished.length
+  }
+
+  // not by Buffer's own methods: their checks are compiled into each caller
+  #put16(at: number, value: number): void {
+    this.#buffer[at] = value >> 8
+    this.#buffer[at + 1] = value
+  }
+
+  #put32(at: number, value: number): void {
+    this.#put16(at, value >> 16)
+    this.#put16(at + 2, value)
   }
 
   #cut(): void {

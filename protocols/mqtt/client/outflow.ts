@@ -69,7 +69,7 @@ export class Outflow {
       return await flight.land({
         pace: this.#pace,
         signal,
-        abandoned: new RetryableError('PEER_TIMEOUT', 'sending was abandoned'),
+        abandoned: () => new RetryableError('PEER_TIMEOUT', 'sending was abandoned'),
         late: (ms) => this.#expire(flight, ms),
       })
     } finally {

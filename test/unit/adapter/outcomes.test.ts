@@ -11,7 +11,7 @@ const never = new AbortController().signal
 const landing = (pace: Pace, wish: Partial<Landing> = {}): Landing => ({
   pace,
   signal: never,
-  abandoned: lost,
+  abandoned: () => lost,
   late() {},
   ...wish,
 })
