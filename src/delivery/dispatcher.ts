@@ -28,7 +28,8 @@ interface Send {
  *
  * A parcel is in exactly one place: `urgent` or `ready` (to be sent), a lane (must wait), or a send (under way).
  * ready -> send -> confirmed | failed | lane -> urgent -> send ... (what a lane goes through: lanes.ts)
- * Outcomes are handled in the order of the sends, so that of a lane nothing overtakes what failed before it.
+ * Where a sink keeps order, outcomes are handled in the order of the sends, so that of a lane nothing overtakes what failed
+ * before it. Elsewhere a lane has one message under way, and one slow answer holds up no other.
  */
 export class Dispatcher {
   readonly #sink: Sink
@@ -80,7 +81,7 @@ export class Dispatcher {
     parcel.seq = this.#nextSeq++
     const delayMs = parcel.dueAt === 0 ? 0 : parcel.dueAt - Date.now()
     if (delayMs > 0 && this.#lanes.of(parcel) === undefined) {
-      const lane = this.#lanes.hold(parcel, 'backoff', this.#lastSend)
+      const lane = this.#lanes.hold(parcel, 'backoff', this.#lastOfALane)
       wait(parcel, lane)
       this.#backOff(lane, delayMs)
       return
@@ -182,7 +183,7 @@ export class Dispatcher {
     if (!parcel.isKeyed) return false
     const lane = this.#lanes.of(parcel)
     if (lane === undefined) {
-      if (!this.#sink.keepsOrder) this.#lanes.hold(parcel, 'underway', this.#lastSend + 1)
+      if (!this.#sink.keepsOrder) this.#lanes.hold(parcel, 'underway', this.#lastOfALane)
       return false
     }
     if (lane.scout === parcel) {
@@ -264,16 +265,28 @@ export class Dispatcher {
 
   #finishSends(): void {
     const nowMs = performance.now()
-    while (this.#sends[0]?.outcomes !== undefined) {
-      const { number, parcels, signal, outcomes } = this.#sends[0]
+    for (let send = this.#answered(); send !== undefined; send = this.#answered()) {
+      const { number, parcels, signal, outcomes } = send
       const at = { nowMs, isOld: signal !== this.#abort.signal }
       for (let i = 0; i < parcels.length; i += 1) this.#finish(parcels[i]!, outcomes![i] ?? unanswered, at)
-      this.#sends.shift() // not before: until then nothing is parked, so that a lane stays whole
-      this.#lastFinishedSend = number
+      this.#sends.splice(this.#sends.indexOf(send), 1) // not before: until then nothing is parked, so that a lane stays whole
+      if (this.#sink.keepsOrder) this.#lastFinishedSend = number
     }
     if (!this.#lanes.isEmpty) this.#freeLanes()
     if (this.#isOpen) this.#pump()
     else this.#park()
+  }
+
+  /** The next send whose outcomes are handled: in their order, or, where a lane has one message under way at most, as they come. */
+  #answered(): Send | undefined {
+    const [first] = this.#sends
+    if (first?.outcomes !== undefined) return first
+    return this.#sink.keepsOrder ? undefined : this.#sends.find(({ outcomes }) => outcomes !== undefined)
+  }
+
+  /** The latest send that may hold messages of a lane that waits; 0: none but its own. */
+  get #lastOfALane(): number {
+    return this.#sink.keepsOrder ? this.#lastSend : 0
   }
 
   #finish(parcel: Parcel, outcome: Outcome, { nowMs, isOld }: { nowMs: number; isOld: boolean }): void {
@@ -310,7 +323,7 @@ export class Dispatcher {
     parcel.owner.retried(parcel, error, delayMs)
     if (this.#isWindingDown && parcel.isKept) return this.#giveBack(parcel)
     const isTrial = this.#lanes.of(parcel)?.scout === parcel
-    const lane = this.#lanes.hold(parcel, error.isOutage ? 'outage' : 'backoff', this.#lastSend)
+    const lane = this.#lanes.hold(parcel, error.isOutage ? 'outage' : 'backoff', this.#lastOfALane)
     wait(parcel, lane)
     if (!error.isOutage && !isTrial) this.#shelveBehind(parcel, lane)
     if (error.isOutage && isOld && this.#isOpen)

@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals'
 import { delivered } from '../../../src/adapter/contract.ts'
 import { Dispatcher } from '../../../src/delivery/dispatcher.ts'
 import type { Parcel } from '../../../src/delivery/parcel.ts'
+import { eventually } from '../../support/poll.ts'
 import { randomOf } from '../../support/random.ts'
 import {
   busy,
@@ -31,6 +32,26 @@ describe('dispatcher', () => {
     for (const text of ['a', 'b', 'c']) dispatcher.add(parcel(owner, text))
     await owner.ended(3)
     expect(sink.batches).toEqual([['a', 'b', 'c']])
+  })
+
+  test('of a sink without order one slow answer holds up no other', async () => {
+    const sink = new ScriptedSink({ keepsOrder: false, maxConcurrentSends: 2, maxBatch: 1 })
+    sink.isHolding = true
+    const owner = new RecordingOwner()
+    const dispatcher = started(sink)
+    for (const text of ['slow', 'a', 'b', 'c']) dispatcher.add(parcel(owner, text))
+    await nextTurn()
+    for (const at of [1, 2, 3]) {
+      sink.held[at]?.answer([at === 1 ? busy : delivered])
+      await nextTurn()
+    }
+    expect(owner.events).toEqual(['confirmed b', 'confirmed c'])
+    await eventually(() => sink.held.length === 5, { what: 'the second attempt' })
+    sink.held[4]?.answer([delivered])
+    sink.held[0]?.answer([delivered])
+    await owner.ended(4)
+    expect(owner.events.slice(2)).toEqual(['confirmed a', 'confirmed slow'])
+    expect(dispatcher.size).toBe(0)
   })
 
   test('gathers the next batch while one is under way', async () => {
