@@ -40,7 +40,7 @@ export interface SettingsProblem {
 
 /**
  * Everything the gateway knows of a protocol. `Connection`, `From`, `Target` are the values of the schemas.
- * Text fields of `to` named in `destinations` or `plainTemplates` may hold `{expression}`s.
+ * Text fields of `to` named in `destinations` or `plainTemplates` may hold `{expression}`s; of the latter also mappings of texts.
  */
 export interface Protocol<Connection = unknown, From = unknown, Target = unknown> {
   readonly name: string

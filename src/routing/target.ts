@@ -19,7 +19,7 @@ export interface CompiledTarget {
   outbound(subject: Subject): Outbound
 }
 
-type Render = (subject: Subject) => string
+type Render = (subject: Subject) => unknown
 type Settings = Readonly<Record<string, unknown>>
 
 /** Compiles one target. Throws RuleError. */
@@ -35,6 +35,11 @@ export function compileTarget(
   for (const { key, template } of templatesOf(target, scope, protocolOf(target.protocol))) {
     if (template.isLiteral) fixed[key] = template.literalPrefix
     else rendered.push([key, (subject) => template.render(subject)])
+  }
+  for (const { key, texts } of templateMapsOf(target, scope, protocolOf(target.protocol))) {
+    const literal = literalTexts(texts)
+    if (literal !== undefined) fixed[key] = literal
+    else rendered.push([key, (subject) => mapTexts(texts, (template) => template.render(subject))])
   }
   // without templates every message shares one settings object
   const base: Settings = Object.keys(fixed).every((key) => fixed[key] === settings[key])
@@ -85,6 +90,29 @@ function templatesOf(target: TargetConfig, scope: Scope, protocol: AnyProtocol):
     else found.push({ key, template: compileDestination(text, scope, { kind, allow: allowOf(target, kind) }) })
   }
   return found
+}
+
+interface TemplateMap {
+  readonly key: string
+  readonly texts: Readonly<Record<string, Template>>
+}
+
+/** Settings that hold several texts, each under a name: HTTP's `headers`. */
+function templateMapsOf({ settings }: TargetConfig, scope: Scope, protocol: AnyProtocol): TemplateMap[] {
+  return Object.entries(settings as Settings).flatMap(([key, setting]) =>
+    isPlainTemplate(protocol, key) && typeof setting === 'object' && setting !== null
+      ? [{ key, texts: mapTexts(setting as Readonly<Record<string, string>>, (text) => compileTemplate(text, scope)) }]
+      : [],
+  )
+}
+
+function literalTexts(texts: TemplateMap['texts']): Readonly<Record<string, string>> | undefined {
+  const isLiteral = Object.values(texts).every((template) => template.isLiteral)
+  return isLiteral ? mapTexts(texts, (template) => template.literalPrefix) : undefined
+}
+
+function mapTexts<From, To>(texts: Readonly<Record<string, From>>, map: (text: From) => To): Record<string, To> {
+  return Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, map(text)]))
 }
 
 function allowOf({ allow }: TargetConfig, { separator }: DestinationKind): Allow | undefined {

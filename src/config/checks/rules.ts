@@ -118,10 +118,17 @@ function checkTarget(scene: Scene, { path, raw, protocol }: TargetDraft, scope: 
   for (const [key, kind] of Object.entries(sink.destinations)) {
     checkDestination(scene, [...path, key], { text: raw[key], allow: raw.allow, kind, scope })
   }
-  for (const key of sink.plainTemplates) {
-    checkText(scene, [...path, key], raw[key], { code: 'TRV3003', compile: (text) => compileTemplate(text, scope) })
-  }
+  for (const key of sink.plainTemplates) checkPlain(scene, [...path, key], raw[key], scope)
   checkAllowed(scene, path, raw.allow, Object.values(sink.destinations))
+}
+
+/** A text, or several, each under a name. */
+function checkPlain(scene: Scene, path: Path, text: unknown, scope: Scope): void {
+  if (isMapping(text)) {
+    for (const [name, each] of Object.entries(text)) checkPlain(scene, [...path, name], each, scope)
+    return
+  }
+  checkText(scene, path, text, { code: 'TRV3003', compile: (written) => compileTemplate(written, scope) })
 }
 
 interface Destination {
