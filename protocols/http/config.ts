@@ -5,7 +5,7 @@ import type { AddressPattern, SettingsProblem } from '../../src/adapter/protocol
 import { refuse } from '../../src/adapter/schema.ts'
 import { HttpListenerConnection } from './listener/config.ts'
 import { listenerProblems } from './listener/config-problems.ts'
-import { HttpClientConnection } from './target.ts'
+import { clientProblems, HttpClientConnection } from './target.ts'
 
 export const HttpConnection = kinds(
   { listen: HttpListenerConnection },
@@ -19,7 +19,7 @@ export type HttpConnection = HttpListenerConnection | HttpClientConnection
 export const isListener = (connection: HttpConnection): connection is HttpListenerConnection => 'listen' in connection
 
 export const checkConnection = (connection: HttpConnection): readonly SettingsProblem[] =>
-  isListener(connection) ? listenerProblems(connection) : []
+  isListener(connection) ? listenerProblems(connection) : clientProblems(connection)
 
 export const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
 

@@ -51,6 +51,7 @@ const connections = {
   orders: { protocol: 'amqp', url: 'amqp://localhost' },
   events: { protocol: 'kafka', brokers: ['localhost:9092'] },
   bus: { protocol: 'memory' },
+  web: { protocol: 'http' },
 }
 
 const byName = new Map(protocols.map((protocol) => [protocol.name, protocol]))

@@ -61,7 +61,7 @@ const rooms = ['report', 'read', 'schema', 'checks'] as const
 
 const drivers: Readonly<Record<string, readonly string[]>> = {
   amqp: ['amqplib'],
-  http: [],
+  http: ['undici'],
   kafka: ['kafkajs', '@node-rs/crc32', 'snappy', 'lz4-napi'],
   memory: [],
   mqtt: ['aedes', 'mqtt', 'mqtt-packet', 'ws'],
@@ -70,7 +70,7 @@ const drivers: Readonly<Record<string, readonly string[]>> = {
 const shared: Readonly<Record<string, readonly string[]>> = { http: ['express'] }
 const filesOfAProtocol = ['index.ts', 'config.ts', 'codec.ts', 'errors.ts', 'README.md']
 /** Where a protocol's two ends lie, if not beside its index: MQTT is spoken as a client and as a broker. */
-const endsIn: Readonly<Record<string, readonly string[]>> = { mqtt: ['client', 'broker'], http: [] } // its sink follows
+const endsIn: Readonly<Record<string, readonly string[]>> = { mqtt: ['client', 'broker'] } // its sink follows
 
 test.each(Object.entries(arrows))('%s imports only %j', (folder, allowed) => {
   const inside = ofFolder(folder).filter(({ to }) => isLocal(to) && !isBelow(to, folder))
