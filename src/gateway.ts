@@ -5,12 +5,15 @@ import type { Context, Kept, Log, Storing } from './adapter/contract.ts'
 import type { AnyProtocol } from './adapter/protocol.ts'
 import { abandoned } from './adapter/standing.ts'
 import type { GatewayConfig, RouteConfig, TargetConfig } from './config/schema/types.ts'
+import { AskingRoute } from './delivery/answered/asking-route.ts'
+import { Exchange, type ReplyChannel } from './delivery/answered/exchange.ts'
+import { ReplyReader } from './delivery/answered/reply-reader.ts'
 import { DeadLetterForwarder, type DeadLetterTarget } from './delivery/dead-letters/forwarder.ts'
 import { DeadLetterOffice } from './delivery/dead-letters/office.ts'
 import { type NumberedRoute, placeBy } from './delivery/dead-letters/placement.ts'
 import { Workbench } from './delivery/dead-letters/workbench.ts'
 import { destinationLimitOf } from './delivery/destination-limit.ts'
-import { intake } from './delivery/intake.ts'
+import { intake, type Reader } from './delivery/intake.ts'
 import { OutboundLink } from './delivery/outbound-link.ts'
 import { Outlet } from './delivery/outlet.ts'
 import { Route } from './delivery/route.ts'
@@ -25,7 +28,7 @@ import { failpoint } from './failpoint.ts'
 import { type CompiledRoute, compileRoute, compileTarget, Router, scopeOf } from './routing/router.ts'
 import type { Repeatable, Store } from './store/contract.ts'
 import { openStore } from './store/store.ts'
-import { LinkStats, RouteStats, TargetStats } from './telemetry/stats.ts'
+import { ExchangeStats, LinkStats, RouteStats, TargetStats } from './telemetry/stats.ts'
 import type { GatewayStatus } from './telemetry/status.ts'
 import { version } from './version.ts'
 
@@ -59,6 +62,7 @@ export class Gateway {
   readonly #links: LinkStats[] = []
   readonly #outbound = new Map<string, OutboundLink>()
   readonly #forwarders: DeadLetterForwarder[] = []
+  readonly #exchange: Exchange
   readonly #parts: readonly RouteParts[]
   readonly #routes: readonly Route[]
   /** By the route's number: of those that acknowledge `stored`, and of others that have messages in the store all the same. */
@@ -81,7 +85,7 @@ export class Gateway {
     this.#budget = new Budget({
       maxCount: config.gateway.maxInFlight,
       maxBytes: config.gateway.maxInFlightBytes,
-      parts: new Set(config.routes.map((route) => this.#sourceOf(route))).size,
+      parts: new Set(readsOf(config.routes).map((from) => this.#sourceOf(from))).size,
     })
     this.#residence = new Residence(config.gateway.maxInFlightBytes)
     this.#store = openStore({
@@ -89,6 +93,13 @@ export class Gateway {
       ...config.store,
       log,
       onFatal: (error) => this.#fatal.resolve(error),
+    })
+    this.#exchange = new Exchange({
+      gatewayId: config.gateway.id,
+      protocolOf: (name) => this.#protocol(name),
+      connectionOf: (name) => config.connections.get(name)!,
+      dispatcherOf: (end) => this.#outboundLink(end).dispatcher,
+      log,
     })
     this.#parts = config.routes.map((route) => this.#routeParts(route))
     this.#routes = this.#parts.map((parts) => this.#route(parts))
@@ -106,12 +117,17 @@ export class Gateway {
   start(): void {
     this.#keeper.start()
     for (const forwarder of this.#forwarders) forwarder.wake()
-    this.#sinks = Promise.all([...this.#outbound.values()].map((link) => this.#superviseSink(link)))
     const groups = this.#sourceGroups().map((routes) => ({ routes, link: this.#sourceLink(routes) }))
+    const [replying, reading] = split(groups, ({ routes }) => routes.every((reader) => reader instanceof ReplyReader))
+    this.#sinks = Promise.all([
+      ...[...this.#outbound.values()].map((link) => this.#superviseSink(link)),
+      ...[...this.#exchange.channels.values()].map((channel) => this.#superviseReplies(channel)),
+      ...replying.map(({ routes, link }) => this.#superviseSource(routes, link, this.#stopSinks.signal)),
+    ])
     this.#tellAbandoned()
-    const starting = groups.map(async ({ routes, link }) => {
+    const starting = reading.map(async ({ routes, link }) => {
       await this.#headStart.promise
-      await this.#superviseSource(routes, link)
+      await this.#superviseSource(routes, link, this.#stopSources.signal)
     })
     this.#sources = Promise.all(starting)
     setTimeout(headStartMs, undefined, { ref: false }).then(this.#headStart.resolve, () => {})
@@ -157,6 +173,7 @@ export class Gateway {
       const text = 'drain timed out: undelivered messages were returned to their sources'
       this.#log.warn(text, { code: 'DRAIN_INCOMPLETE' })
     }
+    await endsWithin(this.#exchange.stop(), farewellMs)
     for (const { dispatcher } of this.#outbound.values()) dispatcher.stop()
     if (!isDrained) await endsWithin(this.#sources, farewellMs)
     await this.#settleStored(performance.now() + farewellMs)
@@ -176,6 +193,7 @@ export class Gateway {
       route.name,
       route.to.map((target) => new TargetStats(target.connection, target.protocol)),
       route.acknowledge === 'stored',
+      route.request && new ExchangeStats(),
     )
     const compiled = compileRoute(route, (name) => this.#protocol(name))
     stats.missingFields = () => compiled.misses.count
@@ -207,8 +225,12 @@ export class Gateway {
     const isStored = compiled.route.acknowledge === 'stored'
     const isLeft = this.#store.outbox.waiting(number).count > 0
     const stored = isStored || isLeft ? this.#storeCustody(parts) : undefined
+    const gatewayId = this.#config.gateway.id
+    if (compiled.route.request !== undefined) {
+      return new AskingRoute({ compiled, custody: this.#exchange.custody(parts), deadLetters, gatewayId })
+    }
     const custody = isStored && stored !== undefined ? stored : new SourceCustody(parts)
-    return new Route({ compiled, custody, deadLetters, gatewayId: this.#config.gateway.id })
+    return new Route({ compiled, custody, deadLetters, gatewayId })
   }
 
   #storeCustody(parts: RouteParts): StoreCustody {
@@ -231,8 +253,9 @@ export class Gateway {
   #numberedRoute(name: string): NumberedRoute | undefined {
     const parts = this.#parts.find(({ compiled }) => compiled.route.name === name)
     if (parts === undefined) return undefined
-    const { number, outlets, compiled } = parts
-    return { route: number, bits: outlets.map(({ bit }) => bit), match: compiled.route.match }
+    const { number, outlets, compiled, stats } = parts
+    const expectsReplies = stats.exchange !== undefined
+    return { route: number, bits: outlets.map(({ bit }) => bit), match: compiled.route.match, expectsReplies }
   }
 
   /** A scope of the route's own has a name that nobody can give. */
@@ -268,7 +291,7 @@ export class Gateway {
     return (settings) => `${target.protocol}://${target.connection}/${sink?.address(settings) ?? ''}`
   }
 
-  #outboundLink(target: TargetConfig): OutboundLink {
+  #outboundLink(target: Pick<TargetConfig, 'connection' | 'protocol'>): OutboundLink {
     const known = this.#outbound.get(target.connection)
     if (known !== undefined) return known
     const stats = this.#linkStats(target.connection, target.protocol, 'sink')
@@ -293,16 +316,27 @@ export class Gateway {
     await supervise(link.sink, session, link.stats, this.#log, this.#stopSinks.signal).catch(this.#fatal.resolve)
   }
 
-  /** Routes that share one source: the same connection, and what its protocol calls the same group. */
-  #sourceGroups(): readonly (readonly Route[])[] {
-    return [...Map.groupBy(this.#routes, ({ compiled }) => this.#sourceOf(compiled.route)).values()]
+  async #superviseReplies({ connection, protocol, link, create }: ReplyChannel): Promise<void> {
+    const stats = this.#linkStats(connection, protocol, 'replies')
+    const { maxInFlight: maxCount, maxInFlightBytes: maxBytes } = this.#config.gateway
+    // their own: requests that fill the gateway's must not keep their replies out
+    const source = create({ ...this.#context(stats), budget: new Budget({ maxCount, maxBytes }) })
+    const receive = sourceSession(source, this.#exchange.intake(link, stats))
+    const session = (signal: AbortSignal) => link.whileOpen(receive(signal))
+    await supervise(source, session, stats, this.#log, this.#stopSinks.signal).catch(this.#fatal.resolve)
   }
 
-  #sourceOf(route: RouteConfig): string {
-    return `${route.from.connection}\0${this.#groupOf(route)}`
+  /** Readers that share one source: the same connection, and what its protocol calls the same group. */
+  #sourceGroups(): readonly (readonly Reader[])[] {
+    const readers: readonly Reader[] = [...this.#routes, ...this.#exchange.readers]
+    return [...Map.groupBy(readers, ({ compiled }) => this.#sourceOf(compiled.route.from)).values()]
   }
 
-  #groupOf({ from }: RouteConfig): string {
+  #sourceOf(from: RouteConfig['from']): string {
+    return `${from.connection}\0${this.#groupOf(from)}`
+  }
+
+  #groupOf(from: RouteConfig['from']): string {
     const { settings } = this.#config.connections.get(from.connection)!
     return this.#protocol(from.protocol).source!.group(from.settings, settings)
   }
@@ -311,8 +345,8 @@ export class Gateway {
   #tellAbandoned(): void {
     const { routes } = this.#config
     for (const connection of this.#store.kept.connections()) {
-      const read = routes.filter(({ from }) => from.connection === connection)
-      const groups = new Set(read.map((route) => this.#groupOf(route)))
+      const read = readsOf(routes).filter((from) => from.connection === connection)
+      const groups = new Set(read.map((from) => this.#groupOf(from)))
       for (const text of abandoned(keptOf(this.#store, connection), groups)) {
         this.#log.warn(`no route reads this any more, but the broker goes on filling it: ${text}`, {
           connection,
@@ -321,29 +355,31 @@ export class Gateway {
     }
   }
 
-  #sourceLink(group: readonly Route[]): LinkStats {
+  #sourceLink(group: readonly Reader[]): LinkStats {
     const { connection, protocol } = group[0]!.compiled.route.from
     return this.#linkStats(connection, protocol, 'source')
   }
 
-  async #superviseSource(group: readonly Route[], stats: LinkStats): Promise<void> {
+  async #superviseSource(group: readonly Reader[], stats: LinkStats, stop: AbortSignal): Promise<void> {
     const routes = group.map(({ compiled }) => compiled.route)
     const { protocol } = routes[0]!.from
     const froms = routes.map((route) => route.from.settings)
     const { format } = routes[0]!.from // the same for all of a group: the configuration is refused otherwise
     const source = this.#protocol(protocol).source!.create(this.#settingsOf(routes[0]!), froms, {
       ...this.#context(stats, format),
-      group: this.#groupOf(routes[0]!),
+      group: this.#groupOf(routes[0]!.from),
       settlesOnDisk: routes.every((route) => route.acknowledge === 'stored'),
       storing: storingOf(this.#store, routes),
     })
     const byRules = new Map(group.map((route) => [route.compiled, route]))
     const router = new Router([...byRules.keys()], (name) => this.#protocol(name))
-    const session = sourceSession(source, intake(router, byRules, stats))
-    await supervise(source, session, stats, this.#log, this.#stopSources.signal).catch(this.#fatal.resolve)
+    const receive = sourceSession(source, intake(router, byRules, stats))
+    const links = group.flatMap((reader) => (reader instanceof ReplyReader ? reader.link : []))
+    const session = (signal: AbortSignal) => links.reduce((run, link) => link.whileOpen(run), receive(signal))
+    await supervise(source, session, stats, this.#log, stop).catch(this.#fatal.resolve)
   }
 
-  #linkStats(connection: string, protocol: string, role: 'source' | 'sink'): LinkStats {
+  #linkStats(connection: string, protocol: string, role: LinkStats['role']): LinkStats {
     const stats = new LinkStats(connection, protocol, role)
     this.#links.push(stats)
     return stats
@@ -370,6 +406,14 @@ export class Gateway {
     if (protocol === undefined) throw new TypeError(`no protocol ${name}`)
     return protocol
   }
+}
+
+/** Where routes read, replies too. */
+const readsOf = (routes: readonly RouteConfig[]) =>
+  routes.flatMap(({ from, request }) => (request?.reply.from === undefined ? [from] : [from, request.reply.from]))
+
+function split<T>(items: readonly T[], isFirst: (item: T) => boolean): [first: T[], second: T[]] {
+  return [items.filter(isFirst), items.filter((item) => !isFirst(item))]
 }
 
 async function endsWithin(work: Promise<unknown>, ms: number): Promise<boolean> {

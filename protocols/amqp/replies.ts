@@ -7,10 +7,14 @@ import { AmqpFromConfig, type AmqpTarget, AmqpTargetConfig } from './config.ts'
 const expiresMs = 600_000
 const scheme = 'amqp:'
 
-/** The asker's queue by way of the default exchange, which also has the pseudo-queues of direct replies. It is not ours to declare. */
+/** RabbitMQ's pseudo-queues: what goes there is delivered and yet returned as unroutable, https://www.rabbitmq.com/docs/direct-reply-to */
+const direct = 'amq.rabbitmq.reply-to'
+
+/** The asker's queue, by way of the default exchange. It is not ours to declare. */
 export function replyTo(request: Envelope): AmqpTarget | undefined {
   if (!request.replyTo?.startsWith(scheme)) return undefined
-  return AmqpTargetConfig.parse({ queue: request.replyTo.slice(scheme.length), declare: false })
+  const queue = request.replyTo.slice(scheme.length)
+  return AmqpTargetConfig.parse({ queue, declare: false, mandatory: !queue.startsWith(direct) })
 }
 
 /** Not exclusive, which would end with its connection: replies that come while the gateway connects again wait in it. */

@@ -33,7 +33,7 @@ export interface Delivery {
    * time, with the error in its place, only where a reply was rejected. `delivered`: the asker has it; `rejected`: it is gone, or
    * this cannot be written for it. Never `retryable`, never rejects, and resolves within the source's own deadline.
    */
-  answer?(reply: Reply): Promise<Outcome>
+  readonly answer?: ((reply: Reply) => Promise<Outcome>) | undefined
   /**
    * Called exactly once, perhaps after the connection is gone: then it gives its budget back and acknowledges nothing.
    * Never throws.

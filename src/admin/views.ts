@@ -62,10 +62,13 @@ export function routesView({ routes }: GatewayStatus) {
   return { routes: routes.map(routeView) }
 }
 
+const acknowledgeOf = ({ isStored, exchange }: RouteStats) =>
+  isStored ? 'stored' : exchange === undefined ? 'delivered' : 'answered'
+
 function routeView(route: RouteStats) {
   const { name, matched, restored, delivered, filtered, duplicates, released, inFlight, waiting } = route
   return {
-    ...{ name, acknowledge: route.isStored ? 'stored' : 'delivered' },
+    ...{ name, acknowledge: acknowledgeOf(route) },
     ...{ matched, restored, delivered, filtered, duplicates, deadLettered: route.deadLetteredTotal, released },
     ...{ inFlight, waiting },
     deadLetterReasons: Object.fromEntries(route.deadLettered),

@@ -5,7 +5,7 @@ import { type GatewayError, messageOf, PermanentError, RetryableError } from '..
 import { failpoint } from '../failpoint.ts'
 import { fullJitterMs, longestTimerMs } from './backoff.ts'
 import { isBefore, isStuck, type Lane, Lanes } from './lanes.ts'
-import { byPlace, isExpired, type Parcel } from './parcel.ts'
+import { byPlace, isExpired, isOver, type Parcel } from './parcel.ts'
 import { RankedQueue } from './ranked-queue.ts'
 
 /** A sink keeps its own deadline; this one is for a sink that does not. Milliseconds. */
@@ -110,6 +110,18 @@ export class Dispatcher {
     this.#park()
   }
 
+  /** Forgets requests that are over: while their target is away they would gather here. */
+  sweep(): void {
+    const over = this.#lanes.takeOver()
+    for (const queue of [this.#urgent, this.#ready]) {
+      for (const parcel of queue.takeAll()) {
+        if (isOver(parcel)) over.push(parcel)
+        else queue.push(parcel)
+      }
+    }
+    for (const parcel of over) parcel.owner.failed(parcel, nobodyWaits)
+  }
+
   /** The gateway is about to stop: what is on disk and not under way stays there; what is under way is waited for. */
   windDown(): void {
     this.#isWindingDown = true
@@ -173,6 +185,7 @@ export class Dispatcher {
       if (parcel === undefined) break
       if (this.#mustWait(parcel)) continue
       if (parcel.outbound.envelope.ttlMs !== undefined && isExpired(parcel, Date.now())) this.#expire(parcel)
+      else if (isOver(parcel)) this.#drop(parcel, nobodyWaits)
       else parcels.push(parcel)
     }
     return parcels
@@ -224,10 +237,11 @@ export class Dispatcher {
 
   #expire(parcel: Parcel): void {
     const { timestamp, ttlMs } = parcel.outbound.envelope
-    parcel.owner.failed(
-      parcel,
-      new PermanentError('MESSAGE_EXPIRED', `its ttl of ${ttlMs} ms from ${timestamp} has passed`),
-    )
+    this.#drop(parcel, new PermanentError('MESSAGE_EXPIRED', `its ttl of ${ttlMs} ms from ${timestamp} has passed`))
+  }
+
+  #drop(parcel: Parcel, error: PermanentError): void {
+    parcel.owner.failed(parcel, error)
     const lane = this.#lanes.isEmpty ? undefined : this.#lanes.of(parcel)
     if (lane?.state === 'underway') this.#free(lane)
   }
@@ -299,7 +313,7 @@ export class Dispatcher {
       return
     }
     if (outcome.kind === 'retryable') return this.#retry(parcel, outcome.error, isOld)
-    if (outcome.kind === 'delivered') parcel.owner.confirmed(parcel, nowMs)
+    if (outcome.kind === 'delivered') parcel.owner.confirmed(parcel, nowMs, outcome.reply)
     else {
       if (outcome.error.code !== 'DESTINATION_LIMIT') parcel.attempts += 1 // of that the target knows nothing
       parcel.owner.failed(parcel, outcome.error)
@@ -397,6 +411,8 @@ function refusalsOf(parcels: readonly Parcel[]): readonly (Outcome | undefined)[
   }
   return refusals
 }
+
+const nobodyWaits = new PermanentError('MESSAGE_EXPIRED', 'its request is over')
 
 const isAny = (): boolean => true
 

@@ -1,13 +1,20 @@
 import type { Deliver, Delivery } from '../adapter/contract.ts'
 import type { CompiledRoute, RouteMatch, Router } from '../routing/router.ts'
+import type { Params } from '../routing/subject.ts'
 import type { LinkStats } from '../telemetry/stats.ts'
 import type { Arrival } from './message.ts'
-import type { Route } from './route.ts'
 import { SharedDelivery } from './shared-delivery.ts'
 import { Turns } from './turns.ts'
 
+/** What reads of a source: a route, or those who wait for replies. */
+export interface Reader {
+  readonly compiled: CompiledRoute
+  /** Mark: the source has handed over a message that it reads. */
+  received(delivery: Delivery, params: Params, arrival: Arrival): void
+}
+
 /** What one source feeds: hands each message to the routes that want it. */
-export function intake(router: Router, routes: ReadonlyMap<CompiledRoute, Route>, link: LinkStats): Deliver {
+export function intake(router: Router, routes: ReadonlyMap<CompiledRoute, Reader>, link: LinkStats): Deliver {
   const turns = new Turns()
   const take = (delivery: Delivery, arrival: Arrival): void => {
     link.received += 1

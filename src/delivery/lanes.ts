@@ -1,4 +1,4 @@
-import { byPlace, type Parcel } from './parcel.ts'
+import { byPlace, isOver, type Parcel } from './parcel.ts'
 
 /**
  * A lane whose messages must wait: behind one that failed, or behind one that is under way.
@@ -109,6 +109,20 @@ export class Lanes {
   takeWhere(isSuch: (parcel: Parcel) => boolean): Parcel[] {
     const such = [...this.#lanes.values()].filter((lane) => consistsOf(lane, isSuch))
     return such.flatMap((lane) => this.letGo(lane))
+  }
+
+  /** Requests that are over, of those that wait; a lane of nothing else is let go, unless its first message is on trial. */
+  takeOver(): Parcel[] {
+    const over: Parcel[] = []
+    for (const lane of [...this.#lanes.values()]) {
+      const { waiting } = lane
+      const left = waiting.filter((parcel) => !isOver(parcel))
+      if (left.length === waiting.length) continue
+      over.push(...waiting.filter(isOver))
+      waiting.splice(0, Number.POSITIVE_INFINITY, ...left)
+      if (left.length === 0 && (lane.state === 'backoff' || lane.state === 'outage')) this.letGo(lane)
+    }
+    return over
   }
 
   /** The same at the end of the gateway, in the first order; see `isGivenUp`. */

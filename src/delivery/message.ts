@@ -1,5 +1,5 @@
 /** One message on its way through one route, and who holds it. */
-import type { Delivery, Settlement } from '../adapter/contract.ts'
+import type { Delivery, Outcome, Reply, Settlement } from '../adapter/contract.ts'
 import type { Envelope } from '../envelope/envelope.ts'
 import type { GatewayError } from '../errors.ts'
 import { failpoint } from '../failpoint.ts'
@@ -50,7 +50,8 @@ export interface Custody {
   readonly stats: RouteStats
   /** Takes over a message that the rules send on; its source waits. */
   take(message: Message, forwarding: Forwarding): void
-  confirmed(parcel: RouteParcel, nowMs: number): void
+  /** `reply`: what the target said to it, where it answers on the spot. */
+  confirmed(parcel: RouteParcel, nowMs: number, reply?: Envelope): void
   /** It is sent again, after `delayMs`; undefined: when the target is back. */
   retried(parcel: RouteParcel, error: GatewayError, delayMs: number | undefined): void
   /** It is not sent again: refused for good, expired, or its attempts are used up. It becomes a dead letter. */
@@ -102,6 +103,16 @@ export class Message implements Subject {
   /** What its source wants kept in one transaction with it. */
   get keep(): Delivery['keep'] {
     return this.#source?.keep
+  }
+
+  /** True where its asker waits on the way that it came, see `Delivery.answer`. */
+  get waitsForAnswer(): boolean {
+    return this.#source?.answer !== undefined
+  }
+
+  /** See `Delivery.answer`; undefined where it has none. */
+  answer(reply: Reply): Promise<Outcome> | undefined {
+    return this.#source?.answer?.(reply)
   }
 
   /** So many have to be done with it before its source hears of it, see `targetEnded` and `taken`. */

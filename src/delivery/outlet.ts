@@ -1,4 +1,5 @@
 import type { Log, Outbound, Outcome } from '../adapter/contract.ts'
+import type { Envelope } from '../envelope/envelope.ts'
 import { type GatewayError, RetryableError } from '../errors.ts'
 import type { TargetStats } from '../telemetry/stats.ts'
 import type { DestinationLimit } from './destination-limit.ts'
@@ -55,11 +56,11 @@ export class Outlet implements Target {
     return new Parcel<Message, Target>(this, outbound, message)
   }
 
-  confirmed(parcel: RouteParcel, nowMs: number): void {
+  confirmed(parcel: RouteParcel, nowMs: number, reply?: Envelope): void {
     this.sent('delivered')
     this.#stats.duration.observeMs(nowMs - parcel.message.receivedMs)
     this.#waiting.ended(parcel, true)
-    parcel.message.custody.confirmed(parcel, nowMs)
+    parcel.message.custody.confirmed(parcel, nowMs, reply)
   }
 
   /** Of an outage the connection speaks; a destination that is missing, closed or full shows nowhere else. */

@@ -21,7 +21,7 @@ export interface ParcelOwner {
   /** How many destinations its messages may have; undefined: any number. */
   readonly limit?: DestinationLimit | undefined
   /** The target confirmed it. */
-  confirmed(parcel: Parcel, nowMs: number): void
+  confirmed(parcel: Parcel, nowMs: number, reply?: Envelope): void
   /** It will be sent again, after `delayMs`; undefined: when the target is back. Counted here, decided by the dispatcher. */
   retried(parcel: Parcel, error: GatewayError, delayMs: number | undefined): void
   /** It will not be sent again: refused for good, expired, or its attempts are used up. */
@@ -110,3 +110,6 @@ export function isExpired(parcel: Parcel, nowEpochMs: number): boolean {
   const { ttlMs, timestamp } = parcel.outbound.envelope
   return ttlMs !== undefined && Date.parse(timestamp) + ttlMs <= nowEpochMs
 }
+
+/** True for a request that nobody waits for any more. */
+export const isOver = ({ outbound }: Parcel): boolean => outbound.ask?.isOver === true

@@ -4,13 +4,14 @@ import type { Params } from '../routing/subject.ts'
 import type { RouteStats } from '../telemetry/stats.ts'
 import type { DeadLetterOffice } from './dead-letters/office.ts'
 import { loopOf } from './hops.ts'
+import type { Reader } from './intake.ts'
 import { type Arrival, type Custody, Message } from './message.ts'
 
 /** Of a message that failed before it came to any target. */
 const noPlace = { attempts: 0, target: undefined, bit: undefined } as const
 
 /** A running route: decides about a message, and gives it into the custody that its `acknowledge` has chosen. */
-export class Route {
+export class Route implements Reader {
   readonly compiled: CompiledRoute
   readonly stats: RouteStats
   readonly #custody: Custody

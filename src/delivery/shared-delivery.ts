@@ -1,5 +1,6 @@
-import type { Delivery, Settlement } from '../adapter/contract.ts'
+import { type Delivery, type Outcome, type Reply, rejected, type Settlement } from '../adapter/contract.ts'
 import type { Envelope } from '../envelope/envelope.ts'
+import { PermanentError } from '../errors.ts'
 import type { LinkStats } from '../telemetry/stats.ts'
 
 /**
@@ -15,6 +16,7 @@ export class SharedDelivery implements Delivery {
   readonly #link: LinkStats
   #routesLeft: number
   #settlement: Settlement = 'reject'
+  #isAnswered = false
 
   constructor(delivery: Delivery, parts: { routes: number; isStoredByAll: boolean; link: LinkStats }) {
     this.envelope = delivery.envelope
@@ -25,8 +27,22 @@ export class SharedDelivery implements Delivery {
     this.#routesLeft = parts.routes
   }
 
+  /** Of several routes that answer it, the asker hears the first. */
+  get answer(): Delivery['answer'] {
+    const delivery = this.#delivery
+    return delivery.answer === undefined ? undefined : (reply) => this.#answerOnce(reply)
+  }
+
   waits(): void {
     this.#delivery.waits?.()
+  }
+
+  async #answerOnce(reply: Reply): Promise<Outcome> {
+    const outcome = this.#isAnswered ? undefined : this.#delivery.answer?.(reply)
+    if (outcome === undefined) return rejected(new PermanentError('REPLY_UNEXPECTED', 'another route has answered it'))
+    this.#isAnswered = true
+    this.#isAnswered = (await outcome).kind === 'delivered'
+    return outcome
   }
 
   settle(settlement: Settlement): void {

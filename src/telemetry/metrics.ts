@@ -1,6 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, type Metric, Registry } from 'prom-client'
 import { histogramMetric } from './histogram-metric.ts'
-import type { LinkStats, RouteStats, TargetStats } from './stats.ts'
+import type { ExchangeStats, LinkStats, RouteStats, TargetStats } from './stats.ts'
 import type { GatewayStatus, StoreStatus } from './status.ts'
 
 /** The values of a series' labels, and its own. Two samples with the same labels are added up. */
@@ -42,6 +42,9 @@ const ofRoutes = (samples: (route: RouteStats) => Iterable<Sample>): Samples =>
   }
 
 const ofEachRoute = (value: (route: RouteStats) => number): Samples => ofRoutes((route) => [[route.name, value(route)]])
+
+const ofExchanges = (samples: (exchange: ExchangeStats, route: string) => Iterable<Sample>): Samples =>
+  ofRoutes(({ name, exchange }) => (exchange === undefined ? [] : samples(exchange, name)))
 
 const ofTargets = (samples: (target: TargetStats, route: string) => Iterable<Sample>): Samples =>
   ofRoutes(function* (route) {
@@ -127,6 +130,18 @@ const table: readonly Series[] = [
     ofRoutes(({ name, deadLettered }) => [...deadLettered].map(([reason, count]) => [name, reason, count] as const))],
   ['trivium_rule_missing_fields_total', 'Conditions and filters that met a field that was not there, or of another kind, and went by that.', ['route'],
     ofEachRoute((route) => route.missingFields())],
+  ['trivium_requests_outstanding', 'Requests that wait for a reply, or whose answer is on its way.', ['route'],
+    ofExchanges(({ outstanding }, route) => [[route, outstanding]])],
+  ['trivium_requests_timed_out_total', 'Requests that no reply came to in time.', ['route'],
+    ofExchanges(({ timedOut }, route) => [[route, timedOut]])],
+  ['trivium_requests_refused_total', 'Requests turned away or held back, as too many were outstanding.', ['route'],
+    ofExchanges(({ refused }, route) => [[route, refused]])],
+  ['trivium_replies_total', 'Replies by what became of them: returned to their asker, late, or of an unknown request.', ['route', 'result'],
+    ofExchanges(({ returned, late, unknown }, route) => [
+      [route, 'returned', returned],
+      [route, 'late', late],
+      [route, 'unknown', unknown],
+    ])],
   ['trivium_messages_delivered_total', 'Messages confirmed by a target.', ['route', 'endpoint', 'protocol'],
     ofTargets(({ connection, protocol, delivered }, route) => [[route, connection, protocol, delivered]])],
   ['trivium_target_blocked', 'Destinations of a target that take nothing for now while it is up, such as a missing topic; at most 20 are counted.', ['route', 'endpoint'],

@@ -3,13 +3,13 @@ import type { ErrorCode } from '../errors.ts'
 import type { DeadLetterReason } from '../store/dead-letters.ts'
 import { Histogram } from './histogram.ts'
 
-/** A connection's side as source or sink. */
+/** A connection's side as source or sink, or where it hears replies. */
 export type LinkState = 'connecting' | 'up' | 'down' | 'stopped'
 
 export class LinkStats {
   readonly connection: string
   readonly protocol: string
-  readonly role: 'source' | 'sink'
+  readonly role: 'source' | 'sink' | 'replies'
   state: LinkState = 'connecting'
   /** Milliseconds since the epoch of the last change of state. */
   since = Date.now()
@@ -23,7 +23,7 @@ export class LinkStats {
   /** What the adapter itself counts. */
   readonly extra = new Map<string, number>()
 
-  constructor(connection: string, protocol: string, role: 'source' | 'sink') {
+  constructor(connection: string, protocol: string, role: LinkStats['role']) {
     this.connection = connection
     this.protocol = protocol
     this.role = role
@@ -57,6 +57,27 @@ export class TargetStats {
 }
 
 /**
+ * Of a route that expects replies. Once nothing is under way: replies = returned + late + unknown. A request counts as
+ * delivered when its answer, the reply or the error in its place, is confirmed at its asker.
+ */
+export class ExchangeStats {
+  /** Requests that wait for a reply, or whose answer is on its way. */
+  outstanding = 0
+  /** Replies heard. */
+  replies = 0
+  /** Replies whose asker has its answer. */
+  returned = 0
+  /** Replies to requests that are over, and those whose asker is gone or cannot have them. */
+  late = 0
+  /** Replies without a correlation, or with one that was never given. */
+  unknown = 0
+  /** Requests that no reply came to in time. */
+  timedOut = 0
+  /** Requests turned away or held back, as too many were outstanding. */
+  refused = 0
+}
+
+/**
  * Invariant at every moment:
  * matched + restored = delivered + filtered + duplicates + deadLettered + released + inFlight + waiting.
  */
@@ -80,13 +101,16 @@ export class RouteStats {
   readonly deadLettered = new Map<DeadLetterReason, number>()
   /** Conditions that were false because a field was not there. */
   missingFields: () => number = () => 0
-  /** From receipt until every target confirmed, in seconds. */
+  /** From receipt until every target confirmed, or the asker has its answer, in seconds. */
   readonly duration = new Histogram()
+  /** Of a route that expects replies. */
+  readonly exchange: ExchangeStats | undefined
 
-  constructor(name: string, targets: readonly TargetStats[], isStored = false) {
+  constructor(name: string, targets: readonly TargetStats[], isStored = false, exchange?: ExchangeStats) {
     this.name = name
     this.targets = targets
     this.isStored = isStored
+    this.exchange = exchange
   }
 
   countDeadLetter(reason: DeadLetterReason): void {

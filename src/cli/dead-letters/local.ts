@@ -148,8 +148,8 @@ function routesOf(config: GatewayConfig, store: Store): (name: string) => Number
   return (name) => {
     const route = config.routes.find((candidate) => candidate.name === name)
     if (route === undefined) return undefined
-    const { match } = route
-    const numbered = known.get(name) ?? { ...store.outbox.route(name, targetTextsOf(route, protocolOf)), match }
+    const own = { match: route.match, expectsReplies: route.request !== undefined }
+    const numbered = known.get(name) ?? { ...store.outbox.route(name, targetTextsOf(route, protocolOf)), ...own }
     known.set(name, numbered)
     return numbered
   }

@@ -9,6 +9,8 @@ export interface NumberedRoute {
   readonly route: number
   readonly bits: readonly number[]
   readonly match: 'all' | 'first'
+  /** Its messages are requests. */
+  readonly expectsReplies?: boolean
 }
 
 /**
@@ -20,7 +22,8 @@ export function placeBy(routeOf: (name: string) => NumberedRoute | undefined): P
   return (letter) => {
     const found = routeOf(letter.route)
     if (found === undefined) return { problem: `route ${letter.route} is not configured any more` }
-    const { route, bits, match } = found
+    const { route, bits, match, expectsReplies } = found
+    if (expectsReplies) return { problem: `route ${letter.route} asks, and nobody waits for the answer any more` }
     if (letter.bit === undefined || match === 'first') return { route, wanted: bits.reduce((all, bit) => all | bit, 0) }
     if (bits.includes(letter.bit)) return { route, wanted: letter.bit }
     return { problem: `route ${letter.route} has no target ${letter.target ?? ''} any more` }

@@ -48,6 +48,14 @@ export class Bench {
     return this.#channel
   }
 
+  /** Another channel of the client. */
+  async channel(): Promise<Channel> {
+    await this.client()
+    const channel = await this.#model!.createChannel()
+    channel.on('error', () => {})
+    return channel
+  }
+
   /** A queue, gone at the end; bound if an exchange is given. */
   async queue(options: Record<string, unknown> = {}): Promise<string> {
     const client = await this.client()

@@ -8,7 +8,7 @@ import { loadConfig } from '../../../src/config/load.ts'
 import { renderDiagnostics } from '../../../src/config/report/render.ts'
 import { Gateway } from '../../../src/gateway.ts'
 import type { StoredDeadLetter } from '../../../src/store/contract.ts'
-import type { LinkStats, RouteStats } from '../../../src/telemetry/stats.ts'
+import { ExchangeStats, type LinkStats, type RouteStats } from '../../../src/telemetry/stats.ts'
 import { linksDown } from '../../../src/telemetry/status.ts'
 import { type LogLine, recordingLog } from '../contexts/log.ts'
 import { eventually } from '../poll.ts'
@@ -45,7 +45,7 @@ export class TestGateway {
     return route
   }
 
-  link(connection: string, role: 'source' | 'sink'): LinkStats {
+  link(connection: string, role: LinkStats['role']): LinkStats {
     const link = this.gateway.status().links.find((stats) => stats.connection === connection && stats.role === role)
     if (link === undefined) throw new Error(`no ${role} ${connection}`)
     return link
@@ -75,6 +75,8 @@ export class TestGateway {
       const ended = r.delivered + r.filtered + r.duplicates + r.deadLetteredTotal + r.released
       const taken = r.matched + r.restored
       expect({ route: r.name, taken }).toEqual({ route: r.name, taken: ended + r.inFlight + r.waiting })
+      const { replies, returned, late, unknown } = r.exchange ?? new ExchangeStats()
+      expect({ route: r.name, replies }).toEqual({ route: r.name, replies: returned + late + unknown })
     }
     const sources = links.filter((link) => link.role === 'source')
     const waiting = sources.reduce((sum, link) => sum + link.received - link.settled, 0)
