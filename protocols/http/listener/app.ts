@@ -3,7 +3,7 @@ import express, { type Express, type Response } from 'express'
 import type { Context } from '../../../src/adapter/contract.ts'
 import type { HttpFrom } from '../config.ts'
 import { Guard } from './auth.ts'
-import { Bodies } from './body.ts'
+import { Bodies, type BodyLimits } from './body.ts'
 import type { HttpListenerConnection } from './config.ts'
 import { checkMediaType, type Messages, messagesIn } from './media.ts'
 import { onlyFrom } from './origins.ts'
@@ -40,7 +40,7 @@ export interface AppParts {
 export function listenerApp({ connection, froms, intake, context }: AppParts): Express {
   const routes = new Routes(froms)
   const guard = new Guard(connection.auth)
-  const bodies = new Bodies({ maxBytes: connection.maxBodySize, deadlineMs: connection.bodyTimeout })
+  const bodies = new Bodies(bodyLimits(connection))
   const app = express()
   app.disable('x-powered-by').set('query parser', false)
   app.use((request, response, next) => {
@@ -70,6 +70,15 @@ export function listenerApp({ connection, froms, intake, context }: AppParts): E
     }
   })
   return app.use(tellProblem(context))
+}
+
+/** Bodies that are still coming in take no more together than so many of the largest, or than so many bytes. */
+const mostLargest = 4
+const leastTogetherBytes = 64 * 1024 ** 2
+
+function bodyLimits({ maxBodySize, bodyTimeout }: HttpListenerConnection): BodyLimits {
+  const maxTogetherBytes = Math.max(leastTogetherBytes, mostLargest * maxBodySize)
+  return { maxBytes: maxBodySize, maxTogetherBytes, deadlineMs: bodyTimeout }
 }
 
 function checkWay({ froms, methods }: Way): void {

@@ -4,21 +4,17 @@ import { Refusal, retryAfter } from './problem.ts'
 
 export interface BodyLimits {
   readonly maxBytes: number
+  /** Of all bodies together that are still coming in. */
+  readonly maxTogetherBytes: number
   readonly deadlineMs: number
 }
 
-/** Bodies that are still coming in take no more together than this many times the largest one, or the least. */
-const mostLargest = 4
-const leastBytes = 64 * 1024 ** 2
-
 export class Bodies {
   readonly #limits: BodyLimits
-  readonly #mostBytes: number
   #bytes = 0
 
   constructor(limits: BodyLimits) {
     this.#limits = limits
-    this.#mostBytes = Math.max(leastBytes, mostLargest * limits.maxBytes)
   }
 
   /**
@@ -36,7 +32,7 @@ export class Bodies {
         taken += chunk.byteLength
         this.#bytes += chunk.byteLength
         if (taken > this.#limits.maxBytes) throw tooLarge(this.#limits.maxBytes)
-        if (this.#bytes > this.#mostBytes) throw crowded()
+        if (this.#bytes > this.#limits.maxTogetherBytes) throw crowded()
       })
     } finally {
       this.#bytes -= taken

@@ -20,7 +20,7 @@ export function tellProblem({ log, count }: Context): ErrorRequestHandler {
       log.warn('a request showed no credentials that let it in; said once a minute', fields)
     }
     if (problem.status === 500) log.error('a request failed', { code: problem.code, error: messageOf(error) })
-    if (!isSoonRead(request)) response.setHeader('connection', 'close')
+    if (problem.status === 408 || !isSoonRead(request)) response.setHeader('connection', 'close')
     request.resume()
     writeProblem(response, problem)
   }
