@@ -3,7 +3,7 @@ import { freePort } from '../support/ports.ts'
 import { conforms } from './suite.ts'
 
 conforms({
-  name: 'http, the listener',
+  name: 'http',
   protocol: httpWithSender,
   confirmsOnSettle: true,
   tellsRejected: true,

@@ -1,6 +1,6 @@
 /** Every file of examples/ against real brokers, run by the command line as a user runs it. */
 
-import { randomUUID } from 'node:crypto'
+import { createHmac, randomUUID } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeEach, describe, expect, test } from '@jest/globals'
@@ -8,6 +8,7 @@ import amqplib from 'amqplib'
 import { Kafka, logLevel } from 'kafkajs'
 import mqtt from 'mqtt'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
+import { serve } from '../support/contexts/http-server.ts'
 import { createTopics } from '../support/places/topics.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
@@ -174,6 +175,43 @@ describe('examples/amqp-commands.yaml', () => {
     })
     expect(dead.content.toString()).toBe('{"command":"restart"}')
     expect(dead.properties.headers).toMatchObject({ 'trivium-dlq-reason': 'expired', 'trivium-dlq-route': 'commands' })
+  })
+})
+
+describe('examples/orders-to-http.yaml', () => {
+  test('an order is one signed request; while the service is away it waits; what it refuses is a dead letter', async () => {
+    const queue = `shop-orders-${id}`
+    const port = await freePort()
+    const text = exampleText('orders-to-http.yaml').replaceAll('shop-orders', queue)
+    const secret = `whsec_${Buffer.from(randomUUID()).toString('base64')}`
+    await run(text, ['office as source'], { SHOP_URL: `http://127.0.0.1:${port}`, SHOP_SECRET: secret })
+    const connection = await amqplib.connect(brokerAddresses().amqp)
+    afterwards(() => connection.close())
+    const channel = await connection.createConfirmChannel()
+    afterwards(() => channel.deleteQueue(queue))
+    const send = (order: object) => channel.sendToQueue(queue, Buffer.from(JSON.stringify(order)), { persistent: true })
+    send({ id: 'a/7', customer: 'berlin', total: 250 })
+    send({ id: 'bad', customer: 'berlin', total: 1 })
+    send({ id: 'b8', customer: 'berlin', total: 12 })
+    await channel.waitForConfirms()
+    await eventually(async () => (await channel.checkQueue(queue)).messageCount === 0, { what: 'orders taken' })
+
+    const shop = await serve(
+      ({ path }, response) => void response.writeHead(path.includes('bad') ? 422 : 201).end(),
+      port,
+    )
+    afterwards(() => shop.close())
+    await eventually(() => shop.got.length === 3, { withinMs: 60_000, what: 'the orders at the shop' })
+    expect(shop.got.map(({ method, path }) => `${method} ${path}`)).toEqual([
+      'PUT /orders/a%2F7?notify=phone',
+      'PUT /orders/bad?notify=mail',
+      'PUT /orders/b8?notify=mail',
+    ])
+    const [{ headers, body }] = shop.got as [(typeof shop.got)[0]]
+    const signed = `${headers['webhook-id']}.${headers['webhook-timestamp']}.${body}`
+    const key = Buffer.from(secret.slice('whsec_'.length), 'base64')
+    expect(headers['webhook-signature']).toBe(`v1,${createHmac('sha256', key).update(signed).digest('base64')}`)
+    expect(headers['x-customer']).toBe('berlin')
   })
 })
 

@@ -1,75 +1,49 @@
-/** A client of our listener, as others have one: no more than the codec and Node's own. */
-import { once } from 'node:events'
-import { type IncomingMessage, request } from 'node:http'
+/** Our own client, as senders of a listener use one: what they are asked to send again, they do. */
 import { setTimeout } from 'node:timers/promises'
-import { z } from 'zod'
-import { encode, type HttpMessage } from '../../../protocols/http/codec.ts'
 import { http } from '../../../protocols/http/index.ts'
-import {
-  delivered,
-  type Outbound,
-  type Outcome,
-  rejected,
-  retryable,
-  type Sink,
-} from '../../../src/adapter/contract.ts'
+import type { Outbound, Outcome, Sink } from '../../../src/adapter/contract.ts'
 import type { AnyProtocol } from '../../../src/adapter/protocol.ts'
-import { type GatewayError, messageOf, PermanentError, RetryableError } from '../../../src/errors.ts'
+import type { GatewayError } from '../../../src/errors.ts'
 
 const againMs = 50
 
-interface Target {
-  readonly url: string
-}
-
-class Sender implements Sink<Target> {
+class Sender implements Sink {
   readonly keepsOrder = false
   readonly maxConcurrentSends = 1
   readonly maxBatch = 100
+  readonly #sink: Sink
 
-  async open(): Promise<void> {}
-  async close(): Promise<void> {}
+  constructor(sink: Sink) {
+    this.#sink = sink
+  }
+
+  open(signal: AbortSignal): Promise<void> {
+    return this.#sink.open(signal)
+  }
+
+  close(): Promise<void> {
+    return this.#sink.close()
+  }
+
   lost(): Promise<GatewayError> {
-    return new Promise(() => {})
+    return this.#sink.lost()
   }
 
-  send(batch: readonly Outbound<Target>[]): Promise<readonly Outcome[]> {
-    return Promise.all(batch.map((outbound) => sendOne(outbound)))
+  send(batch: readonly Outbound[], signal: AbortSignal): Promise<readonly Outcome[]> {
+    return Promise.all(batch.map((outbound) => this.#sendOne(outbound, signal)))
   }
-}
 
-/** Sends again what it is asked to send again, as any client would. */
-async function sendOne(outbound: Outbound<Target>): Promise<Outcome> {
-  try {
+  async #sendOne(outbound: Outbound, signal: AbortSignal): Promise<Outcome> {
     for (;;) {
-      const { status, text } = await post(outbound.target.url, encode(outbound))
-      if (status < 300) return delivered
-      if (status !== 429 && status < 500) return rejected(new PermanentError('MESSAGE_REFUSED', text))
-      await setTimeout(againMs)
+      const [outcome] = await this.#sink.send([outbound], signal)
+      if (outcome!.kind !== 'retryable' || outcome!.error.isOutage) return outcome!
+      await setTimeout(outcome!.error.retryAfterMs ?? againMs)
     }
-  } catch (error) {
-    return retryable(new RetryableError('PEER_LOST', messageOf(error)))
   }
-}
-
-/** With headers as they are: `fetch` would join those that are repeated. */
-async function post(url: string, { headers, body }: HttpMessage): Promise<{ status: number; text: string }> {
-  const { host } = new URL(url)
-  const own = ['host', host, 'content-length', String(body.byteLength)]
-  const outgoing = request(url, { method: 'POST', headers: [...own, ...headers] }).end(body)
-  const [response] = (await once(outgoing, 'response')) as [IncomingMessage]
-  return { status: response.statusCode ?? 0, text: Buffer.concat(await response.toArray()).toString() }
 }
 
 /** HTTP with that client as its sink. */
 export const httpWithSender: AnyProtocol = {
   ...http,
-  sink: {
-    schema: z.strictObject({ url: z.string() }),
-    destinations: {},
-    plainTemplates: [],
-    address: ({ url }: Target) => url,
-    targetOf: (url: string) => ({ url }),
-    create: () => new Sender(),
-  },
+  sink: { ...http.sink!, create: (connection, context) => new Sender(http.sink!.create(connection, context) as Sink) },
 }
