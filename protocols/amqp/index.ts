@@ -56,10 +56,13 @@ export const amqp = defineProtocol<AmqpConnectionConfig, AmqpFromConfig, AmqpTar
   },
 })
 
-/** `exchange/routing.key`, or the name of a queue, with or without `/` before it; a key makes it an exchange. */
+/**
+ * `exchange/routing.key`, or the name of a queue, with or without `/` before it; a key makes it an exchange. A queue must be
+ * there: one that a typo made would take messages nobody reads.
+ */
 function targetOf(destination: string, key: string | undefined): AmqpTarget {
   if (key !== undefined) return AmqpTargetConfig.parse({ exchange: destination, routingKey: key })
   const slash = destination.indexOf('/')
-  if (slash <= 0) return AmqpTargetConfig.parse({ queue: destination.slice(slash + 1) })
+  if (slash <= 0) return AmqpTargetConfig.parse({ queue: destination.slice(slash + 1), declare: false })
   return AmqpTargetConfig.parse({ exchange: destination.slice(0, slash), routingKey: destination.slice(slash + 1) })
 }

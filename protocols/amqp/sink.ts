@@ -188,10 +188,11 @@ export class AmqpSink implements Sink<AmqpTarget> {
       this.#destinations.forget(target)
       return retryable(new RetryableError('NOT_FOUND', `${nameOf(target)} is gone: ${replyText}`))
     }
-    const where = target.exchange === undefined ? '' : ` with routing key '${target.routingKey ?? ''}'`
-    return rejected(
-      new PermanentError('MESSAGE_UNROUTABLE', `${nameOf(target)}${where} leads to no queue: ${replyText}`),
-    )
+    const why =
+      target.exchange === undefined
+        ? `there is no queue ${target.queue}`
+        : `exchange ${target.exchange} with routing key '${target.routingKey ?? ''}' leads to no queue`
+    return rejected(new PermanentError('MESSAGE_UNROUTABLE', `${why}: ${replyText}`))
   }
 
   /** Without an answer in time: the outcome is unknown, and the channel's bookkeeping too. */

@@ -16,7 +16,10 @@ export const tls = () =>
     }),
   })
 
-/** Of routes that share a source the least counts. */
-export function leastInFlight(froms: readonly { readonly maxInFlight?: number | undefined }[], usual: number): number {
-  return Math.min(...froms.map((from) => from.maxInFlight ?? usual))
+/** The limit of each route that shares a source; `usual`: of one that names none. */
+export function inFlightLimits(
+  froms: readonly { readonly maxInFlight?: number | undefined }[],
+  usual: number,
+): readonly number[] {
+  return froms.map((from) => from.maxInFlight ?? usual)
 }

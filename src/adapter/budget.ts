@@ -22,6 +22,8 @@ interface Limits {
  * first message of parts that hold none: whatever the number of those that settle nothing, the others go on.
  */
 export class Budget {
+  /** Most messages, whatever its parent has left. */
+  readonly maxCount: number
   readonly #messages: Amount
   readonly #bytes: Amount
   readonly #parent: Budget | undefined
@@ -30,6 +32,7 @@ export class Budget {
   readonly #awaited = new Set<Budget>()
 
   constructor({ maxCount, maxBytes, parent, parts = 1 }: Limits) {
+    this.maxCount = maxCount
     const isShared = parts > 1
     this.#messages = new Amount(maxCount, isShared, parent === undefined ? undefined : parent.#messages)
     this.#bytes = new Amount(maxBytes, isShared, parent === undefined ? undefined : parent.#bytes)

@@ -1,12 +1,14 @@
 import type { Outbound, Outcome } from '../adapter/contract.ts'
 import type { AnyProtocol } from '../adapter/protocol.ts'
+import { ProtocolFault } from '../adapter/protocol-fault.ts'
 import { mostPayloadBytes, readBounded } from '../adapter/small-file.ts'
 import { unreadableText } from '../config/report/unreadable.ts'
-import type { ConnectionConfig } from '../config/schema/types.ts'
+import type { ConnectionConfig, GatewayConfig } from '../config/schema/types.ts'
 import { Envelope, type Format, formats } from '../envelope/envelope.ts'
 import { uuidv7 } from '../envelope/uuid.ts'
 import { messageOf } from '../errors.ts'
 import { Publisher } from '../library/publisher.ts'
+import { compilePattern } from '../routing/pattern.ts'
 import { createLog } from '../telemetry/log.ts'
 import { visible } from '../telemetry/visible.ts'
 import { readConfig } from './config-file.ts'
@@ -49,7 +51,19 @@ export async function publish(message: GivenMessage, options: PublishCommandOpti
   const outbound = Array.from({ length: Number(options.count) }, () =>
     outboundOf(payload, target, destination, options),
   )
-  return send(protocol.sink, connection, outbound, destination)
+  const code = await send(protocol.sink, connection, outbound, destination)
+  if (code === exitCodes.ok) noteUnread(config, connection, destination)
+  return code
+}
+
+/** Where the gateway is the broker, nobody else tells that a topic is misspelt. */
+function noteUnread(config: GatewayConfig, { name, protocol, settings }: ConnectionConfig, destination: string): void {
+  const { source, sink } = config.protocols.find((one) => one.name === protocol) ?? {}
+  if (source === undefined || sink?.outside?.(settings) === undefined) return
+  const froms = config.routes.flatMap(({ from }) => (from.connection === name ? [from.settings] : []))
+  const patterns = froms.flatMap((from) => source.patterns(from))
+  if (patterns.some((pattern) => compilePattern(pattern).match(destination) !== undefined)) return
+  console.error(visible(`note: no route reads ${destination}; only devices that subscribe to it get the message`))
 }
 
 async function send(
@@ -69,6 +83,8 @@ async function send(
     )
     return exitCodes.ok
   } catch (error) {
+    if (error instanceof ProtocolFault && error.cause instanceof Error) console.error(error.cause.stack)
+    if (error instanceof ProtocolFault) return fail(exitCodes.internal, `${connection.name}: ${error.message}`)
     const help = publisher?.isOurs ? '; the gateway is the broker here: is it running?' : ''
     return fail(exitCodes.unavailable, `${messageOf(error)}${help}`)
   } finally {

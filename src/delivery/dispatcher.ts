@@ -1,7 +1,8 @@
 import { type Outbound, type Outcome, outcomeOf, retryable, type Sink } from '../adapter/contract.ts'
 import { withDeadline } from '../adapter/deadline.ts'
+import { ProtocolFault } from '../adapter/protocol-fault.ts'
 import { Queue } from '../adapter/queue.ts'
-import { type GatewayError, messageOf, PermanentError, RetryableError } from '../errors.ts'
+import { type GatewayError, PermanentError, RetryableError } from '../errors.ts'
 import { failpoint } from '../failpoint.ts'
 import { fullJitterMs, longestTimerMs } from './backoff.ts'
 import { isBefore, isStuck, type Lane, Lanes } from './lanes.ts'
@@ -271,8 +272,7 @@ export class Dispatcher {
       if (outcomes.length === batch.length) return outcomes
       throw new Error(`the sink gave ${outcomes.length} outcomes for ${batch.length} messages`)
     } catch (cause) {
-      const error =
-        cause instanceof RetryableError ? cause : new RetryableError('PEER_LOST', messageOf(cause), { cause })
+      const error = cause instanceof RetryableError ? cause : new ProtocolFault(cause)
       return batch.map(() => retryable(error))
     }
   }

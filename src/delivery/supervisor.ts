@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import type { Component, Log, Sink, Source } from '../adapter/contract.ts'
 import { withDeadline } from '../adapter/deadline.ts'
+import { ProtocolFault } from '../adapter/protocol-fault.ts'
 import { GatewayError, messageOf, PermanentError, RetryableError } from '../errors.ts'
 import type { LinkStats } from '../telemetry/stats.ts'
 import { fullJitterMs, reconnectLimits } from './backoff.ts'
@@ -84,6 +85,8 @@ class Teller {
   readonly #link: LinkStats
   readonly #log: Log
   readonly #said = new Set<string>()
+  /** Faults whose stack has been logged: it is the same however often they come. */
+  readonly #traced = new Set<string>()
 
   constructor(link: LinkStats, log: Log) {
     this.#link = link
@@ -106,10 +109,21 @@ class Teller {
     if (error === undefined) return
     this.#said.add(error)
     const code = cause instanceof GatewayError ? { code: cause.code } : {}
-    this.#log.warn(`${link.connection} is not available as ${link.role}: ${error}; trying again`, {
+    const stack = this.#stackOf(cause, error)
+    const tell = stack === undefined ? this.#log.warn : this.#log.error
+    tell.call(this.#log, `${link.connection} is not available as ${link.role}: ${error}; trying again`, {
       ...fields,
       ...code,
+      ...(stack === undefined ? {} : { stack }),
     })
+  }
+
+  /** Of what only a protocol's author can mend, the first time; undefined for what a peer did. */
+  #stackOf(cause: unknown, error: string): string | undefined {
+    const fault = cause instanceof ProtocolFault ? cause.cause : cause instanceof GatewayError ? undefined : cause
+    if (!(fault instanceof Error) || this.#traced.has(error)) return undefined
+    this.#traced.add(error)
+    return fault.stack
   }
 }
 

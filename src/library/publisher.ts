@@ -2,7 +2,9 @@ import { setTimeout } from 'node:timers/promises'
 import { Budget } from '../adapter/budget.ts'
 import type { Log, Outbound, Outcome, Sink } from '../adapter/contract.ts'
 import type { AnyProtocol } from '../adapter/protocol.ts'
+import { ProtocolFault } from '../adapter/protocol-fault.ts'
 import type { ConnectionConfig } from '../config/schema/types.ts'
+import { GatewayError } from '../errors.ts'
 
 const absentAttempts = 4
 const absentWaitMs = 500
@@ -44,10 +46,18 @@ export class Publisher {
   /** A topic that the broker makes on first use is there a moment later. */
   async #sendPatiently(batch: readonly Outbound[]): Promise<readonly Outcome[]> {
     for (let attempt = 1; ; attempt += 1) {
-      const outcomes = await this.#sink.send(batch, this.#signal)
+      const outcomes = await this.#answers(batch)
       const isAbsent = outcomes.every((outcome) => outcome.kind === 'retryable' && outcome.error.code === 'NOT_FOUND')
       if (!isAbsent || attempt === absentAttempts) return outcomes
       await setTimeout(absentWaitMs)
+    }
+  }
+
+  async #answers(batch: readonly Outbound[]): Promise<readonly Outcome[]> {
+    try {
+      return await this.#sink.send(batch, this.#signal)
+    } catch (error) {
+      throw error instanceof GatewayError ? error : new ProtocolFault(error)
     }
   }
 }

@@ -1,6 +1,6 @@
 /** docs/lines.js, the protocol that docs/adding-a-protocol.md walks through, as a user would run it. */
 import { once } from 'node:events'
-import { copyFileSync, readFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -82,4 +82,43 @@ test('a module that is not there ends with 78, the place and what to do', async 
   const { code, stdout } = await trivium(['validate', 'bridge.yaml'], { ...options, cwd: wrong.path })
   expect(code).toBe(78)
   expect(stdout).toMatch(/TRV1010.*lines\.js[\s\S]*bridge\.yaml:2:15[\s\S]*docs\/adding-a-protocol\.md/)
+})
+
+test('a module that cannot be loaded is told with what is wrong in it', async () => {
+  const folder = folderWith({
+    'syntax.mjs': 'export const own = {\n  name: }\n',
+    'await.mjs': 'await 1\nexport const own = 1\n',
+    'throws.mjs': 'throw new Error("no licence")\n',
+    'bridge.yaml': `gateway: { protocols: [./syntax.mjs, ./await.mjs, ./throws.mjs, ./folder] }
+connections: { a: { protocol: own } }
+routes: []
+`,
+  })
+  afterwards(folder.remove)
+  mkdirSync(join(folder.path, 'folder'))
+  const { code, stdout } = await trivium(['validate', 'bridge.yaml'], { cwd: folder.path })
+  expect(code).toBe(78)
+  expect(stdout).toMatch(/syntax\.mjs`: syntax error: .*; `node --check \.\/syntax\.mjs` shows where/)
+  expect(stdout).toMatch(/await\.mjs`: it uses top-level `await`/)
+  expect(stdout).toMatch(/throws\.mjs`: no licence/)
+  expect(stdout).toMatch(/folder`: it is a directory/)
+  expect(stdout).not.toContain('TRV2006')
+})
+
+test('a sink that throws is told as a bug of its protocol, with its stack once; nothing is lost', async () => {
+  const { folder, inPort, outPort, options } = await folderOfPage()
+  const module = join(folder.path, 'lines.js')
+  writeFileSync(module, readFileSync(module, 'utf8').replace('send = (batch) =>', 'send = (batch) => undefined.x ??'))
+  await receiver(outPort)
+  const gateway = startTrivium(['run', 'bridge.yaml'], options)
+  afterwards(() => gateway.stop())
+  await gateway.wrote(/in is connected as source/)
+  const socket = connect(inPort, '127.0.0.1')
+  afterwards(() => socket.destroy())
+  socket.write('one\n')
+  const line = /not available as sink: bug in its protocol, send\(\) threw: Cannot read properties of undefined/
+  await gateway.wrote(line)
+  await gateway.wrote(/lines\.js:\d+/)
+  const published = await trivium(['publish', 'out', '', 'x', '-c', 'bridge.yaml'], options)
+  expect(published).toMatchObject({ code: 70, stderr: expect.stringContaining('bug in its protocol') })
 })

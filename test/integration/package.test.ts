@@ -1,6 +1,6 @@
 /** The package as npm makes it, installed where nothing else is, and run as a user runs it. */
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
@@ -57,6 +57,17 @@ test('the package holds the launcher, the bundle and what a user reads, and noth
   const unwanted = /\.(test|spec)\.|(?<!\.d)\.tsx?$|\.env|\.pem|\.key|\.db/
   expect(files.filter((file) => unwanted.test(file))).toEqual([])
   expect(files).toContain('dist/THIRD-PARTY-LICENSES.md')
+})
+
+test('every link of a packed page leads to a packed file', () => {
+  const isPacked = (path: string) => files.some((file) => file === path || file.startsWith(`${path}/`))
+  const dead = files.flatMap((page) => {
+    if (!page.endsWith('.md') || page.startsWith('dist/')) return []
+    const links = readFileSync(join(root, page), 'utf8').matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)
+    const paths = Array.from(links, ([, link = '']) => link).filter((link) => !link.includes('://'))
+    return paths.filter((path) => !isPacked(join(page, '..', path))).map((path) => `${page}: ${path}`)
+  })
+  expect(dead).toEqual([])
 })
 
 test('no second Node comes along', () => {

@@ -43,7 +43,7 @@ export class Listener {
     try {
       for (const address of listenAddresses(this.#connection)) {
         const server = this.#createServer(address)
-        await listenOn(server, address)
+        await listenOn(server, address, this.#context.connection)
         this.#servers.push(server)
       }
     } catch (error) {

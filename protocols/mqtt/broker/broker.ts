@@ -106,6 +106,7 @@ export class EmbeddedBroker {
       endSession: (clientId) => void this.#sessions?.end(clientId),
     })
     this.#listeners = new Listeners({
+      connection: context.connection,
       tls: connection.tls && { ...connection.tls, identity: identityOf(connection) },
       origins: connection.origins,
       limits: this.#limits,

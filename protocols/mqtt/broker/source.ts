@@ -4,7 +4,7 @@ import { SourceSession, sourceBudget } from '../../../src/adapter/source-session
 import { messageOf, RetryableError } from '../../../src/errors.ts'
 import { decode } from '../codec.ts'
 import type { MqttFrom } from '../config.ts'
-import { leastInFlight } from '../settings.ts'
+import { inFlightLimits } from '../settings.ts'
 import { filterOf } from '../topic.ts'
 import { seldom } from './admission/seldom.ts'
 import type { MqttBrokerConnection } from './config.ts'
@@ -36,7 +36,7 @@ class BrokerSource implements Source {
     const filters = [...new Set(froms.map(({ topic }) => filterOf(topic)))]
     this.#intake = this.#shared.intakeOf(filters)
     this.#context = context
-    const maxInFlight = [leastInFlight(froms, connection.maxInFlight)]
+    const maxInFlight = inFlightLimits(froms, connection.maxInFlight)
     this.#budget = sourceBudget(context, { maxInFlight, parts: filters.length })
     this.#undecodable = seldom(context.log, 'a message could not be decoded; its device is disconnected', 'error')
   }

@@ -30,8 +30,8 @@ export interface Session {
   readonly budget: Budget
 }
 
-export function createSession(context: Context, maxInFlight: number): Session {
-  return { accepted: new Set(), budget: sourceBudget(context, { maxInFlight: [maxInFlight] }) }
+export function createSession(context: Context, maxInFlight: readonly number[]): Session {
+  return { accepted: new Set(), budget: sourceBudget(context, { maxInFlight }) }
 }
 
 export class Intake implements SourcePeer<MqttDelivery> {

@@ -2,7 +2,7 @@
 import type { Context, Deliver, Source } from '../../../src/adapter/contract.ts'
 import { RetryableError } from '../../../src/errors.ts'
 import type { MqttFrom } from '../config.ts'
-import { leastInFlight } from '../settings.ts'
+import { inFlightLimits } from '../settings.ts'
 import { filterOf } from '../topic.ts'
 import type { MqttClientConnection } from './config.ts'
 import { type Link, openLink } from './connection.ts'
@@ -20,7 +20,6 @@ export class MqttSource implements Source {
   readonly #wanted: readonly Wanted[]
   readonly #held: HeldFilters
   readonly #clientId: string
-  readonly #maxInFlight: number
   readonly #session: Session
   #link: Link | undefined
   #intake: Intake | undefined
@@ -34,11 +33,8 @@ export class MqttSource implements Source {
     this.#context = context
     this.#wanted = wantedOf(froms, share)
     this.#clientId = `${settings.clientId ?? `${context.gatewayId}-${context.connection}`}-in${share === undefined ? '' : `-${share}`}`
-    this.#maxInFlight = leastInFlight(
-      froms,
-      settings.maxInFlight ?? (context.settlesOnDisk ? storedInFlight : usualInFlight),
-    )
-    this.#session = createSession(context, this.#maxInFlight)
+    const usual = settings.maxInFlight ?? (context.settlesOnDisk ? storedInFlight : usualInFlight)
+    this.#session = createSession(context, inFlightLimits(froms, usual))
     this.#held = new HeldFilters(this.#wanted, this.#clientId, context)
   }
 
@@ -50,7 +46,7 @@ export class MqttSource implements Source {
         settings: this.#settings,
         clientId: this.#clientId,
         clean: this.#settings.clean,
-        receiveMaximum: this.#maxInFlight,
+        receiveMaximum: this.#session.budget.maxCount,
         take: (packet) => intake.take(packet),
         log: this.#context.log,
       },

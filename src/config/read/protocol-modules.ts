@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { basename } from 'node:path'
 import type { AnyProtocol } from '../../adapter/protocol.ts'
@@ -15,14 +16,22 @@ export function protocolsIn(name: string, load: (name: string) => unknown): read
     if (missing.length > 0) return `${missing.join(', ')} is missing`
     return found.length > 0 ? found : 'it exports no protocol'
   } catch (error) {
-    return whyNot(error as NodeJS.ErrnoException, name)
+    return whyNot(error, name)
   }
 }
 
-function whyNot({ code, message }: NodeJS.ErrnoException, name: string): string {
-  const [reason = ''] = String(message).split('\n') // the rest says what required it
-  return code === 'MODULE_NOT_FOUND' && reason.includes(basename(name)) ? 'there is no such file' : reason
+function whyNot(error: unknown, name: string): string {
+  const { code, message } = Object(error) as NodeJS.ErrnoException
+  const [reason = ''] = String(message ?? error).split('\n') // the rest says what required it
+  if (code === 'ERR_REQUIRE_ASYNC_MODULE') return 'it uses top-level `await`; await in `open` instead'
+  // Node keeps the place of it to itself
+  if (error instanceof SyntaxError) return `syntax error: ${reason}; \`node --check ${name}\` shows where`
+  if (code !== 'MODULE_NOT_FOUND' || !reason.includes(basename(name))) return reason
+  return isDirectory(/'(.*)'/.exec(reason)?.[1]) ? 'it is a directory; name the file in it' : 'no such file'
 }
+
+const isDirectory = (path: string | undefined): boolean =>
+  path !== undefined && (statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false)
 
 function isMeantAsProtocol(value: unknown): value is AnyProtocol {
   const { name, connection } = (value ?? {}) as Partial<Record<keyof AnyProtocol, unknown>>

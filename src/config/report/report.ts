@@ -37,6 +37,10 @@ export class Report {
     return this.#found.some(({ severity }) => severity === 'error')
   }
 
+  has(code: DiagnosticCode): boolean {
+    return this.#found.some((found) => found.code === code)
+  }
+
   /** In the order of the file; of the same complaint at the same place, one. */
   get diagnostics(): Diagnostic[] {
     const seen = new Set<string>()

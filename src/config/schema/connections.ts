@@ -32,7 +32,7 @@ function readConnection(scene: Scene, name: string, value: unknown) {
   const { common, own } = parsePart(scene, path, raw, {
     common: connectionOwn,
     own: protocol?.connection,
-    possible: [...scene.protocols.values()].map((one) => one.connection),
+    possible: isUnknown(scene, raw) ? [] : [...scene.protocols.values()].map((one) => one.connection),
   })
   if (protocol === undefined || own === undefined) return { protocol, config: undefined }
   if (!reportSettings(scene, path, protocol.checkConnection?.(own) ?? [])) return { protocol, config: undefined }
@@ -40,12 +40,20 @@ function readConnection(scene: Scene, name: string, value: unknown) {
   return { protocol, config: { name, protocol: protocol.name, format: common.format, settings: own } }
 }
 
+/** Names a protocol that is not there: what else stands in it is that protocol's to judge. */
+const isUnknown = ({ protocols }: Scene, { protocol }: Record<string, unknown>): boolean =>
+  typeof protocol === 'string' && !protocols.has(protocol)
+
+const ownHelp = 'for a protocol of your own, list its module under `gateway.protocols`'
+
 function protocolOf({ report, protocols }: Scene, path: Path, written: unknown): AnyProtocol | undefined {
   if (typeof written !== 'string') return undefined // the schema says so
   const protocol = protocols.get(written)
   if (protocol !== undefined) return protocol
   const allowed = [...protocols.keys()]
-  const details = { suggestion: nearestName(written, allowed), allowed }
+  if (report.has('TRV1010')) return undefined // its module may be the one that cannot be loaded
+  const suggestion = nearestName(written, allowed)
+  const details = { suggestion, allowed, help: suggestion === undefined ? ownHelp : undefined }
   report.add('TRV2006', `unknown protocol \`${written}\``, { path: [...path, 'protocol'], on: 'value' }, details)
   return undefined
 }

@@ -73,7 +73,9 @@ function readEnd<Common extends { readonly connection: string; readonly format?:
   end: EndKind<Common>,
 ) {
   const side = protocol && end.of(protocol)
-  const possible = protocol ? [] : [...scene.protocols.values()].flatMap((one) => end.of(one)?.schema ?? [])
+  const isNamed = scene.connections.names.includes(String(raw.connection)) // its protocol is unknown, and that has been told
+  const judges = protocol || isNamed ? [] : [...scene.protocols.values()]
+  const possible = judges.flatMap((one) => end.of(one)?.schema ?? [])
   const { common, own } = parsePart(scene, path, raw, { common: end.common, own: side?.schema, possible })
   if (protocol !== undefined && side === undefined) {
     const message = `${describePlace(path, scene.root)}: ${protocol.name} cannot be ${end.cannot.be}`

@@ -15,13 +15,13 @@ export function withOwnProtocols(
     const place = { path: ['gateway', 'protocols', index], on: 'value' } as const
     const found = protocolsIn(name, load)
     if (typeof found === 'string') {
-      report.add('TRV1010', `no protocol can be loaded from \`${name}\`: ${found}`, place, { help })
+      report.add('TRV1010', `cannot load a protocol from \`${name}\`: ${found}`, place, { help })
       continue
     }
     for (const protocol of found) {
       if (all.has(protocol.name))
-        report.add('TRV1010', `there is a protocol \`${protocol.name}\` already`, place, {
-          help: 'give yours a name of its own',
+        report.add('TRV1010', `duplicate protocol \`${protocol.name}\``, place, {
+          help: 'give yours another name',
         })
       else all.set(protocol.name, protocol)
     }

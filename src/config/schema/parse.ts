@@ -2,7 +2,7 @@ import type { z } from 'zod'
 import type { Path } from '../report/diagnostic.ts'
 import { describePlace, describeValue } from '../report/where.ts'
 import type { Scene } from './scene.ts'
-import { chosenIssues, expectationOf, type ShapeProblem, shapeProblems } from './schema-problems.ts'
+import { chosenIssues, expectationOf, homeOf, type ShapeProblem, shapeProblems } from './schema-problems.ts'
 
 export interface ParsePlace {
   readonly path: Path
@@ -36,7 +36,7 @@ function reportShape(scene: Scene, base: Path, problem: ShapeProblem): void {
   const path = [...base, ...problem.path]
   if (code === 'TRV2001' && key !== undefined) {
     const message = `unknown key \`${key}\` in ${describePlace(path, root)}`
-    return report.add(code, message, { path: [...path, key], on: 'key' }, { suggestion, allowed })
+    return report.add(code, message, { path: [...path, key], on: 'key' }, { suggestion, allowed, help: homeOf(key) })
   }
   if (code === 'TRV2002' && key !== undefined) {
     const help = /found nothing$/.test(expected) ? undefined : expected

@@ -6,7 +6,7 @@ import type { Path } from '../report/diagnostic.ts'
 import { describePlace, describeValue } from '../report/where.ts'
 import { parse } from './parse.ts'
 import { isMapping, type Scene } from './scene.ts'
-import { suggestKey } from './schema-problems.ts'
+import { homeOf, suggestKey } from './schema-problems.ts'
 import { keysOf } from './schema-walk.ts'
 
 export interface SharedMapping<Common> {
@@ -45,7 +45,12 @@ export function reportUnknownKeys(
     const suggestion = suggestKey(key, allowed, raw)
     if (suggestion !== undefined) meant.add(suggestion)
     const message = `unknown key \`${key}\` in ${describePlace(path, root)}`
-    report.add('TRV2001', message, { path: [...path, key], on: 'key' }, { suggestion, allowed: told })
+    report.add(
+      'TRV2001',
+      message,
+      { path: [...path, key], on: 'key' },
+      { suggestion, allowed: told, help: homeOf(key) },
+    )
   }
   return meant
 }

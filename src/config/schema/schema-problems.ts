@@ -139,6 +139,13 @@ function unknownKey(
   return { code: 'TRV2001', path, on: 'key', key, suggestion: suggestKey(key, allowed, present), allowed }
 }
 
+/** Where a key belongs that is often written elsewhere. */
+export const homeOf = (key: string): string | undefined => homes[key]
+
+const homes: Readonly<Record<string, string>> = Object.assign(Object.create(null), {
+  maxInFlight: 'it belongs under `from` (for one source) or `gateway` (for all of them)',
+})
+
 /** Keys that are not there yet are more probable than those that are. */
 export function suggestKey(key: string, allowed: readonly string[], container: unknown): string | undefined {
   const free = allowed.filter((name) => !isObject(container) || !Object.hasOwn(container, name))

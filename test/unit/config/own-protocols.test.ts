@@ -50,7 +50,7 @@ test.each([
     { '/etc/trivium/mine.js': { own: { name: 'own', connection: {} } } },
     '`connection (a schema)` of protocol `own`, `source or sink` of protocol `own` is missing',
   ],
-  ['brings one that is built in', { '/etc/trivium/mine.js': { own: memory } }, 'there is a protocol `memory` already'],
+  ['brings one that is built in', { '/etc/trivium/mine.js': { own: memory } }, 'duplicate protocol `memory`'],
 ])('a module that %s is told with its place and what to do', (_case, modules, message) => {
   const { config, diagnostics } = load(modules, 'memory')
   expect(config).toBeUndefined()
@@ -59,3 +59,26 @@ test.each([
   expect(problem?.message).toContain(message)
   expect(problem?.message).not.toContain('secret')
 })
+
+test('a module that cannot be loaded is the only thing told of what needs it', () => {
+  const { diagnostics } = load({})
+  expect(diagnostics.map(({ code }) => code)).toEqual(['TRV1010'])
+})
+
+test('a protocol that no module brings is told once, with where to name its module', () => {
+  const text = `connections: { a: { protocol: pigeon, loft: 7 } }
+routes: [{ name: r, from: { connection: a, nest: 1 }, to: [{ connection: a, nest: 2 }] }]
+`
+  const { diagnostics } = loadConfig(text, { file: 't.yaml', env: {}, protocols })
+  expect(diagnostics.map(({ code }) => code)).toEqual(['TRV2006'])
+  expect(diagnostics[0]?.help).toContain('gateway.protocols')
+})
+
+test.each(['connections: { a: { protocol: memory, maxInFlight: 5 } }', 'maxInFlight: 5'])(
+  'maxInFlight in a wrong place is told where it belongs: %s',
+  (text) => {
+    const { diagnostics } = loadConfig(text, { file: 't.yaml', env: {}, protocols })
+    const found = diagnostics.find(({ code }) => code === 'TRV2001')
+    expect(found?.help).toBe('it belongs under `from` (for one source) or `gateway` (for all of them)')
+  },
+)

@@ -1,6 +1,7 @@
 import { getEventListeners } from 'node:events'
 import { afterEach, expect, jest, test } from '@jest/globals'
 import type { Component, Log } from '../../../src/adapter/contract.ts'
+import { ProtocolFault } from '../../../src/adapter/protocol-fault.ts'
 import { supervise } from '../../../src/delivery/supervisor.ts'
 import { PermanentError, RetryableError } from '../../../src/errors.ts'
 import { LinkStats } from '../../../src/telemetry/stats.ts'
@@ -13,7 +14,8 @@ function supervised(failures: readonly Error[]) {
   const link = new LinkStats('broker', 'test', 'source')
   const stop = new AbortController()
   const lines: string[] = []
-  const say = (text: string) => void lines.push(text)
+  const say = (text: string, fields: { stack?: string } = {}) =>
+    void lines.push(fields.stack === undefined ? text : `${text} (with its stack)`)
   const log = { debug: say, info: say, warn: say, error: say } as unknown as Log
   let opened = 0
   const component: Component = {
@@ -55,4 +57,13 @@ test('a file that is missing ends it at the start, and is waited for once it was
   const { ended, opened } = supervised([undefined as unknown as Error, missing, missing])
   await ended
   expect(opened()).toBe(4)
+})
+
+test('a bug of a protocol is said with its stack, the first time', async () => {
+  const fault = () => new ProtocolFault(new TypeError('x is not a function'))
+  const { lines, ended } = supervised([fault(), unreachable('refused'), undefined as unknown as Error, fault()])
+  await ended
+  const text = 'broker is not available as source: bug in its protocol, send() threw: x is not a function; trying again'
+  expect(lines.filter((line) => line.startsWith(text))).toEqual([`${text} (with its stack)`, text])
+  expect([fault().isOutage, fault().countsAsAttempt]).toEqual([true, false])
 })

@@ -90,7 +90,7 @@ describe('amqp settings', () => {
 
   test('a destination on the command line is a queue, or an exchange and a routing key', () => {
     const { targetOf, address } = amqp.sink!
-    expect(targetOf('orders', undefined)).toMatchObject({ queue: 'orders', persistent: true })
+    expect(targetOf('orders', undefined)).toMatchObject({ queue: 'orders', persistent: true, declare: false })
     expect(targetOf('alarms/a.b', undefined)).toMatchObject({ exchange: 'alarms', routingKey: 'a.b' })
     expect(address(targetOf('alarms', 'a.b'))).toBe('alarms/a.b')
   })

@@ -23,7 +23,7 @@ const childOf = (parent: Budget) => new Budget({ maxCount: 10, maxBytes: 1_000_0
 /** One connection of each source with a message to read, lost again. */
 const connections = {
   mqtt(budget: Budget) {
-    const session = createSession(testContext('plant', { budget }), 10)
+    const session = createSession(testContext('plant', { budget }), [10])
     return async () => {
       const intake = new Intake(session, testContext('plant', { budget }), { readersOf: () => undefined })
       const link = { version: 5, sessionPresent: true, write() {}, pause() {}, resume() {} }

@@ -4,7 +4,7 @@ import { Liveness } from '../../../protocols/mqtt/client/liveness.ts'
 import type { MqttConnection } from '../../../protocols/mqtt/config.ts'
 import { connectError, outcomeOfReason } from '../../../protocols/mqtt/errors.ts'
 import { mqtt } from '../../../protocols/mqtt/index.ts'
-import { leastInFlight } from '../../../protocols/mqtt/settings.ts'
+import { inFlightLimits } from '../../../protocols/mqtt/settings.ts'
 
 function issues(settings: unknown): string[] {
   const parsed = mqtt.connection.safeParse(settings)
@@ -94,12 +94,14 @@ it('a key of the other kind is told beside what else is wrong', () => {
 it('maxInFlight belongs to `from`; of routes that share a source the least counts, and the connection has it for the others', () => {
   const froms = [{ maxInFlight: 7 }, {}, { maxInFlight: 9 }].map((from) => ({ topic: 'a', ...from }))
   expect(
-    leastInFlight(
+    inFlightLimits(
       froms.map((from) => mqtt.source!.schema.parse(from)),
       1_024,
     ),
-  ).toBe(7)
-  expect(leastInFlight([{}], connectionOf({ listen: 'mqtt://127.0.0.1:1', maxInFlight: 5 }).maxInFlight ?? 0)).toBe(5)
+  ).toEqual([7, 1_024, 9])
+  expect(inFlightLimits([{}], connectionOf({ listen: 'mqtt://127.0.0.1:1', maxInFlight: 5 }).maxInFlight ?? 0)).toEqual(
+    [5],
+  )
   expect(mqtt.source!.schema.safeParse({ topic: 'a', maxInFlight: 65_536 }).success).toBe(false)
 })
 

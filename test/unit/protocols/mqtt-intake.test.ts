@@ -38,7 +38,7 @@ const texts = (got: readonly Delivery[]) => got.map(({ envelope }) => Buffer.fro
 
 describe('MQTT intake, QoS 2', () => {
   test('a repetition of what was accepted is answered and not handed over', async () => {
-    const session = createSession(testContext('plant'), 10)
+    const session = createSession(testContext('plant'), [10])
     const first = connect(session)
     first.intake.take(publish('a', 5))
     await turn()
@@ -53,7 +53,7 @@ describe('MQTT intake, QoS 2', () => {
   })
 
   test('another message under an id whose PUBREL never came is handed over, and again when it is repeated', async () => {
-    const session = createSession(testContext('plant'), 10)
+    const session = createSession(testContext('plant'), [10])
     const first = connect(session)
     first.intake.take(publish('a', 5))
     await turn()
@@ -72,7 +72,7 @@ describe('MQTT intake, QoS 2', () => {
 })
 
 test('what waits for room has its time to live, and its time, from its arrival', async () => {
-  const session = createSession(testContext('plant'), 1)
+  const session = createSession(testContext('plant'), [1])
   const { intake, got } = connect(session)
   for (const [id, text] of ['a', 'b'].entries())
     intake.take({ ...publish(text, id + 1), qos: 1, properties: { messageExpiryInterval: 60 } })

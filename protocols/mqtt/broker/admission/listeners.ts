@@ -24,6 +24,8 @@ export interface Incoming extends Channel {
 }
 
 export interface ListenerOptions {
+  /** Name of the connection, for what is told. */
+  readonly connection: string
   readonly tls: ListenerTls | undefined
   readonly origins: readonly string[] | undefined
   readonly limits: Limits
@@ -66,7 +68,7 @@ export class Listeners {
       for (const address of addresses) {
         const server = this.#createServer(address)
         server.on('connection', (socket: Socket) => this.#admit(socket))
-        await listenOn(server, address)
+        await listenOn(server, address, this.#options.connection)
         this.#servers.push(server)
       }
     } catch (error) {
