@@ -40,7 +40,7 @@ routes:
     if (ended.code === 0) await eventually(() => got.length > 0, { what: 'a message' })
     return { ...ended, got: got.splice(0) }
   }
-  return { publish }
+  return { folder, publish }
 }
 
 test('every option stands in the message', async () => {
@@ -76,6 +76,13 @@ test('--count sends it so often', async () => {
     code: 0,
     stderr: expect.stringContaining('3 messages'),
   })
+})
+
+test('a topic of the embedded broker that no route reads is noted, one that a route reads is not', async () => {
+  const { folder, publish } = await started()
+  expect((await publish(['x'])).stderr).toContain('note: no route reads out/1')
+  const read = await trivium(['publish', 'devices', 'in/1', 'x'], { cwd: folder.path })
+  expect(read).toMatchObject({ code: 0, stderr: expect.not.stringContaining('note:') })
 })
 
 describe('64 before anything is sent', () => {
