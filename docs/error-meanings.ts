@@ -3,61 +3,61 @@ import type { ErrorCode } from '../src/errors.ts'
 
 export const errorMeanings: Readonly<Record<ErrorCode, { readonly meaning: string; readonly whatToDo: string }>> = {
   MESSAGE_REFUSED: {
-    meaning: 'The target refused this message for good.',
-    whatToDo: 'Read the reason in the dead letter; mend the message or the rule that made it.',
+    meaning: 'The target permanently refused this message.',
+    whatToDo: 'Read the reason in the dead letter; fix the message or the rule that produced it.',
   },
   MESSAGE_UNROUTABLE: {
     meaning: 'The broker has nowhere to put it: no queue is bound for the routing key.',
     whatToDo: 'Bind a queue, or correct `exchange` and `routingKey`.',
   },
   MESSAGE_TOO_LARGE: {
-    meaning: 'It is larger than the target takes.',
+    meaning: 'The message is larger than the target accepts.',
     whatToDo: "Raise the broker's limit (and `maxMessageSize` of AMQP), or send less.",
   },
   MESSAGE_MALFORMED: {
     meaning:
-      'The body is no envelope or CloudEvent, though `format` or its content type says so, or a header is nested too deep. Other bodies are not judged.',
-    whatToDo: 'Mend the sender, or read it with `format: raw`.',
+      'The body is not a valid envelope or CloudEvent, though `format` or its content type says so, or a header is nested too deeply. Other bodies are not checked.',
+    whatToDo: 'Fix the sender, or read the messages with `format: raw`.',
   },
   MESSAGE_EXPIRED: {
-    meaning: 'Its time to live was over before it could be delivered.',
+    meaning: 'Its time to live expired before it could be delivered.',
     whatToDo: 'Find out why it waited (`trivium_endpoint_up`), or give it more time.',
   },
   DESTINATION_LIMIT: {
-    meaning: 'It would make one destination more than `maxDestinations` of its target: messages choose too many.',
-    whatToDo: 'Look who sends such values. Name the right ones in `allow`, or raise `maxDestinations`; then requeue.',
+    meaning: 'Its destination would exceed `maxDestinations` of the target: messages choose too many different ones.',
+    whatToDo:
+      'Find out who sends such values. List the valid ones in `allow`, or raise `maxDestinations`; then requeue.',
   },
   MESSAGE_LOOPING: {
     meaning: 'It passed through this gateway too often: routes or gateways form a loop.',
-    whatToDo:
-      'Give the routes addresses that do not feed each other; `trivium validate` finds circles within one file.',
+    whatToDo: 'Give the routes addresses that do not feed each other; `trivium validate` finds loops within one file.',
   },
   MESSAGE_UNWANTED: {
-    meaning: 'It waited in the store while the rules were changed, and by the new ones it does not go to this target.',
+    meaning: 'The rules changed while it waited in the store, and no longer send it to this target.',
     whatToDo:
-      'Discard it if that was meant. Else mend the rules (a filter, `when`, the name of a capture) and requeue it.',
+      'Discard it if that was intended. Otherwise fix the rules (a filter, `when`, the name of a capture) and requeue it.',
   },
   MESSAGE_POISONOUS: {
-    meaning: 'The gateway died five times in a row while it had this message in hand.',
-    whatToDo: 'Look at the message in the dead letters and report the crash; requeue it once the cause is mended.',
+    meaning: 'The gateway crashed five times in a row while processing this message.',
+    whatToDo: 'Inspect the dead letter and report the crash; requeue it once the cause is fixed.',
   },
   TARGET_BUSY: {
-    meaning: 'The target asked to come again later, such as a full queue or a quota.',
-    whatToDo: 'Nothing at first: it is tried again. If it stays, give the target more room.',
+    meaning: 'The target asked to retry later, for example because of a full queue or a quota.',
+    whatToDo: 'Nothing at first: the message is retried. If it persists, give the target more capacity.',
   },
   EXPRESSION_BUDGET: {
     meaning:
       'The rules would take more than 50 ms of work or 64 MiB for this message: it is far larger, or deeper, than they were written for.',
     whatToDo:
-      'Mend the sender, or look at less of the message: a loop within a loop over its lists, a regular expression on a long text.',
+      'Fix the sender, or evaluate less of the message: a loop within a loop over its lists, a regular expression on a long text.',
   },
   TRANSFORM_FAILED: {
-    meaning: '`set` could not be carried out for this message; it says which field is not there, or of another kind.',
-    whatToDo: 'Guard the expression in `when` with `has(…)`, or mend the sender.',
+    meaning: '`set` failed for this message; the text names the field that is missing or has the wrong type.',
+    whatToDo: 'Guard the expression in `when` with `has(…)`, or fix the sender.',
   },
   DESTINATION_INVALID: {
-    meaning: 'A destination made from a message is not legal, not in `allow`, or lacks a value.',
-    whatToDo: 'Look at the template and at the message in the dead letter; extend `allow` if it was right.',
+    meaning: 'A destination built from a message is invalid, not in `allow`, or lacks a value.',
+    whatToDo: 'Check the template and the message in the dead letter; extend `allow` if the destination was right.',
   },
   REPLY_TIMEOUT: {
     meaning: 'No reply to the request came within its `timeout`.',
@@ -81,44 +81,46 @@ export const errorMeanings: Readonly<Record<ErrorCode, { readonly meaning: strin
     whatToDo: 'Ask again; `gateway.drain` is how long a stop waits for replies.',
   },
   PEER_UNREACHABLE: {
-    meaning: 'No connection to the broker: nobody listens, the name does not resolve, the certificate is not trusted.',
-    whatToDo: 'Check address, network and TLS. Messages wait; it is tried again all the time.',
+    meaning:
+      'Cannot connect to the broker: nothing listens, the name does not resolve, or the certificate is not trusted.',
+    whatToDo: 'Check address, network and TLS. Messages wait; the gateway keeps reconnecting.',
   },
   PEER_TIMEOUT: {
     meaning: 'The broker did not answer in time.',
-    whatToDo: 'Look at the load of the broker and the network. What was unconfirmed is sent again.',
+    whatToDo: 'Check the load of the broker and the network. Unconfirmed messages are sent again.',
   },
   PEER_LOST: {
     meaning: 'The connection ended.',
-    whatToDo: 'Nothing: it is opened again. If it recurs, read the log of the broker.',
+    whatToDo: "Nothing: the gateway reconnects. If it recurs, read the broker's log.",
   },
   CREDENTIALS_REFUSED: {
-    meaning: 'The broker does not accept user and password, or the certificate.',
-    whatToDo: 'Correct them. It is tried again, so mending them at the broker needs no restart.',
+    meaning: 'The broker rejected the credentials or the certificate.',
+    whatToDo: 'Correct them. The gateway retries, so a fix at the broker needs no restart.',
   },
   ACCESS_DENIED: {
-    meaning: 'The user may not do this: read, write or declare there.',
-    whatToDo: 'Grant the right named in the error. Messages wait meanwhile.',
+    meaning: 'The user lacks the permission to read, write or declare there.',
+    whatToDo: 'Grant the permission named in the error. Messages wait meanwhile.',
   },
   NOT_FOUND: {
-    meaning: 'The queue, exchange or topic is not there.',
+    meaning: 'The queue, exchange or topic does not exist.',
     whatToDo: 'Create it, or let the gateway declare it where the protocol can. Messages wait meanwhile.',
   },
   DESTINATION_UNAVAILABLE: {
-    meaning: 'One destination takes nothing for now, such as a partition without a leader or with too few replicas.',
-    whatToDo: 'Look at the broker. Messages for it wait and are tried again; what goes elsewhere is not held up.',
+    meaning:
+      'One destination is temporarily unavailable, such as a partition without a leader or with too few replicas.',
+    whatToDo: 'Check the broker. Messages for it wait and are retried; others are not held up.',
   },
   PEER_FAILED: {
     meaning: 'The broker answered with an error of its own.',
-    whatToDo: 'Read the log of the broker; it is tried again.',
+    whatToDo: "Read the broker's log; the gateway retries.",
   },
   CONFIG_INVALID: {
     meaning: 'The configuration, a file it names, or an address it listens on cannot be used.',
     whatToDo: 'Run `trivium validate`; starting again will not help.',
   },
   PORT_IN_USE: {
-    meaning: 'Somebody else listens on the port of the embedded broker or the admin server.',
-    whatToDo: 'End the other, or change `listen` or `gateway.admin.listen`.',
+    meaning: 'Another process uses the port of the embedded broker or the admin server.',
+    whatToDo: 'Stop it, or change `listen` of the connection or `gateway.admin.listen`.',
   },
   USAGE: {
     meaning: 'A command was called with wrong arguments.',
@@ -129,20 +131,20 @@ export const errorMeanings: Readonly<Record<ErrorCode, { readonly meaning: strin
     whatToDo: 'Check the path and the rights of the user the gateway runs as.',
   },
   DRAIN_INCOMPLETE: {
-    meaning: 'Not everything in flight was delivered before the time to stop was over.',
-    whatToDo: 'Nothing is lost: its source gives it again. Raise `gateway.drain` if targets are slow.',
+    meaning: 'Not everything in flight was delivered within `gateway.drain`.',
+    whatToDo: 'Nothing is lost: the source redelivers it. Raise `gateway.drain` if targets are slow.',
   },
   STORE_IN_USE: {
     meaning: 'Another process has the store of this data directory open.',
     whatToDo: 'Stop it, or give each gateway a `gateway.dataDir` of its own.',
   },
   STORE_FAILED: {
-    meaning: 'The disk did not do what the store asked: it is full, read-only or broken.',
-    whatToDo: 'Look at the disk and the rights of `gateway.dataDir`. Nothing is acknowledged that is not safe.',
+    meaning: 'A disk operation failed: the disk is full, read-only or broken.',
+    whatToDo: 'Check the disk and the permissions of `gateway.dataDir`. Nothing is acknowledged that is not safe.',
   },
   STORE_DAMAGED: {
-    meaning: 'The file of the store cannot be read as one.',
-    whatToDo: 'Put the file aside and restore a copy, or start with an empty data directory.',
+    meaning: 'The store file is damaged and cannot be read.',
+    whatToDo: 'Move the file away and restore a backup, or start with an empty data directory.',
   },
   STORE_FULL: {
     meaning: 'As many bytes wait as `store.maxBytes` allows, or dead letters take up `store.deadLetters.maxBytes`.',
