@@ -73,8 +73,13 @@ export class Outlet implements Target {
   failed(parcel: RouteParcel, error: GatewayError): void {
     this.sent('rejected')
     this.#waiting.ended(parcel, false)
-    const target = this.#addressOf(parcel.outbound.target)
+    const target = this.addressOf(parcel.outbound)
     parcel.message.custody.failed(parcel, error, { attempts: parcel.attempts, target, bit: this.bit })
+  }
+
+  /** `kafka://events/telemetry`. */
+  addressOf({ target }: Outbound): string {
+    return this.#addressOf(target)
   }
 
   waits({ outbound, message }: RouteParcel): void {

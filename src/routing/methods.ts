@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Read } from './fields.ts'
 import { libraryOperation } from './library.ts'
+import { listFunctions } from './lists.ts'
 import { chargeCopy, chargeText } from './meter.ts'
 import * as numbers from './numbers.ts'
 import { type Code, noSubject, strict, strictUnary } from './operators.ts'
@@ -57,6 +58,7 @@ const own: Readonly<Record<string, Operation>> = {
       : undefined,
   base64: (value) => (isText(value) || value instanceof Uint8Array ? texts.base64Of(value) : undefined),
   json: (value) => (value instanceof Uint8Array ? texts.jsonOfBytes(value) : undefined),
+  ...listFunctions,
 }
 
 const isText = (value: unknown): value is string => typeof value === 'string'

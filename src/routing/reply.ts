@@ -3,7 +3,7 @@ import type { Envelope } from '../envelope/envelope.ts'
 import { PermanentError } from '../errors.ts'
 import { compileValue, tooCostly } from './expression.ts'
 import { exhausted, holdBudget, releaseBudget } from './meter.ts'
-import { requestNames } from './request.ts'
+import { requestNames, resultNames } from './request.ts'
 import { scopeOf } from './router.ts'
 import type { Params, Subject } from './subject.ts'
 import type { ProtocolOf } from './target.ts'
@@ -36,6 +36,18 @@ export function compileReply(route: RouteConfig, protocolOf: ProtocolOf): Compil
       return transform === undefined ? reply.envelope : withinBudget(() => transform(subject))
     },
   }
+}
+
+/** Makes the answer of a scatter from its result. Throws PermanentError. */
+export type Aggregate = (result: Subject) => Envelope
+
+/** Undefined where the whole result is the answer. Throws RuleError. */
+export function compileAggregate(route: RouteConfig, protocolOf: ProtocolOf): Aggregate | undefined {
+  const text = route.request?.scatter?.aggregate
+  if (text === undefined) return undefined
+  const scope = { captures: scopeOf(route, protocolOf).captures, names: resultNames }
+  const change = compileTransform(new Map([['payload', text]]), scope)
+  return change && ((result) => withinBudget(() => change(result)))
 }
 
 function withinBudget<T>(work: () => T): T {

@@ -245,6 +245,10 @@ export const requestOwn = z.strictObject(requestKeys)
 
 export const scatterKeys = {
   ...requestKeys,
+  late: requestKeys.late.removeDefault().default('drop').meta({
+    description:
+      'What becomes of a reply that comes when the answer is made already, or of an unknown request. drop: it is counted and no more; deadLetter: it is kept, `late-reply`.',
+  }),
   complete: z
     .union([z.enum(['all', 'first', 'quorum']), z.int().min(1)], { error: 'expected all, first, quorum or a number' })
     .default('all')

@@ -108,7 +108,7 @@ export class AnsweredCustody implements Custody {
     const branch = branchOf(parcel)
     branch.isSent = true
     if (branch.isOver) return
-    if (branch.conversation.branches.length > 1) return this.#branchFailed(branch, error, performance.now())
+    if (!this.#isSingle) return this.#branchFailed(branch, error, performance.now())
     const { conversation } = branch
     if (this.#close(conversation)) this.#ending.failed(conversation.message, { error, place }, conversation.place)
   }
@@ -167,11 +167,11 @@ export class AnsweredCustody implements Custody {
     const id = requestIdOf(message.params) ?? ''
     const number = numberOf(id)
     const conversation = new Conversation({ number, message, place, startedMs })
-    const isSingle = this.#parts.outlets.length === 1
     const asked = outbounds.flatMap((outbound, index) => {
       if (outbound === undefined) return []
-      const token = isSingle ? id : branchToken(id, index)
-      const branch = new Branch(conversation, { index, token, link: this.#parts.links[index] })
+      const token = this.#isSingle ? id : branchToken(id, index)
+      const target = this.#isSingle ? '' : this.#outlet(index).addressOf(outbound)
+      const branch = new Branch(conversation, { index, token, target, link: this.#parts.links[index] })
       conversation.branches.push(branch)
       return [[branch, outbound] as const]
     })
@@ -209,7 +209,7 @@ export class AnsweredCustody implements Custody {
       return
     }
     const { message } = branch.conversation
-    const outlet = this.#parts.outlets[branch.index] as Outlet
+    const outlet = this.#outlet(branch.index)
     const { target, format } = outbound
     const envelope = asked(outbound.envelope, message.envelope, branch)
     outlet.dispatcher.add(outlet.parcelOf(message, { envelope, target, format, ask: branch }))
@@ -234,8 +234,7 @@ export class AnsweredCustody implements Custody {
     const unsent = new Set<Outlet>()
     for (const conversation of over) {
       this.#exchange.timedOut += 1
-      for (const { isSent, index } of conversation.branches)
-        if (!isSent) unsent.add(this.#parts.outlets[index] as Outlet)
+      for (const { isSent, index } of conversation.branches) if (!isSent) unsent.add(this.#outlet(index))
       this.#judge(conversation, true)
     }
     for (const { dispatcher } of unsent) dispatcher.sweep()
@@ -262,6 +261,14 @@ export class AnsweredCustody implements Custody {
       branch.isOver = true
       this.#unsent.delete(branch)
     }
+  }
+
+  get #isSingle(): boolean {
+    return this.#parts.outlets.length === 1
+  }
+
+  #outlet(index: number): Outlet {
+    return this.#parts.outlets[index] as Outlet
   }
 
   #ended(): void {

@@ -26,6 +26,8 @@ export class Branch implements Ask {
   /** The place of its target in the route's `to`. */
   readonly index: number
   readonly token: string
+  /** `amqp://orders/quotes`. */
+  readonly target: string
   /** Where its reply is heard; undefined: the target answers on the spot. */
   readonly link: ReplyLink | undefined
   isOver = false
@@ -35,10 +37,14 @@ export class Branch implements Ask {
   /** Of `performance.now()`. */
   endedMs = 0
 
-  constructor(conversation: Conversation, parts: { index: number; token: string; link: ReplyLink | undefined }) {
+  constructor(
+    conversation: Conversation,
+    parts: { index: number; token: string; target: string; link: ReplyLink | undefined },
+  ) {
     this.conversation = conversation
     this.index = parts.index
     this.token = parts.token
+    this.target = parts.target
     this.link = parts.link
   }
 

@@ -2,7 +2,7 @@
 import type { Context, Deliver, Log, Source } from '../../adapter/contract.ts'
 import type { AnyProtocol } from '../../adapter/protocol.ts'
 import type { ConnectionConfig, RouteConfig, TargetConfig } from '../../config/schema/types.ts'
-import { compileReply } from '../../routing/reply.ts'
+import { compileAggregate, compileReply } from '../../routing/reply.ts'
 import { type CompiledRoute, compileTarget, scopeOf } from '../../routing/router.ts'
 import type { LinkStats, RouteStats } from '../../telemetry/stats.ts'
 import type { DeadLetterOffice } from '../dead-letters/office.ts'
@@ -11,9 +11,10 @@ import type { Outlet } from '../outlet.ts'
 import { AnsweredCustody } from './answered-custody.ts'
 import { type AnswerRoad, Asker } from './asker.ts'
 import type { HeardReply } from './conversation.ts'
-import { Single } from './gathering.ts'
+import { type Gathering, Single } from './gathering.ts'
 import { ReplyLink } from './reply-link.ts'
 import { heardReply, ReplyReader, type Switchboard } from './reply-reader.ts'
+import { Scatter } from './scatter.ts'
 import { Tokens } from './tokens.ts'
 
 /** A connection through which replies come: the gateway keeps it open. */
@@ -60,13 +61,12 @@ export class Exchange implements Switchboard {
   custody(parts: RouteParts): AnsweredCustody {
     const { compiled, stats } = parts
     const { route } = compiled
-    const reply = compileReply(route, this.#parts.protocolOf)
     const links = route.to.map((target) => this.#linkOf(route, target))
     const custody = new AnsweredCustody({
       ...parts,
       exchange: stats.exchange!,
       asker: this.#askerOf(route),
-      gathering: new Single(reply, route.request?.timeoutMs ?? 0),
+      gathering: this.#gatheringOf(route),
       log: this.#parts.log,
       links,
       tokens: this.#tokens,
@@ -104,6 +104,13 @@ export class Exchange implements Switchboard {
   /** Resolves when all askers have been told that no reply will come. */
   async stop(): Promise<void> {
     await Promise.all(this.#custodies.map((custody) => custody.stop()))
+  }
+
+  #gatheringOf(route: RouteConfig): Gathering {
+    const { gatewayId, protocolOf } = this.#parts
+    const { scatter: settings, timeoutMs = 0 } = route.request ?? {}
+    if (settings === undefined) return new Single(compileReply(route, protocolOf), timeoutMs)
+    return new Scatter({ settings, timeoutMs, gatewayId, aggregate: compileAggregate(route, protocolOf) })
   }
 
   #linkOf(route: RouteConfig, target: TargetConfig): ReplyLink | undefined {
