@@ -4,6 +4,7 @@ import { afterEach, expect, test } from '@jest/globals'
 import type { Outcome } from '../../src/adapter/contract.ts'
 import { openHttpSink, serve, serveBytes, targetOf } from '../support/contexts/http-server.ts'
 import { codes, never, outboundTo } from '../support/contexts/messages.ts'
+import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
 
 const afterwards: (() => Promise<unknown>)[] = []
@@ -234,12 +235,12 @@ test('a body without end and one that trickles hold nobody up, and are not kept'
     write()
   })
   const { sink } = await sinkWith()
-  const closed = new Promise((done) => node.on('connection', (socket) => socket.once('close', done)))
   const send = (path: string) => sink.send([outboundTo(targetOf({ url: url + path, timeout: '1s' }))], never)
   expect(codes(await send('/huge'))).toEqual(['delivered'])
   expect(codes(await send('/error'))).toEqual(['PEER_FAILED'])
-  await closed
   expect(codes(await send('/slow'))).toEqual(['delivered'])
+  const open = () => new Promise<number>((done) => node.getConnections((_error, count) => done(count)))
+  await eventually(async () => (await open()) === 0, { what: 'all connections closed' })
 })
 
 test('what one server holds back does not keep another waiting', async () => {

@@ -33,6 +33,8 @@ const reasonBytes = 1_024
 const spareBytes = 64 * 1_024
 
 const empty = Buffer.alloc(0)
+/** No error, and one for all: to make one costs more than the request. */
+const complete = new Error('the answer is complete')
 
 /** Of the answer only so much is held in memory as is wanted, whatever the server sends. */
 export class Exchange implements Dispatcher.DispatchHandler {
@@ -43,6 +45,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #timer: NodeJS.Timeout | undefined
   /** The exchange has ended, on the wire too. */
   #over: Error | undefined
+  /** Whoever waits has the answer. */
+  #isSettled = false
   #status = 0
   #headers: readonly string[] = []
   #wanted = 0
@@ -91,7 +95,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
-    this.#end(new Error('the answer is complete'), false)
+    this.#end(complete, false)
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
@@ -104,13 +108,13 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#over = error
     clearTimeout(this.#timer)
     if (!isCut || this.#status >= 300) this.#settle(isCut)
-    else {
-      this.#answer.reject(error)
-      this.#controller?.abort(error)
-    }
+    else this.#answer.reject(error)
+    if (isCut) this.#controller?.abort(error)
   }
 
   #settle(isCut: boolean): void {
+    if (this.#isSettled) return
+    this.#isSettled = true
     const body = this.#chunks.length === 0 ? empty : Buffer.concat(this.#chunks)
     this.#answer.resolve({ status: this.#status, headers: this.#headers, body, isCut })
   }
