@@ -134,7 +134,8 @@ export class HttpSink implements Sink<HttpTarget> {
     try {
       const gone = this.#gone.refusal(shownUrl(target.url))
       if (gone !== undefined) return all(outcomeOf(gone))
-      const answer = await caller.call({ target, ...pack(bundle), wantedBytes: this.#settings.maxReplySize }, signal)
+      const wantedBytes = this.#settings.maxReplySize
+      const answer = await caller.call({ target, ...pack(bundle), wantedBytes, isQuoted: true }, signal)
       if (answer.isCut && answer.status < 300) return all(outcomeOf(tooLong(target)))
       const outcomes = outcomesOfBatch(answer, aboutOf(target), bundle.members.length)
       return outcomes.map((outcome) => this.#noted(outcome, answer, target))

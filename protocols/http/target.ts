@@ -6,9 +6,11 @@ import { clientTls, duration, refuse, secret, size } from '../../src/adapter/sch
 import { headerNameProblem } from './client/header-text.ts'
 import { secretProblem } from './client/signing.ts'
 import { hasTemplatedHost } from './client/url.ts'
+import { isFieldText } from './fields.ts'
 import { layouts } from './listener/layouts.ts'
 
 const tokenUrl: AddressRule = { schemes: ['https', 'http'], example: 'https://login.example.com/oauth2/token' }
+const headerSecret = () => secret().refine(isFieldText, { error: 'a header holds visible ASCII only' })
 const headerName = () => z.string().superRefine(refuse(headerNameProblem))
 
 const oauth = z.strictObject({
@@ -25,7 +27,7 @@ export type OauthSettings = z.output<typeof oauth>
 
 const auth = z
   .strictObject({
-    token: secret().optional().meta({ description: 'Sent as `Authorization: Bearer …`.', secret: true }),
+    token: headerSecret().optional().meta({ description: 'Sent as `Authorization: Bearer …`.', secret: true }),
     user: z
       .strictObject({
         username: z
@@ -39,7 +41,7 @@ const auth = z
     header: z
       .strictObject({
         name: headerName().meta({ description: 'Name of the header.', examples: ['x-api-key'] }),
-        value: secret().meta({ description: 'Its value; use ${env:…} or ${file:…}.', secret: true }),
+        value: headerSecret().meta({ description: 'Its value; use ${env:…} or ${file:…}.', secret: true }),
       })
       .optional()
       .meta({ description: 'A header that the server knows us by.' }),

@@ -81,9 +81,15 @@ const failing = ({ house, dead }: Ports): Readonly<Record<string, string>> => ({
   kafkaNoBroker: `protocol: kafka, brokers: ["127.0.0.1:${house}"], connectTimeout: 1s, sasl: { mechanism: plain, username: user, ${key(15)} }`,
   kafkaRefused: `protocol: kafka, brokers: ["${brokerAddresses().kafka}"], sasl: { mechanism: plain, username: user, ${key(16)} }`,
   kafkaNoTls: `protocol: kafka, brokers: ["127.0.0.1:${house}"], tls: {}, sasl: { mechanism: plain, username: user, ${key(17)} }`,
+  httpNoTokens: `protocol: http, ${oauth(dead, 8)}`,
+  httpNoServer: `protocol: http, ${oauth(house, 10)}`,
 })
 
-const target = (settings: string) => (settings.startsWith('protocol: amqp') ? 'queue: q' : 'topic: t')
+const oauth = (port: number, n: number) =>
+  `auth: { oauth: { tokenUrl: "http://127.0.0.1:${port}/", clientId: id, clientSecret: "\${env:SECRET_${n}}" } }`
+
+const targets: Readonly<Record<string, string>> = { amqp: 'queue: q', http: 'url: "http://127.0.0.1:1/"' }
+const target = (settings: string) => targets[/^protocol: (\w+)/.exec(settings)?.[1] ?? ''] ?? 'topic: t'
 
 function configuration(ports: Ports): string {
   const connections = Object.entries(failing(ports))

@@ -20,6 +20,8 @@ export interface Call {
   readonly body: Uint8Array
   /** See `Request.wantedBytes`. */
   readonly wantedBytes: number
+  /** The answer to a success may be quoted in an error too. */
+  readonly isQuoted?: boolean
 }
 
 export class Caller {
@@ -64,7 +66,9 @@ export class Caller {
     try {
       const answer = await this.#exchange(this.#requestOf(auth, attempt), attempt)
       this.#health.answered(origin)
-      return answer.status < 300 ? answer : { ...answer, body: this.#hidden(answer.body, auth) }
+      return answer.status < 300 && attempt.call.isQuoted !== true
+        ? answer
+        : { ...answer, body: this.#hidden(answer.body, auth) }
     } catch (error) {
       const failure = failureOf(error, origin, attempt.call.target.hosts !== 'fixed')
       if (failure.code === 'DESTINATION_UNAVAILABLE') this.#health.failed(origin, failure, isUnreachable(error))
