@@ -215,6 +215,29 @@ describe('examples/orders-to-http.yaml', () => {
   })
 })
 
+describe('examples/http-to-kafka.yaml', () => {
+  const text = exampleText('http-to-kafka.yaml')
+
+  test('answers 202 for what it has stored, 401 without the token, and a repeated request is one record', async () => {
+    const topic = `device-events-${id}`
+    const kafka = await kafkaClient(topic)
+    const listen = `http://127.0.0.1:${await freePort()}`
+    const env = { HTTP_LISTEN: listen, HTTP_TOKEN: 'token-of-the-example' }
+    await run(text.replaceAll('topic: device-events', `topic: ${topic}`), ['api as source', 'events as sink'], env)
+    const post = (headers: Record<string, string>) =>
+      fetch(`${listen}/devices/7/events?site=${id}`, { method: 'POST', body: '{"t":31.5}', headers })
+    const headers = { authorization: `Bearer ${env.HTTP_TOKEN}`, 'idempotency-key': 'event-1' }
+    expect((await post({})).status).toBe(401)
+    for (const key of ['event-1', 'event-1', 'event-2']) {
+      const answer = await post({ ...headers, 'idempotency-key': key })
+      expect([answer.status, await answer.json()]).toEqual([202, { messageId: key }])
+    }
+    const got = await recordsOf(kafka, topic)
+    await eventually(() => got.length >= 2, { withinMs: 30_000, what: 'two records' })
+    expect(got).toEqual(Array(2).fill({ key: '7', value: '{"t":31.5}', site: id }))
+  })
+})
+
 describe('examples/sidecar.yaml', () => {
   const text = exampleText('sidecar.yaml')
 

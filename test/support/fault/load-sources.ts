@@ -8,16 +8,17 @@ import { unique } from '../names.ts'
 import { type ConnectionOptions, connectionYaml, portOf } from '../places/connections.ts'
 import { createTopics } from '../places/topics.ts'
 import { eventually } from '../poll.ts'
+import { freePort } from '../ports.ts'
 import { Device } from './device.ts'
 import type { MessageId } from './message.ts'
 import type { IssueLog } from './oracle.ts'
 import type { SendRate } from './send-rate.ts'
 
-export const loadSourceNames = ['embedded', 'mqtt', 'amqp', 'kafka'] as const
+export const loadSourceNames = ['embedded', 'mqtt', 'amqp', 'kafka', 'http'] as const
 export type LoadSourceName = (typeof loadSourceNames)[number]
 
 export interface LoadSourceOptions extends ConnectionOptions {
-  /** Where the producer finds the broker; for `embedded`, where the gateway listens. Default: the shared broker. */
+  /** Where the producer finds the broker; for `embedded` and `http`, where the gateway listens. Default: the shared broker. */
   readonly address?: string
   /** Size of a message. Default 128. */
   readonly bytes?: number
@@ -42,8 +43,14 @@ export interface LoadSource {
 }
 
 export function makeLoadSource(kind: LoadSourceName, options: LoadSourceOptions = {}): Promise<LoadSource> {
-  const makers = { embedded: deviceFeed, mqtt: deviceFeed, amqp: amqpFeed, kafka: kafkaFeed }
+  const makers = { embedded: deviceFeed, mqtt: deviceFeed, amqp: amqpFeed, kafka: kafkaFeed, http: httpFeed }
   return makers[kind]({ ...options, isEmbedded: kind === 'embedded' })
+}
+
+/** A free address for what listens in the gateway itself. */
+export async function ownFeed(kind: LoadSourceName): Promise<LoadSourceOptions> {
+  const scheme = { embedded: 'mqtt', http: 'http', mqtt: undefined, amqp: undefined, kafka: undefined }[kind]
+  return scheme === undefined ? {} : { address: `${scheme}://127.0.0.1:${await freePort()}` }
 }
 
 type Made = LoadSourceOptions & { readonly isEmbedded: boolean }
@@ -271,5 +278,43 @@ class KafkaFeed extends BrokerFeed implements LoadSource {
   }
 }
 
+/** Requests of a key follow each other, so that they come in their order. */
+class HttpFeed extends BrokerFeed implements LoadSource {
+  readonly name: string
+  readonly connection: string
+  readonly from: string
+  readonly #url: string
+
+  constructor(options: LoadSourceOptions) {
+    const name = unique('f')
+    super(name, options)
+    const { address = '', settings } = options
+    this.name = name
+    this.#url = `${address}/${name}`
+    this.connection = `{ protocol: http, listen: "${address}"${settings === undefined ? '' : `, ${settings}`} }`
+    this.from = `path: "/${name}/{key}"`
+  }
+
+  protected async sendAll(messages: readonly Message[]): Promise<void> {
+    const byKey = Map.groupBy(messages, ({ key }) => key)
+    await Promise.all([...byKey.values()].map((ofKey) => this.#sendInOrder(ofKey)))
+  }
+
+  async #sendInOrder(messages: readonly Message[]): Promise<void> {
+    for (const { key, payload } of messages) {
+      const signal = AbortSignal.timeout(15_000)
+      const { ok, status } = await fetch(`${this.#url}/${key}`, { method: 'POST', body: payload, signal })
+      if (!ok) throw new Error(`answered ${status}`)
+    }
+  }
+
+  protected async disconnect(): Promise<void> {}
+
+  async close(): Promise<void> {
+    await this.end()
+  }
+}
+
+const httpFeed = async (options: Made): Promise<LoadSource> => new HttpFeed(options)
 const amqpFeed = (options: Made): Promise<LoadSource> => new AmqpFeed(options).declare()
 const kafkaFeed = (options: Made): Promise<LoadSource> => new KafkaFeed(options).declare()

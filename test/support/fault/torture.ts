@@ -4,11 +4,10 @@
  */
 import { parseArgs } from 'node:util'
 import { startBrokers } from '../brokers/start.ts'
-import { freePort } from '../ports.ts'
 import { randomOf } from '../random.ts'
 import { type KillResult, killRun, type Progress, rowsOf } from './kill-run.ts'
 import { type LoadSinkName, loadSinkNames } from './load-sinks.ts'
-import { type LoadSourceName, loadSourceNames } from './load-sources.ts'
+import { type LoadSourceName, loadSourceNames, ownFeed } from './load-sources.ts'
 import { tableOf } from './table.ts'
 
 const { values } = parseArgs({
@@ -57,7 +56,7 @@ await brokers.stop()
 report()
 
 async function tortured(from: LoadSourceName): Promise<KillResult> {
-  const feed = from === 'embedded' ? { address: `mqtt://127.0.0.1:${await freePort()}` } : {}
+  const feed = await ownFeed(from)
   const roads = targets.map((to: LoadSinkName) => ({ from, to: [to], feed, perSecond }))
   const onProgress = (now: Progress) => {
     progress.set(from, now)
