@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import mqtt from 'mqtt'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { Bench } from '../support/contexts/amqp.ts'
 import { RpcAsker, rpcReplier } from '../support/contexts/amqp-rpc.ts'
@@ -13,7 +14,7 @@ import { root } from '../unit/cli/command.ts'
 
 const textOf = (page: string) => readFileSync(join(root, 'docs', page), 'utf8')
 const blocksOf = (page: string) => [...textOf(page).matchAll(/^```yaml\n(.*?)^```/gms)].map(([, text = '']) => text)
-const [byHttp = '', toHttp = '', legacy = ''] = blocksOf('request-reply.md')
+const [byHttp = '', toHttp = '', askDevice = ''] = blocksOf('request-reply.md')
 const [bestPrice = ''] = blocksOf('scatter-gather.md')
 
 let bench: Bench
@@ -74,20 +75,19 @@ describe('docs/request-reply.md', () => {
     service.closeAllConnections()
   })
 
-  test('a replier without a reply address is read where `reply` says, and known by request.id', async () => {
-    const [questions, legacyIn, legacyOut] = [await bench.queue(), await bench.queue(), await bench.queue()]
-    const client = await bench.client()
-    await client.consume(legacyIn, (message) => {
-      const { requestId, n } = JSON.parse(message!.content.toString())
-      expect(message!.properties.replyTo).toBeUndefined()
-      client.sendToQueue(legacyOut, Buffer.from(JSON.stringify({ requestId, twice: 2 * n })))
-      client.ack(message!)
+  test('an HTTP call is answered by a device that has no reply address, known by request.id', async () => {
+    const devices = await freePort()
+    await run(askDevice, { '1883': String(devices) })
+    const device = await mqtt.connectAsync(`mqtt://127.0.0.1:${devices}`, { protocolVersion: 4, reconnectPeriod: 0 })
+    bench.later(() => device.endAsync(true))
+    device.on('message', (topic, payload) => {
+      const { requestId, n } = JSON.parse(payload.toString())
+      device.publish(topic.replace(/ask$/, 'answer'), JSON.stringify({ requestId, twice: 2 * n }), { qos: 1 })
     })
-    await run(legacy, { 'legacy.in': legacyIn, 'legacy.out': legacyOut, 'queue: questions': `queue: ${questions}` })
-    const asker = await RpcAsker.open(bench)
-    const answers = await Promise.all([1, 2, 3].map((n) => asker.ask(questions, `{"n":${n}}`)))
-    expect(answers.map(({ text }) => JSON.parse(text))).toMatchObject(
-      [2, 4, 6].map((twice) => ({ twice, via: 'legacy' })),
+    await device.subscribeAsync('devices/+/ask', { qos: 1 })
+    const answers = await Promise.all([1, 2, 3].map((n) => post(`/devices/d${n}/ask`, `{"n":${n}}`)))
+    expect(answers.map(({ status, text }) => ({ status, ...JSON.parse(text) }))).toMatchObject(
+      [1, 2, 3].map((n) => ({ status: 200, twice: 2 * n, device: `d${n}` })),
     )
   })
 })

@@ -1,6 +1,7 @@
 /** Requests of amqplib's own RPC clients, through the gateway to a worker and back, on a real RabbitMQ. */
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
+import { startProxy } from '../support/brokers/proxy.ts'
 import { Bench } from '../support/contexts/amqp.ts'
 import { RpcAsker, rpcReplier } from '../support/contexts/amqp-rpc.ts'
 import { TestGateway } from '../support/gateway/gateway.ts'
@@ -24,9 +25,14 @@ afterEach(async () => {
 
 /** A route that asks the workers; `request` and `more` as in YAML. */
 async function asking(request = '{ timeout: 20s }', more: readonly string[] = []): Promise<TestGateway> {
-  gateway = new TestGateway(`
+  gateway = await start(request, more)
+  return gateway
+}
+
+async function start(request: string, more: readonly string[], url = brokerAddresses().amqp): Promise<TestGateway> {
+  const started = new TestGateway(`
 gateway: { id: rpc, dataDir: "\${env:TRIVIUM_DATA_DIR}", admin: false, drain: 500ms }
-connections: { orders: { protocol: amqp, url: "${brokerAddresses().amqp}" } }
+connections: { orders: { protocol: amqp, url: "${url}" } }
 routes:
   - name: ask
     from: { connection: orders, queue: ${questions} }
@@ -34,7 +40,7 @@ routes:
     request: ${request}
 ${more.map((line) => `    ${line}`).join('\n')}
 `)
-  return await gateway.ready()
+  return await started.ready()
 }
 
 const exchange = () => gateway!.route('ask').exchange!
@@ -177,5 +183,45 @@ describe('a request over amqp', () => {
     gateway = undefined
     expect((await answering).headers['trivium-error']).toBe('GATEWAY_STOPPING')
     expect(await bench.depth(questions)).toBe(0)
+  })
+
+  test('whose connection is lost while it is outstanding is asked again, and answered', async () => {
+    const { hostname, port, username, password } = new URL(brokerAddresses().amqp)
+    expect(hostname).toMatch(/^(127\.0\.0\.1|localhost)$/)
+    const proxy = await startProxy(Number(port || 5672))
+    bench.later(() => proxy.close())
+    gateway = await start('{ timeout: 60s }', [], `amqp://${username}:${password}@127.0.0.1:${proxy.port}`)
+    const worker = await rpcReplier(bench, workers, () => undefined)
+    const asker = await RpcAsker.open(bench)
+    const answering = asker.ask(questions, 'q')
+    await eventually(() => worker.heard.length === 1, { what: 'the question' })
+    proxy.reset()
+    const [first] = worker.heard
+    worker.reply(first!, 'while it was away')
+    expect((await answering).text).toBe('while it was away')
+    await eventually(() => worker.heard.length === 2, { what: 'the question again' })
+    worker.reply(worker.heard[1]!, 'again')
+    await settled()
+    expect(await bench.depth(questions)).toBe(0)
+    expect(gateway.letters()).toEqual([])
+  })
+
+  test('of one gateway is none of another on the same queues', async () => {
+    const others = await Promise.all([start('{ timeout: 20s }', []), start('{ timeout: 20s }', [])])
+    try {
+      await asking()
+      await rpcReplier(bench, workers, (text) => text)
+      const asker = await RpcAsker.open(bench)
+      const answers = await Promise.all(Array.from({ length: 300 }, (_, n) => asker.ask(questions, `${n}`)))
+      expect(answers.map(({ text }) => text)).toEqual(Array.from({ length: 300 }, (_, n) => `${n}`))
+      expect(asker.strangers).toEqual([])
+      const all = [gateway!, ...others]
+      await eventually(() => all.every((each) => each.route('ask').inFlight === 0), { what: 'all to be settled' })
+      const returned = all.map((each) => each.route('ask').exchange!.returned)
+      expect(returned.reduce((sum, count) => sum + count)).toBe(300)
+      expect(Math.min(...returned)).toBeGreaterThan(0)
+    } finally {
+      await Promise.all(others.map((each) => each.stop()))
+    }
   })
 })

@@ -38,6 +38,10 @@ describe('a request', () => {
     await world.flush()
     expect(asking).toMatchObject({ answers: ['early'], settlements: ['accept'] })
     world.workers.held[0]?.answer([lost])
+    await world.flush()
+    world.workersAway(false)
+    await world.flush()
+    expect(world.workers.batches).toHaveLength(1) // not again: nobody waits
     await world.stop()
     expect(asking.settlements).toEqual(['accept'])
   })
