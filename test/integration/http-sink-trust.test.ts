@@ -69,6 +69,22 @@ test.each(['standard', 'github', 'stripe'] as const)('a request signed in the la
   if (layout === 'standard') expect(got[0]!.headers['webhook-id']).toBe('msg_7')
 })
 
+test('a signed request that comes again has a signature of its own: receivers take each once', async () => {
+  const { url, got } = await server((_got, response, nth) => {
+    if (nth < 3) response.socket!.destroy()
+    else response.writeHead(nth === 3 ? 500 : 204).end()
+  })
+  const { sink } = await sinkWith({ sign: { layout: 'standard', secret: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw' } })
+  const send = async () => codes(await sink.send([outboundTo(targetOf({ url }), fields)], never))
+  expect([await send(), await send(), await send()].flat()).toEqual([
+    'DESTINATION_UNAVAILABLE',
+    'PEER_FAILED',
+    'delivered',
+  ])
+  expect(new Set(got.map(({ headers }) => headers['webhook-id'])).size).toBe(1)
+  expect(new Set(got.map(({ headers }) => headers['webhook-signature'])).size).toBe(4)
+})
+
 /** A server of tokens: each is good for one request, or as the test says. */
 async function tokenServer(
   answer: (nth: number) => object = (nth) => ({ access_token: `token-${nth}`, expires_in: 3_600 }),

@@ -5,10 +5,10 @@ import { refusePrivate } from './addresses.ts'
 import { type AuthHeaders, Credentials } from './credentials.ts'
 import type { Answer, Request } from './exchange.ts'
 import { failureOf, isLost, isUnreachable } from './failures.ts'
-import { headerValue, withHeaders } from './header-text.ts'
+import { withHeaders } from './header-text.ts'
 import type { Health } from './health.ts'
 import type { Pool } from './pool.ts'
-import { signatureOf } from './signing.ts'
+import { SignatureClock, signatureOf } from './signing.ts'
 import { type Place, placeOf } from './url.ts'
 
 export interface Call {
@@ -29,6 +29,7 @@ export class Caller {
   readonly #pool: Pool
   readonly #health: Health
   readonly #credentials: Credentials
+  readonly #clock = new SignatureClock()
 
   constructor(settings: HttpClientConnection, pool: Pool, health: Health) {
     this.#settings = settings
@@ -64,7 +65,7 @@ export class Caller {
   async #tryAs(auth: AuthHeaders, attempt: Attempt): Promise<Answer> {
     const { origin } = attempt.place
     try {
-      const answer = await this.#exchange(this.#requestOf(auth, attempt), attempt)
+      const answer = await this.#exchange(auth, attempt)
       this.#health.answered(origin)
       return answer.status < 300 && attempt.call.isQuoted !== true
         ? answer
@@ -77,32 +78,36 @@ export class Caller {
   }
 
   /** A server may close a connection just as it is used again: whatever became of the request, it carries its id. */
-  async #exchange(request: Request, { untilMs, signal }: Attempt): Promise<Answer> {
+  async #exchange(auth: AuthHeaders, attempt: Attempt): Promise<Answer> {
     try {
-      return await this.#pool.exchange(request, signal)
+      return await this.#once(auth, attempt)
     } catch (error) {
-      const leftMs = Math.ceil(untilMs - performance.now())
-      if (!isLost(error) || leftMs <= 0) throw error
-      return this.#pool.exchange({ ...request, timeoutMs: leftMs }, signal)
+      if (!isLost(error) || performance.now() >= attempt.untilMs) throw error
+      return this.#once(auth, attempt)
     }
   }
 
-  #requestOf(auth: AuthHeaders, { call, place, untilMs }: Attempt): Request {
-    const { target, id, body, wantedBytes } = call
+  async #once(auth: AuthHeaders, { call, place, untilMs, signal }: Attempt): Promise<Answer> {
     const { sign } = this.#settings
-    const signature = sign && signatureOf(sign, { id, body, atSecs: Math.floor(Date.now() / 1_000) })
-    const own = ['user-agent', 'trivium', 'idempotency-key', headerValue(encodeAttribute(id)), ...call.headers]
-    const headers = withHeaders(own, { ...target.headers, ...signature, ...auth })
-    return {
+    const { target, id, wantedBytes } = call
+    const body = target.method === 'GET' ? undefined : call.body
+    const atSecs = this.#clock.secsFor(id)
+    const signature = sign && signatureOf(sign, { id, body: body ?? noBody, atSecs })
+    const own = ['user-agent', 'trivium', 'idempotency-key', encodeAttribute(id), ...call.headers]
+    const request: Request = {
       method: target.method,
       origin: place.origin,
       path: place.path,
-      headers,
-      body: target.method === 'GET' ? undefined : body,
+      headers: withHeaders(own, { ...target.headers, ...signature, ...auth }),
+      body,
       timeoutMs: Math.max(1, Math.ceil(untilMs - performance.now())),
       isGuarded: target.hosts === 'public',
       wantedBytes,
     }
+    if (sign !== undefined) this.#clock.failed(id, atSecs) // until there is an answer
+    const answer = await this.#pool.exchange(request, signal)
+    if (answer.status < 300) this.#clock.answered(id)
+    return answer
   }
 
   #hidden(body: Buffer, auth: AuthHeaders): Buffer {
@@ -118,4 +123,5 @@ interface Attempt {
   readonly signal: AbortSignal
 }
 
+const noBody = new Uint8Array()
 const neverAborted = new AbortController().signal

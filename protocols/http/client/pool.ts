@@ -67,7 +67,7 @@ function connector(
       const now = tlsOptions()
       const material = Object.values(now).flat()
       if (current === undefined || material.some((part, at) => part !== stamp[at])) {
-        current = build({ ...now, timeout: connectMs, ...(lookup && { lookup }) })
+        current = build({ rejectUnauthorized: true, ...now, timeout: connectMs, ...(lookup && { lookup }) })
         stamp = material
       }
       current(options, callback)

@@ -1,7 +1,7 @@
 /** Signatures of requests, so that their receivers know whose they are. Pure. */
 import { createHmac } from 'node:crypto'
 import { encodeAttribute } from '../fields.ts'
-import type { Layout } from '../listener/layouts.ts'
+import { keyOf, type Layout } from '../listener/layouts.ts'
 
 export interface Signing {
   readonly layout: Layout
@@ -31,19 +31,37 @@ const headersOf: Readonly<Record<Layout, (key: Buffer, signed: Signed) => Record
   }),
 }
 
-/** Secrets of Standard Webhooks are handed out as base64; those of others are the text itself, Stripe's prefix included. */
-function keyOf(layout: Layout, secret: string): Buffer {
-  return layout === 'standard' ? Buffer.from(secret.replace(/^whsec_/, ''), 'base64') : Buffer.from(secret)
-}
-
 function hmac(key: Buffer, start: string, body: Uint8Array): Buffer {
   return createHmac('sha256', key).update(start).update(body).digest()
 }
 
 /** What is wrong with a secret, or undefined. */
 export function secretProblem({ layout, secret }: Signing): string | undefined {
-  if (layout !== 'standard') return undefined
-  const text = secret.replace(/^whsec_/, '')
-  if (!/^[A-Za-z0-9+/]+={0,2}$/.test(text)) return 'a secret of Standard Webhooks is base64, such as whsec_MfKQ9r8G…'
-  return Buffer.from(text, 'base64').length >= 16 ? undefined : 'a secret of Standard Webhooks has at least 24 bytes'
+  if (layout !== 'standard' || !secret.startsWith('whsec_')) return undefined
+  const isBase64 = /^whsec_[A-Za-z0-9+/]+={0,2}$/.test(secret)
+  return isBase64 ? undefined : 'behind `whsec_` stands base64, such as whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
+}
+
+/** Messages that failed, and when they were signed last: more than are tried again at a time. */
+const mostRemembered = 10_000
+
+/** Times for signatures. Receivers take a signature once, so that of a request that comes again is of a later second. */
+export class SignatureClock {
+  readonly #lastOf = new Map<string, number>()
+
+  secsFor(id: string, nowEpochMs = Date.now()): number {
+    const nowSecs = Math.floor(nowEpochMs / 1_000)
+    const last = this.#lastOf.size === 0 ? undefined : this.#lastOf.get(id)
+    return last === undefined ? nowSecs : Math.max(nowSecs, last + 1)
+  }
+
+  /** It may have arrived, and comes again. */
+  failed(id: string, atSecs: number): void {
+    if (this.#lastOf.size >= mostRemembered) this.#lastOf.clear()
+    this.#lastOf.set(id, atSecs)
+  }
+
+  answered(id: string): void {
+    if (this.#lastOf.size > 0) this.#lastOf.delete(id)
+  }
 }

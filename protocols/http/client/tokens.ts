@@ -6,7 +6,8 @@ import type { Answer, Request } from './exchange.ts'
 import { retryAfterMs } from './retry-after.ts'
 import { placeOf } from './url.ts'
 
-const fetchMs = 8_000
+/** Twice that and the longest timeout of a target end before the gateway's own deadline of a `send`. */
+const fetchMs = 6_000
 const mostBytes = 64 * 1_024
 /** Of a token whose server does not say how long it lasts. */
 const usualSecs = 300

@@ -2,7 +2,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import type { HttpListenerConnection } from './config.ts'
-import type { Layout } from './layouts.ts'
+import { keyOf, type Layout } from './layouts.ts'
 
 type Settings = NonNullable<NonNullable<HttpListenerConnection['auth']>['signatures']>[number]
 
@@ -108,9 +108,3 @@ function ofVersion(parts: readonly string[], mark: string): string[] {
 }
 
 const isSame = (one: Buffer, other: Buffer) => one.byteLength === other.byteLength && timingSafeEqual(one, other)
-
-/** Only Standard Webhooks has its secrets in base64, behind `whsec_`; Stripe's begin alike and are taken as they stand. */
-function keyOf(layout: Layout, secret: string): Buffer {
-  const isEncoded = layout === 'standard' && secret.startsWith('whsec_')
-  return isEncoded ? Buffer.from(secret.slice('whsec_'.length), 'base64') : Buffer.from(secret)
-}
