@@ -293,12 +293,15 @@ describe('an asker', () => {
   })
 
   it.each([
-    ['REPLY_TIMEOUT', 504],
-    ['GATEWAY_STOPPING', 503],
-    ['TARGET_BUSY', 503],
-  ] as const)('gets a problem for %s, %i', async (code, status) => {
-    const error = new RetryableError(code, 'no reply')
+    ['REPLY_TIMEOUT', undefined, 504],
+    ['GATEWAY_STOPPING', undefined, 503],
+    ['TARGET_BUSY', 1_500, 503],
+    ['PEER_FAILED', undefined, 502],
+  ] as const)('gets a problem for %s with a wait of %j: %i', async (code, retryAfterMs, status) => {
+    const error = new RetryableError(code, 'no reply', retryAfterMs === undefined ? {} : { retryAfterMs })
     const listener = await listen({ onBatch: ([one]) => void one!.answer!({ kind: 'error', error }) })
-    expect(await post(listener)).toMatchObject({ status, body: { code, detail: 'no reply' } })
+    const answer = await post(listener)
+    expect(answer).toMatchObject({ status, body: { code, detail: 'no reply' } })
+    expect(answer.headers.get('retry-after')).toBe(status === 503 ? (retryAfterMs === undefined ? '1' : '2') : null)
   })
 })

@@ -10,7 +10,7 @@ import { delivered, type Outcome, type Reply, rejected, type Settlement } from '
 import { unsendable } from '../../../src/adapter/outcomes.ts'
 import { PermanentError } from '../../../src/errors.ts'
 import { answerOf } from '../codec.ts'
-import { replyStatusOf } from '../errors.ts'
+import { replyStatusOf, retryAfterOf } from '../errors.ts'
 import { type Answer, type Problem, retryAfter, writeAnswer, writeProblem } from './problem.ts'
 
 export interface CallOptions {
@@ -95,7 +95,7 @@ export class Call {
 
   #refuseAsker({ error }: Extract<Reply, { kind: 'error' }>): void {
     const status = replyStatusOf(error)
-    const headers = status === 503 ? retryAfter : {}
+    const headers = status === 503 ? { 'retry-after': retryAfterOf(error) } : {}
     this.#problem({ status, code: error.code, detail: error.message, headers })
   }
 
