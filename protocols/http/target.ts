@@ -93,8 +93,6 @@ const batch = z.strictObject({
   }),
 })
 
-const texts = () => z.record(headerName(), z.string())
-
 export const HttpTarget = z.strictObject({
   url: z
     .string()
@@ -106,7 +104,8 @@ export const HttpTarget = z.strictObject({
   method: z.enum(['POST', 'PUT', 'PATCH', 'DELETE', 'GET']).default('POST').meta({
     description: 'Method; GET has no body.',
   }),
-  headers: texts()
+  headers: z
+    .record(z.string(), z.string())
     .optional()
     .meta({ description: 'Headers beside those of the message; their texts may hold {expressions}.' }),
   query: z
@@ -141,6 +140,10 @@ export function clientProblems({ sign: signing }: HttpClientConnection): Setting
 export function targetProblems(target: HttpTarget, { auth: credentials }: HttpClientConnection): SettingsProblem[] {
   const problems: SettingsProblem[] = []
   const add = (key: string, message: string) => problems.push({ path: [key], message })
+  for (const name of Object.keys(target.headers ?? {})) {
+    const message = headerNameProblem(name)
+    if (message !== undefined) problems.push({ path: ['headers', name], message })
+  }
   const isTemplated = hasTemplatedHost(target.url)
   if (isTemplated && target.hosts === 'fixed') {
     add('url', 'a message chooses the host: say `hosts: public`, which connects to public addresses only')

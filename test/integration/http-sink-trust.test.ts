@@ -216,6 +216,8 @@ test.each([
   ],
   [{ url: 'https://{payload.host}/x', hosts: 'public' }, {}, undefined],
   [{ url: 'https://a.example/{payload.host}' }, { auth: { token: 't' } }, undefined],
+  [{ url: 'https://a.example/', headers: { 'Content-Length': '1' } }, {}, 'belongs to the connection itself'],
+  [{ url: 'https://a.example/', headers: { 'a b': '1' } }, {}, 'expected the name of a header'],
 ])('target %j of connection %j', (target, connection, message) => {
   const problems = http.sink!.check!(targetOf(target), http.connection.parse(connection))
   expect(problems.map((problem) => problem.message).join()).toEqual(
