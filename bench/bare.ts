@@ -118,6 +118,24 @@ const sinks = {
       await producer.send({ topic: to.name, messages: messages.map(({ key, body }) => ({ key, value: body })) })
     }
   },
+  async http(): Promise<Take> {
+    const { Agent } = await import('undici')
+    const agent = new Agent({ connections: 64 }) // as many as the gateway's
+    const post = async ({ key, body }: ReturnType<typeof wanted>) => {
+      const path = `/${to.name}/${key}`
+      const answer = await agent.request({ origin: addresses.http ?? '', path, method: 'POST', body })
+      await answer.body.dump()
+      if (answer.statusCode >= 300) throw new Error(`status ${answer.statusCode}`)
+    }
+    return async (bodies) => {
+      await Promise.all(
+        bodies
+          .map(wanted)
+          .filter(({ passes }) => passes)
+          .map(post),
+      )
+    }
+  },
 }
 
 process.env.KAFKAJS_NO_PARTITIONER_WARNING = '1'

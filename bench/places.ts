@@ -6,6 +6,7 @@ import mqtt from 'mqtt'
 import { createTopics } from '../test/support/places/topics.ts'
 import { messageOf } from './message.ts'
 import type { Addresses, ProtocolName } from './task.ts'
+import type { Web } from './web.ts'
 
 const chunk = 2000
 
@@ -18,8 +19,21 @@ export interface Filler {
   remove(name: string): Promise<void>
 }
 
-export function fillers(addresses: Addresses): Record<ProtocolName, Filler> {
-  return { mqtt: mqttFiller(addresses.mqtt), amqp: amqpFiller(addresses.amqp), kafka: kafkaFiller(addresses.kafka) }
+export function fillers(addresses: Addresses, web?: Web): Record<ProtocolName, Filler> {
+  const { mqtt: mqttUrl, amqp, kafka } = addresses
+  return { mqtt: mqttFiller(mqttUrl), amqp: amqpFiller(amqp), kafka: kafkaFiller(kafka), http: webFiller(web) }
+}
+
+/** It keeps nothing. */
+function webFiller(web: Web | undefined): Filler {
+  return {
+    async prepare() {},
+    async fill() {
+      throw new Error('a web service is no source')
+    },
+    counter: async (name) => ({ count: async () => web?.countOf(name) ?? 0, async close() {} }),
+    async remove() {},
+  }
 }
 
 /** The messages of one fill, in chunks. */

@@ -18,6 +18,7 @@ import { type Cost, median } from './measure.ts'
 import { Runner } from './runner.ts'
 import { installedLauncher, measureStart } from './start.ts'
 import { type Road, roads } from './task.ts'
+import { startWeb } from './web.ts'
 
 const { values } = parseArgs({
   options: {
@@ -40,7 +41,9 @@ const brokers = await startBrokers()
 Object.assign(process.env, brokers.env)
 const { kafka, amqp, mqtt } = brokerAddresses()
 const folder = mkdtempSync(join(values.data, 'trivium-bench-'))
-const runner = new Runner({ addresses: { kafka, amqp, mqtt }, folder, count, profile: values.profile })
+const web = await startWeb()
+const addresses = { kafka, amqp, mqtt, http: web.url }
+const runner = new Runner({ addresses, folder, count, profile: values.profile, web })
 try {
   const chosen = roads.filter((road) => isWanted(nameOf(road)))
   if (chosen.length > 0) await compareRoads(chosen)
@@ -57,6 +60,7 @@ try {
   if (isWanted('idle')) await reportIdle()
 } finally {
   rmSync(folder, { recursive: true })
+  web.stop()
   await brokers.stop()
 }
 

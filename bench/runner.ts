@@ -6,6 +6,7 @@ import { type Cost, end, measure, usageOf } from './measure.ts'
 import { type Filler, fillers } from './places.ts'
 import { launcher, startReady } from './ready.ts'
 import type { Addresses, Place, ProtocolName, Road, Task } from './task.ts'
+import type { Web } from './web.ts'
 
 const withinMs = 180_000
 const bareLoop = join(import.meta.dirname, 'bare.ts')
@@ -18,12 +19,12 @@ export class Runner {
   readonly #profile: string | undefined
   readonly #fillers: Readonly<Record<ProtocolName, Filler>>
 
-  constructor(parts: { addresses: Addresses; folder: string; count: number; profile: string | undefined }) {
+  constructor(parts: { addresses: Addresses; folder: string; count: number; profile: string | undefined; web: Web }) {
     this.#addresses = parts.addresses
     this.#folder = parts.folder
     this.#count = parts.count
     this.#profile = parts.profile
-    this.#fillers = fillers(parts.addresses)
+    this.#fillers = fillers(parts.addresses, parts.web)
   }
 
   gateway(road: Road, shape: Shape = {}): Promise<Cost> {
@@ -72,7 +73,7 @@ export class Runner {
     return file
   }
 
-  async #place(protocol: ProtocolName): Promise<Place> {
+  async #place<Name extends ProtocolName>(protocol: Name): Promise<Place<Name>> {
     const name = `bench-${randomUUID().slice(0, 8)}`
     await this.#fillers[protocol].prepare(name)
     return { protocol, name }
