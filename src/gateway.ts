@@ -5,9 +5,7 @@ import type { Context, Kept, Log, Storing } from './adapter/contract.ts'
 import type { AnyProtocol } from './adapter/protocol.ts'
 import { abandoned } from './adapter/standing.ts'
 import type { GatewayConfig, RouteConfig, TargetConfig } from './config/schema/types.ts'
-import { AskingRoute } from './delivery/answered/asking-route.ts'
 import { Exchange, type ReplyChannel } from './delivery/answered/exchange.ts'
-import { ReplyReader } from './delivery/answered/reply-reader.ts'
 import { DeadLetterForwarder, type DeadLetterTarget } from './delivery/dead-letters/forwarder.ts'
 import { DeadLetterOffice } from './delivery/dead-letters/office.ts'
 import { type NumberedRoute, placeBy } from './delivery/dead-letters/placement.ts'
@@ -118,7 +116,7 @@ export class Gateway {
     this.#keeper.start()
     for (const forwarder of this.#forwarders) forwarder.wake()
     const groups = this.#sourceGroups().map((routes) => ({ routes, link: this.#sourceLink(routes) }))
-    const [replying, reading] = split(groups, ({ routes }) => routes.every((reader) => reader instanceof ReplyReader))
+    const [replying, reading] = split(groups, ({ routes }) => this.#exchange.linksIn(routes).length === routes.length)
     this.#sinks = Promise.all([
       ...[...this.#outbound.values()].map((link) => this.#superviseSink(link)),
       ...[...this.#exchange.channels.values()].map((channel) => this.#superviseReplies(channel)),
@@ -225,12 +223,9 @@ export class Gateway {
     const isStored = compiled.route.acknowledge === 'stored'
     const isLeft = this.#store.outbox.waiting(number).count > 0
     const stored = isStored || isLeft ? this.#storeCustody(parts) : undefined
-    const gatewayId = this.#config.gateway.id
-    if (compiled.route.request !== undefined) {
-      return new AskingRoute({ compiled, custody: this.#exchange.custody(parts), deadLetters, gatewayId })
-    }
+    if (compiled.route.request !== undefined) return this.#exchange.route(parts)
     const custody = isStored && stored !== undefined ? stored : new SourceCustody(parts)
-    return new Route({ compiled, custody, deadLetters, gatewayId })
+    return new Route({ compiled, custody, deadLetters, gatewayId: this.#config.gateway.id })
   }
 
   #storeCustody(parts: RouteParts): StoreCustody {
@@ -374,7 +369,7 @@ export class Gateway {
     const byRules = new Map(group.map((route) => [route.compiled, route]))
     const router = new Router([...byRules.keys()], (name) => this.#protocol(name))
     const receive = sourceSession(source, intake(router, byRules, stats))
-    const links = group.flatMap((reader) => (reader instanceof ReplyReader ? reader.link : []))
+    const links = this.#exchange.linksIn(group)
     const session = (signal: AbortSignal) => links.reduce((run, link) => link.whileOpen(run), receive(signal))
     await supervise(source, session, stats, this.#log, stop).catch(this.#fatal.resolve)
   }

@@ -20,7 +20,7 @@ export const http = defineProtocol<HttpConnection, HttpFrom, HttpTarget>({
     group: () => '',
     create: (connection, froms, context) => new HttpSource(connection as HttpListenerConnection, froms, context),
     defaultAcknowledge: 'stored',
-    asks: {},
+    asks: { waitsMs: (connection) => (isListener(connection) ? connection.answerTimeout : undefined) },
   },
   sink: {
     schema: HttpTarget,

@@ -15,6 +15,8 @@ import type { Context, Source } from './contract.ts'
 export interface Asks<Connection = unknown, From = unknown, Target = unknown> {
   /** Why those who send here cannot ask, e.g. as the protocol's version has no reply address; undefined: they can. */
   problem?(from: From, connection: Connection): string | undefined
+  /** How long a sender waits for its answer at most, in milliseconds; undefined: as long as it takes. */
+  waitsMs?(connection: Connection): number | undefined
   /**
    * Where the answer to a request goes, as settings of this protocol's own sink, through the same connection; undefined: the
    * request names no such place, and becomes a dead letter. The answer's envelope has the request's `correlationId`, untouched.

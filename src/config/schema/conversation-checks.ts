@@ -1,6 +1,6 @@
 /** Whether the rest of a route, and the protocols at its ends, can take part in its conversation. */
 import type { Path } from '../report/diagnostic.ts'
-import { describePlace } from '../report/where.ts'
+import { describePlace, describeValue } from '../report/where.ts'
 import type { FromRead, TargetRead } from './ends.ts'
 import type { LinkedScene, Scene } from './scene.ts'
 import type { RequestSettings } from './types.ts'
@@ -69,7 +69,14 @@ export function checkTargets(
   }
 }
 
-export function checkAsker(scene: LinkedScene, path: Path, source: FromRead | undefined): void {
+/** `place` is that of `timeout`. */
+interface AskerRead {
+  readonly source: FromRead | undefined
+  readonly place: Path
+  readonly own: Pick<RequestSettings, 'timeoutMs'> | undefined
+}
+
+export function checkAsker(scene: LinkedScene, path: Path, { source, place, own }: AskerRead): void {
   if (source?.config === undefined || source.protocol === undefined) return
   const { asks } = source.protocol.source ?? {}
   const { connection, settings } = source.config
@@ -78,10 +85,20 @@ export function checkAsker(scene: LinkedScene, path: Path, source: FromRead | un
     asks === undefined
       ? `${source.protocol.name} has no reply address`
       : valid && asks.problem?.(settings, valid.settings)
-  if (problem === undefined) return
+  if (problem === undefined) return checkPatience(scene, { source, place, own })
   const message = `${describePlace([...path, 'from'], scene.root)}: its senders cannot ask: ${problem}`
   const help = 'say where answers go: `request: { to: { … } }`'
   scene.report.add('TRV2016', message, { path: [...path, 'from', 'connection'], on: 'value' }, { help })
+}
+
+/** An asker that gives up before its time is over would hear of it as of any other failure. */
+function checkPatience(scene: LinkedScene, { source, place, own }: AskerRead): void {
+  const valid = scene.connections.valid.get(source?.config?.connection ?? '')
+  const waitsMs = valid && source?.protocol?.source?.asks?.waitsMs?.(valid.settings)
+  if (waitsMs === undefined || own === undefined || own.timeoutMs < waitsMs) return
+  const message = `${describeValue(place, scene.root)}: senders of \`${valid?.name}\` wait ${waitsMs / 1000}s at most`
+  const help = 'make it shorter, or have the connection wait longer: `answerTimeout`'
+  scene.report.add('TRV2014', message, { path: place, on: 'value' }, { help })
 }
 
 export function checkRepliers(scene: LinkedScene, path: Path, targets: readonly TargetRead[]): void {

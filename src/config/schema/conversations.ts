@@ -35,7 +35,7 @@ export function readConversation(scene: LinkedScene, route: Path, read: RouteRea
   const to = rawTo === undefined ? undefined : readAnswerTo(scene, [...path, 'to'], { rawTo, from: read.raw.from })
   const reply = rawReply === undefined ? undefined : readReply(scene, path, { kind, rawReply })
   checkTargets(scene, route, { kind, own, read })
-  if (to === undefined) checkAsker(scene, route, read.source)
+  if (to === undefined) checkAsker(scene, route, { source: read.source, place: [...path, 'timeout'], own })
   if (reply?.draft === undefined) checkRepliers(scene, route, read.targets)
   const isRight = own !== undefined && (!to || to.config) && (!rawReply || reply?.config)
   const config = isRight

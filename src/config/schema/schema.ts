@@ -229,7 +229,7 @@ export const routeOwn = z.strictObject(routeKeys)
 
 /** What `request` and `scatter` may have, besides `to` and `reply`, which belong to protocols. */
 export const requestKeys = {
-  timeout: duration().default(30_000).meta({
+  timeout: duration().default(20_000).meta({
     description: 'Maximum time to wait for the reply; then the requester gets the error REPLY_TIMEOUT.',
   }),
   maxOutstanding: z.int().min(1).max(10_000_000).default(10_000).meta({

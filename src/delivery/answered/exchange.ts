@@ -7,9 +7,11 @@ import { type CompiledRoute, compileTarget, scopeOf } from '../../routing/router
 import type { LinkStats, RouteStats } from '../../telemetry/stats.ts'
 import type { DeadLetterOffice } from '../dead-letters/office.ts'
 import type { Dispatcher } from '../dispatcher.ts'
+import type { Reader } from '../intake.ts'
 import type { Outlet } from '../outlet.ts'
 import { AnsweredCustody } from './answered-custody.ts'
 import { type AnswerRoad, Asker } from './asker.ts'
+import { AskingRoute } from './asking-route.ts'
 import type { HeardReply } from './conversation.ts'
 import { type Gathering, Single } from './gathering.ts'
 import { ReplyLink } from './reply-link.ts'
@@ -57,8 +59,17 @@ export class Exchange implements Switchboard {
     this.#parts = parts
   }
 
-  /** The custody of a route with `request` or `scatter`. */
-  custody(parts: RouteParts): AnsweredCustody {
+  /** A route with `request` or `scatter`. */
+  route(parts: RouteParts): AskingRoute {
+    return new AskingRoute({ ...parts, custody: this.#custody(parts), gatewayId: this.#parts.gatewayId })
+  }
+
+  /** The links of those readers of one source that read replies. */
+  linksIn(readers: readonly Reader[]): readonly ReplyLink[] {
+    return this.readers.filter((reader) => readers.includes(reader)).map(({ link }) => link)
+  }
+
+  #custody(parts: RouteParts): AnsweredCustody {
     const { compiled, stats } = parts
     const { route } = compiled
     const links = route.to.map((target) => this.#linkOf(route, target))

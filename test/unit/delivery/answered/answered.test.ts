@@ -113,6 +113,33 @@ describe('a request', () => {
     expect(world.letters).toMatchObject([{ reason: 'schema' }])
   })
 
+  test('whose reply its asker cannot be given ends with an error, and the reply is kept', async () => {
+    const world = new World()
+    world.mail.answerOf = () => {
+      world.mail.answerOf = undefined
+      return refused
+    }
+    const asking = world.ask('mailed')
+    await world.flush()
+    world.reply(world.asked[0]!.token, 'far too large')
+    await world.flush()
+    expect(asking).toMatchObject({ answers: ['MESSAGE_REFUSED'], settlements: ['accept'] })
+    expect(world.letters).toMatchObject([{ reason: 'rejected' }])
+    expect(world.replySettlements).toEqual([['reject']])
+  })
+
+  test.each([
+    ['deadLetter', ['unanswered'], ['reject']],
+    ['drop', [], ['accept']],
+  ] as const)('whose asker is gone when its time is over: late: %s', async (late, reasons, settlements) => {
+    const world = new World({ late })
+    const asking = world.ask('open')
+    world.gone.add(asking.question)
+    await pass(world, 1_100)
+    expect(world.letters.map(({ reason }) => reason)).toEqual(reasons)
+    expect(asking.settlements).toEqual(settlements)
+  })
+
   test('of a hundred thousand is found at once', async () => {
     const world = new World({ maxOutstanding: 200_000 })
     for (let n = 0; n < 100_000; n += 1) world.ask('open')

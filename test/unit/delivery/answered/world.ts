@@ -8,7 +8,7 @@ import {
 } from '../../../../src/adapter/contract.ts'
 import type { AnyProtocol } from '../../../../src/adapter/protocol.ts'
 import type { RequestSettings, RouteConfig } from '../../../../src/config/schema/types.ts'
-import { AskingRoute } from '../../../../src/delivery/answered/asking-route.ts'
+import type { AskingRoute } from '../../../../src/delivery/answered/asking-route.ts'
 import { Exchange } from '../../../../src/delivery/answered/exchange.ts'
 import { DeadLetterOffice } from '../../../../src/delivery/dead-letters/office.ts'
 import { Dispatcher } from '../../../../src/delivery/dispatcher.ts'
@@ -124,8 +124,7 @@ export class World {
           addressOf: (target) => `mailed://workers/${(target as { name: string }).name}`,
         }),
     )
-    const custody = this.exchange.custody({ compiled, stats: this.stats, outlets, deadLetters })
-    return new AskingRoute({ compiled, custody, deadLetters, gatewayId: 'here' })
+    return this.exchange.route({ compiled, stats: this.stats, outlets, deadLetters })
   }
 
   /** Somebody asks; undefined key: its lane is its own. */
