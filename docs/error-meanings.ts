@@ -119,7 +119,7 @@ export const errorMeanings: Readonly<Record<ErrorCode, { readonly meaning: strin
     whatToDo: 'Run `trivium validate`; starting again will not help.',
   },
   PORT_IN_USE: {
-    meaning: 'Another process uses the port of the embedded broker or the admin server.',
+    meaning: 'Another process uses the port of the embedded broker, of an HTTP listener or of the admin server.',
     whatToDo: 'Stop it, or change `listen` of the connection or `gateway.admin.listen`.',
   },
   USAGE: {

@@ -238,6 +238,46 @@ describe('examples/http-to-kafka.yaml', () => {
   })
 })
 
+describe('examples/webhooks.yaml', () => {
+  const text = exampleText('webhooks.yaml')
+
+  test('brings what GitHub and Stripe have signed into a queue, once, and nothing else', async () => {
+    const queue = `webhooks-${id}`
+    const connection = await amqplib.connect(brokerAddresses().amqp)
+    afterwards(() => connection.close())
+    const channel = await connection.createChannel()
+    await channel.assertQueue(queue)
+    afterwards(() => channel.deleteQueue(queue))
+    const got: unknown[] = []
+    const take = ({ content, properties }: amqplib.ConsumeMessage) => got.push([properties.type, content.toString()])
+    await channel.consume(queue, (message) => void (message && take(message)), { noAck: true })
+    const env = { HOOKS_LISTEN: `http://127.0.0.1:${await freePort()}`, GITHUB_SECRET: 'hub', STRIPE_SECRET: 'whsec_s' }
+    await run(text.replaceAll('queue: webhooks', `queue: ${queue}`), ['hooks as source', 'orders as sink'], env)
+    const sign = (secret: string, signed: string) => createHmac('sha256', secret).update(signed).digest('hex')
+    const post = async (path: string, body: string, headers: Record<string, string>) =>
+      (await fetch(env.HOOKS_LISTEN + path, { method: 'POST', body, headers })).status
+    const push = {
+      'x-github-event': 'push',
+      'x-github-delivery': id,
+      'x-hub-signature-256': `sha256=${sign('hub', '{}')}`,
+    }
+    expect(await post('/github', '{}', push)).toBe(202)
+    expect(await post('/github', '{}', push)).toBe(202)
+    expect(await post('/github', '{ }', push)).toBe(401)
+    const paid = `{"id":"${id}","type":"invoice.paid"}`
+    const time = Math.floor(Date.now() / 1000)
+    const stripe = (at: number) => ({ 'stripe-signature': `t=${at},v1=${sign('whsec_s', `${at}.${paid}`)}` })
+    expect(await post('/stripe', paid, stripe(time))).toBe(202)
+    expect(await post('/stripe', paid, stripe(time - 1))).toBe(202)
+    expect(await post('/stripe', paid, stripe(time - 3_600))).toBe(401)
+    await eventually(() => got.length >= 2, { what: 'two messages' })
+    expect(got.toSorted()).toEqual([
+      ['invoice.paid', paid],
+      ['push', '{}'],
+    ])
+  })
+})
+
 describe('examples/sidecar.yaml', () => {
   const text = exampleText('sidecar.yaml')
 

@@ -1,6 +1,7 @@
 /** A whole gateway behind an HTTP listener: what its answers promise holds at the targets, in the store, and for whoever asks. */
 import { expect } from '@jest/globals'
 import mqtt from 'mqtt'
+import '../../protocols/http/listener/listener.ts' // loaded before tests that run beside each other, see load-drivers.ts
 import { memoryBus } from '../../protocols/memory/index.ts'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { serve } from '../support/contexts/http-server.ts'
