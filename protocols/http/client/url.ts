@@ -55,10 +55,23 @@ interface Wanted {
 
 /** Targets without templates are one object for all messages. */
 const known = new WeakMap<Wanted, Place>()
+/** URLs as they are written, the latest ones: messages have few of them, or one each. */
+const recent = new Map<string, Place>()
+const mostRecent = 1_000
 
 export function placeOf(target: Wanted): Place {
+  if (target.query === undefined) return recentPlace(target)
   const place = known.get(target) ?? parse(target)
   known.set(target, place)
+  return place
+}
+
+function recentPlace(target: Wanted): Place {
+  const found = recent.get(target.url)
+  if (found !== undefined) return found
+  const place = parse(target)
+  if (recent.size >= mostRecent) recent.clear()
+  recent.set(target.url, place)
   return place
 }
 
