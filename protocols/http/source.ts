@@ -1,6 +1,6 @@
 import type { Response } from 'express'
 import type { Budget } from '../../src/adapter/budget.ts'
-import type { Context, Deliver, Outcome, Reply, Settlement, Source } from '../../src/adapter/contract.ts'
+import type { Context, Deliver, Delivery, Settlement, Source } from '../../src/adapter/contract.ts'
 import { once } from '../../src/adapter/once.ts'
 import { SourceDelivery } from '../../src/adapter/source-delivery.ts'
 import { type SourcePeer, SourceSession, sourceBudget } from '../../src/adapter/source-session.ts'
@@ -77,8 +77,10 @@ class HttpDelivery extends SourceDelivery {
     this.index = place.index
   }
 
-  answer(reply: Reply): Promise<Outcome> {
-    return this.call.reply(reply)
+  /** One answer cannot hold the replies to several: such a batch cannot ask. */
+  get answer(): Delivery['answer'] {
+    const { call } = this
+    return call.isOfOne ? (reply) => call.reply(reply) : undefined
   }
 }
 

@@ -133,6 +133,11 @@ scenario('who asks gets the reply, its status and headers, each their own', asyn
   expect(answers.map(({ status, text }) => [status, text])).toEqual(questions.map((text) => [200, `${text}!`]))
   const [first] = answers
   expect([first!.headers.get('content-type'), first!.headers.get('x-answered')]).toEqual(['text/plain', 'yes'])
+  const event = (id: number) => ({ specversion: '1.0', id: String(id), source: '/s', type: 't', data: id })
+  const batch = (count: number) => JSON.stringify(Array.from({ length: count }, (_, id) => event(id)))
+  const batchType = { 'content-type': 'application/cloudevents-batch+json' }
+  expect(await post(url, batch(1), batchType)).toMatchObject({ status: 200, text: '0!' })
+  expect(await post(url, batch(2), batchType)).toMatchObject({ status: 422 }) // nobody could tell the replies apart
   await eventually(() => gateway.route('road').exchange?.outstanding === 0, { what: 'all settled' })
 })
 

@@ -48,6 +48,10 @@ export class Call {
     response.once('close', () => this.#over())
   }
 
+  get isOfOne(): boolean {
+    return this.#ids.length === 1
+  }
+
   /** What became of its message `index`. */
   settled(index: number, settlement: Settlement): void {
     this.#settlements[index] = settlement
