@@ -33,7 +33,8 @@ export const errorMeanings: Readonly<Record<ErrorCode, { readonly meaning: strin
     whatToDo: 'Give the routes addresses that do not feed each other; `trivium validate` finds loops within one file.',
   },
   MESSAGE_UNWANTED: {
-    meaning: 'The rules changed while it waited in the store, and no longer send it to this target.',
+    meaning:
+      'The rules changed while it waited in the store, and no longer send it to this target. Of a request: its route’s rules let it go nowhere.',
     whatToDo:
       'Discard it if that was intended. Otherwise fix the rules (a filter, `when`, the name of a capture) and requeue it.',
   },

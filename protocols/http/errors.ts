@@ -2,7 +2,12 @@
 import { type ErrorCode, type GatewayError, RetryableError } from '../../src/errors.ts'
 
 /** What the rules say of the request itself. */
-const ofRules: ReadonlySet<ErrorCode> = new Set(['TRANSFORM_FAILED', 'EXPRESSION_BUDGET', 'DESTINATION_INVALID'])
+const ofRules: ReadonlySet<ErrorCode> = new Set([
+  'TRANSFORM_FAILED',
+  'EXPRESSION_BUDGET',
+  'DESTINATION_INVALID',
+  'MESSAGE_UNWANTED',
+])
 
 /** What stands in the place of a reply: 504 as none came, 503 where the gateway itself asks to come again, 422 or else 502. */
 export function replyStatusOf(error: GatewayError): number {

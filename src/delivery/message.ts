@@ -100,6 +100,11 @@ export class Message implements Subject {
     return this.#arrival.at
   }
 
+  /** True where other routes read it too. */
+  get isShared(): boolean {
+    return this.#arrival.link === undefined
+  }
+
   /** What its source wants kept in one transaction with it. */
   get keep(): Delivery['keep'] {
     return this.#source?.keep

@@ -179,6 +179,14 @@ describe('a request over amqp', () => {
     expect(gateway.route('ask').deadLetteredTotal).toBe(1)
   })
 
+  test('that the rules let go nowhere is not silent', async () => {
+    await asking('{ timeout: 20s }', ["when: payload.wanted == 'yes'"])
+    const answer = await (await RpcAsker.open(bench)).ask(questions, '{}')
+    expect(answer.headers['trivium-error']).toBe('MESSAGE_UNWANTED')
+    await settled()
+    expect(gateway!.route('ask')).toMatchObject({ filtered: 1, inFlight: 0 })
+  })
+
   test('beyond maxOutstanding requests wait at their source, and none is lost', async () => {
     await asking('{ timeout: 20s, maxOutstanding: 3 }')
     const release = Promise.withResolvers<void>()

@@ -93,6 +93,12 @@ export class AnsweredCustody implements Custody {
     this.#ending.failed(message, { error, place: noPlace }, this.#placeIfAny(message))
   }
 
+  /** The rules let it go nowhere, and no other route reads it: its asker hears so. */
+  filtered(message: Message): void {
+    this.#exchange.outstanding += 1
+    this.#ending.filtered(message, this.#placeIfAny(message))
+  }
+
   confirmed(parcel: RouteParcel, nowMs: number, reply?: Envelope): void {
     const branch = branchOf(parcel)
     branch.isSent = true

@@ -7,7 +7,7 @@ import type { Arrival, Message } from '../message.ts'
 import { Route } from '../route.ts'
 import type { AnsweredCustody } from './answered-custody.ts'
 
-/** A route that expects replies: its rules see `request.id`, and whoever asks hears where they refuse the request. */
+/** A route that expects replies: its rules see `request.id`, and whoever asks hears where they let the request go nowhere. */
 export class AskingRoute extends Route {
   readonly #custody: AnsweredCustody
 
@@ -27,6 +27,7 @@ export class AskingRoute extends Route {
 
   override decided(message: Message, decision: Decision): void {
     if (decision.kind === 'failed') this.#custody.refuse(message, decision.error)
+    else if (decision.kind === 'filtered' && !message.isShared) this.#custody.filtered(message)
     else super.decided(message, decision)
   }
 }

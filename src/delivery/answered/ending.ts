@@ -74,6 +74,14 @@ export class Ending {
     })
   }
 
+  /** It goes nowhere: its asker hears so. */
+  filtered(message: Message, place: AnswerPlace | undefined): void {
+    this.#run(message, async () => {
+      if (place !== undefined) await this.#asker.answer(message, place, errorReply(unwanted))
+      return 'filtered'
+    })
+  }
+
   /** It is not asked: its asker hears why, and may come again. */
   turnedAway(message: Message, answer: Reply): void {
     this.#run(message, async () => {
@@ -181,6 +189,8 @@ export class Ending {
     this.#log.warn(`route ${this.#route}: ${text}`, { route: this.#route, code: 'REPLY_UNEXPECTED' })
   }
 }
+
+const unwanted = new PermanentError('MESSAGE_UNWANTED', 'the rules of the route let the request go nowhere')
 
 const gone = ({ message }: GatewayError) =>
   new PermanentError('REPLY_UNEXPECTED', `its asker cannot be reached any more: ${message}`)
