@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import mqtt from 'mqtt'
@@ -126,5 +127,21 @@ describe('docs/scatter-gather.md', () => {
       ],
       ...{ success_count: 2, total_count: 3, partial: true },
     })
+  })
+
+  test('asks targets of different protocols alike', async () => {
+    const [a, b] = await workers()
+    const service = createServer((_request, response) => void response.end('{"price":7}')).listen(0, '127.0.0.1')
+    await once(service, 'listening')
+    bench.later(async () => service.close())
+    const { port: shop } = service.address() as AddressInfo
+    await rpcReplier(bench, a, () => '{"price":8}')
+    await rpcReplier(bench, b, () => '{"price":9}')
+    const mixed = bestPrice
+      .replace('connections:', 'connections:\n  shop: { protocol: http }')
+      .replace('{ connection: orders, queue: quotes.c }', `{ connection: shop, url: "http://127.0.0.1:${shop}/quote" }`)
+    await run(mixed, { 'quotes.a': a, 'quotes.b': b })
+    expect((await post('/quotes', '{}')).text).toBe('{"price":7}')
+    service.closeAllConnections()
   })
 })
