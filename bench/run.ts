@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --messages 200000 --runs 3 --only mqtt-kafka,stored,mqtt-amqp-stored,fan-out,deduplicate,devices,backlog,store-loop,routes,start,idle,fields]`: the
+ * `npm run bench [-- --messages 200000 --runs 3 --only mqtt-kafka,stored,mqtt-amqp-stored,fan-out,deduplicate,devices,backlog,store-loop,routes,start,idle,fields,http-publish]`: the
  * gateway beside the bare loop on real brokers, road by road, in turn; then what the store costs. `--profile DIR` writes a
  * CPU profile of each gateway, `--data DIR` says which disk the stores are on. See docs/benchmarks.md.
  */
@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { brokerAddresses } from '../test/support/brokers/addresses.ts'
 import { startBrokers } from '../test/support/brokers/start.ts'
+import { type CallCost, measureBarePublish, measurePublish } from './calls.ts'
 import { measureBacklog, measureDevices } from './devices.ts'
 import type { Shape } from './gateway-yaml.ts'
 import { measureIdle } from './idle.ts'
@@ -53,6 +54,7 @@ try {
   if (isWanted('fan-out')) await compareStored([mqttKafka], { targets: 2 }, 'two targets')
   if (isWanted('deduplicate')) await compareStored([mqttKafka], { deduplicate: true }, 'deduplicate')
   if (isWanted('devices')) await reportDevices()
+  if (isWanted('http-publish')) await reportPublish()
   if (isWanted('backlog')) await reportBacklog()
   if (isWanted('store-loop')) await runStoreLoop()
   if (isWanted('routes')) await compareRoutes()
@@ -122,6 +124,30 @@ async function reportDevices(): Promise<void> {
     ]
     console.log(`| ${acknowledge} | ${cells.join(' | ')} |`)
   }
+}
+
+/** 64 callers, each with one call in flight; then 5,000 calls a second by the clock. */
+async function reportPublish(): Promise<void> {
+  const job = { addresses: { kafka, amqp, mqtt }, folder, count }
+  console.log(
+    `\n${count} calls over 64 keep-alive connections, \`stored\`, into Kafka; the bare handler is express and kafkajs\n`,
+  )
+  console.log('| server | calls/s | p50 ms | p99 ms | max ms | CPU µs/call | load | peak MiB |')
+  console.log('|---|--:|--:|--:|--:|--:|--:|--:|')
+  console.log(callRow('gateway', await measurePublish(job), count))
+  console.log(callRow('bare', await measureBarePublish(job), count))
+  const paced = Math.min(count, 50_000)
+  console.log(callRow('gateway at 5,000/s', await measurePublish({ ...job, count: paced, perSec: 5_000 }), paced))
+}
+
+function callRow(name: string, cost: CallCost, calls: number): string {
+  const perCall = (cpuSecs: number) => ((cpuSecs / calls) * 1e6).toFixed(1)
+  const cells = [
+    (calls / cost.wallSecs).toFixed(0),
+    ...[cost.p50Ms, cost.p99Ms, cost.maxMs].map((figure) => figure.toFixed(1)),
+    ...[perCall(cost.serverCpuSecs), perCall(cost.cpuSecs), cost.peakMib.toFixed(0)],
+  ]
+  return `| ${name} | ${cells.join(' | ')} |`
 }
 
 async function reportBacklog(): Promise<void> {
