@@ -36,6 +36,8 @@ export interface MqttPlace {
   readonly connection: string
   readonly version: 4 | 5
   readonly format?: Format | undefined
+  /** Each message answers a request: its correlation data say which, whatever the format. */
+  readonly isOfReplies?: boolean | undefined
 }
 
 /**
@@ -47,18 +49,27 @@ export function decode(packet: MqttPacket, at: MqttPlace, nowMs = Date.now()): E
   const payload = typeof packet.payload === 'string' ? Buffer.from(packet.payload) : packet.payload
   const draft = new Draft(uuidv7(nowMs), isoText(nowMs), `mqtt://${at.connection}/${packet.topic}`, payload)
   if (packet.retain) draft.retain = true
-  if (at.format === 'raw') return finish(draft)
-  if (properties !== undefined) readProperties(draft, properties, nowMs)
-  const format = structuredFormat(at.format, draft)
-  if (format !== undefined) decodeStructured(draft, format)
+  if (at.format !== 'raw') readFields(draft, properties, at.format, nowMs)
+  if (at.isOfReplies || draft.replyTo !== undefined) readCorrelation(draft, properties)
   return finish(draft)
 }
 
-function readProperties(draft: Draft, properties: MqttProperties, nowMs: number): void {
-  const { contentType, correlationData, messageExpiryInterval, responseTopic, userProperties } = properties
-  if (typeof contentType === 'string') draft.contentType = contentType
+function readFields(draft: Draft, properties: MqttProperties | undefined, wanted: Format | undefined, nowMs: number) {
+  if (properties !== undefined) readProperties(draft, properties, nowMs)
+  const format = structuredFormat(wanted, draft)
+  if (format !== undefined) decodeStructured(draft, format)
+}
+
+/** Who asks or replies goes by the property, whatever an attribute or the body says. */
+function readCorrelation(draft: Draft, { correlationData }: MqttProperties = {}): void {
   if (correlationData)
     draft.correlationId = typeof correlationData === 'string' ? correlationData : textOfBytes(correlationData)
+}
+
+function readProperties(draft: Draft, properties: MqttProperties, nowMs: number): void {
+  const { contentType, messageExpiryInterval, responseTopic, userProperties } = properties
+  if (typeof contentType === 'string') draft.contentType = contentType
+  readCorrelation(draft, properties)
   if (typeof responseTopic === 'string') draft.replyTo = `mqtt:${responseTopic}`
   if (userProperties) readUserProperties(draft, userProperties as UserProperties)
   if (typeof messageExpiryInterval !== 'number' || draft.ttlMs !== undefined || draft.expires !== undefined) return
@@ -71,15 +82,24 @@ export function retains({ target, envelope }: Outbound<{ readonly retain: boolea
   return target.retain === 'source' ? envelope.retain === true : target.retain
 }
 
+interface Encoded {
+  readonly payload: Buffer
+  readonly properties?: MqttProperties
+}
+
 /**
  * Throws a PermanentError and nothing else. Version 4 carries the payload alone unless a structured format is asked for.
  * With version 5, what its properties cannot hold sends the message in the `envelope` format.
  */
-export function encode(
-  outbound: Outbound,
-  version: 4 | 5,
-  nowMs = Date.now(),
-): { payload: Buffer; properties?: MqttProperties } {
+export function encode(outbound: Outbound, version: 4 | 5, nowMs = Date.now()): Encoded {
+  const encoded = encodeMessage(outbound, version, nowMs)
+  const { ask } = outbound
+  if (ask?.replyTo === undefined || version === 4) return encoded
+  const correlation = { responseTopic: ask.replyTo, correlationData: Buffer.from(ask.token) }
+  return { payload: encoded.payload, properties: { ...encoded.properties, ...correlation } }
+}
+
+function encodeMessage(outbound: Outbound, version: 4 | 5, nowMs: number): Encoded {
   const { envelope, format } = outbound
   const hops = outbound.hops ?? envelope.hops
   const remaining = remainingMs(envelope, nowMs)

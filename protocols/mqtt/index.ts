@@ -1,14 +1,18 @@
 /** MQTT 5 and 3.1.1: a client of an external broker (`url`), or the embedded broker (`listen`). */
 
 import { shownAddress } from '../../src/adapter/address.ts'
+import type { Context, Source } from '../../src/adapter/contract.ts'
+import type { ReplyPlace } from '../../src/adapter/conversation.ts'
 import { defineProtocol } from '../../src/adapter/protocol.ts'
 import { PermanentError } from '../../src/errors.ts'
 import { type EmbeddedUser, listenAddresses, type MqttBrokerConnection } from './broker/config.ts'
 import { createBrokerSink, createBrokerSource } from './broker/index.ts'
 import { MqttClientConnection } from './client/config.ts'
+import { ReplySource } from './client/reply-source.ts'
 import { MqttSink } from './client/sink.ts'
 import { MqttSource } from './client/source.ts'
 import { checkConnection, isBroker, MqttConnection, MqttFrom, MqttTarget } from './config.ts'
+import { replyTo, replyTopicOf, versionProblem } from './replies.ts'
 import { topicDestination, topicPattern } from './topic.ts'
 
 export const mqtt = defineProtocol<MqttConnection, MqttFrom, MqttTarget>({
@@ -27,6 +31,7 @@ export const mqtt = defineProtocol<MqttConnection, MqttFrom, MqttTarget>({
         ? createBrokerSource(connection, froms, context)
         : new MqttSource(connection, froms, context),
     defaultAcknowledge: 'stored',
+    asks: { problem: (_, connection) => versionProblem(connection), replyTo },
   },
   sink: {
     schema: MqttTarget,
@@ -40,7 +45,13 @@ export const mqtt = defineProtocol<MqttConnection, MqttFrom, MqttTarget>({
     create: (connection, context) =>
       isBroker(connection) ? createBrokerSink(connection, context) : new MqttSink(connection, context),
   },
+  replies: { problem: versionProblem, address: (_, place) => replyTopicOf(place), create: createReplies },
 })
+
+function createReplies(connection: MqttConnection, context: Context, place: ReplyPlace): Source {
+  if (isBroker(connection)) throw new PermanentError('CONFIG_INVALID', versionProblem(connection) ?? '')
+  return new ReplySource(connection, context, { topic: replyTopicOf(place), instance: place.instance })
+}
 
 function checkFrom(from: MqttFrom, connection: MqttConnection) {
   if (from.share === undefined || !isBroker(connection)) return []

@@ -20,6 +20,7 @@ export interface Asks<Connection = unknown, From = unknown, Target = unknown> {
   /**
    * Where the answer to a request goes, as settings of this protocol's own sink, through the same connection; undefined: the
    * request names no such place, and becomes a dead letter. The answer's envelope has the request's `correlationId`, untouched.
+   * Throws PermanentError where the place that it names cannot be used: a dead letter too.
    */
   replyTo?(request: Envelope, connection: Connection): Target | undefined
 }

@@ -15,7 +15,7 @@ import { root } from '../unit/cli/command.ts'
 
 const textOf = (page: string) => readFileSync(join(root, 'docs', page), 'utf8')
 const blocksOf = (page: string) => [...textOf(page).matchAll(/^```yaml\n(.*?)^```/gms)].map(([, text = '']) => text)
-const [byHttp = '', toHttp = '', askDevice = ''] = blocksOf('request-reply.md')
+const [byHttp = '', toHttp = '', deviceAsks = '', askDevice = ''] = blocksOf('request-reply.md')
 const [bestPrice = ''] = blocksOf('scatter-gather.md')
 
 let bench: Bench
@@ -73,6 +73,24 @@ describe('docs/request-reply.md', () => {
     const asker = await RpcAsker.open(bench)
     expect((await asker.ask(questions, '7')).text).toBe('7 in stock')
     expect((await asker.ask(questions, 'bad')).headers['trivium-error']).toBe('MESSAGE_REFUSED')
+    service.closeAllConnections()
+  })
+
+  test('a device without reply addresses asks an HTTP service, and hears the answer where the route says', async () => {
+    const devices = await freePort()
+    const service = createServer(async (request, response) => {
+      response.end(`${Buffer.concat(await request.toArray())} in stock`)
+    }).listen(port, '127.0.0.1')
+    await once(service, 'listening')
+    bench.later(async () => service.close())
+    await run(deviceAsks, { '1883': String(devices) })
+    const device = await mqtt.connectAsync(`mqtt://127.0.0.1:${devices}`, { protocolVersion: 4, reconnectPeriod: 0 })
+    bench.later(() => device.endAsync(true))
+    const { promise: answer, resolve } = Promise.withResolvers<string>()
+    device.on('message', (topic, payload) => resolve(`${topic} ${payload}`))
+    await device.subscribeAsync('devices/d1/answers/+', { qos: 1 })
+    device.publish('devices/d1/ask', '{"n":7}', { qos: 1 })
+    expect(await answer).toBe('devices/d1/answers/7 {"n":7} in stock')
     service.closeAllConnections()
   })
 

@@ -34,10 +34,16 @@ export function createSession(context: Context, maxInFlight: readonly number[]):
   return { accepted: new Set(), budget: sourceBudget(context, { maxInFlight }) }
 }
 
+/** What is read through the connection. */
+export interface Reading extends Pick<HeldFilters, 'readersOf'> {
+  /** Each message answers a request. */
+  readonly isOfReplies?: boolean
+}
+
 export class Intake implements SourcePeer<MqttDelivery> {
   readonly #kept: Session
   readonly #context: Context
-  readonly #filters: Pick<HeldFilters, 'readersOf'>
+  readonly #reading: Reading
   readonly #session: SourceSession<MqttDelivery>
   readonly #acks = new AckWriter()
   readonly #order = new OrderedPrefix<Owed>((owed) => this.#acknowledge(owed))
@@ -47,11 +53,11 @@ export class Intake implements SourcePeer<MqttDelivery> {
   #link: Link | undefined
   #isAckDue = false
 
-  /** `filters` knows whom the copies of a message are for. */
-  constructor(kept: Session, context: Context, filters: Pick<HeldFilters, 'readersOf'>) {
+  /** `reading` knows whom the copies of a message are for. */
+  constructor(kept: Session, context: Context, reading: Reading) {
     this.#kept = kept
     this.#context = context
-    this.#filters = filters
+    this.#reading = reading
     // mqtt.js works through the packets of one read in ticks, and microtasks run after the last of them
     this.#session = new SourceSession(this, { budget: kept.budget, gather: 'read', redeliverMs })
   }
@@ -132,8 +138,9 @@ export class Intake implements SourcePeer<MqttDelivery> {
 
   #deliveryOf({ packet, atMs }: Arrived, version: MqttVersion): MqttDelivery {
     const { connection, format } = this.#context
-    const envelope = decode(packet, { connection, version, format }, atMs)
-    const readers = this.#filters.readersOf(packet.properties?.subscriptionIdentifier)
+    const { isOfReplies } = this.#reading
+    const envelope = decode(packet, { connection, version, format, isOfReplies }, atMs)
+    const readers = this.#reading.readersOf(packet.properties?.subscriptionIdentifier)
     const delivery = new MqttDelivery(envelope, packet, readers)
     if (packet.qos > 0) delivery.place = this.#order.add(owedFor(packet))
     return delivery

@@ -13,7 +13,7 @@ const fields = {
 }
 const event = { specversion: '1.0', id: 'i', source: 's', type: 't' }
 
-function receive(properties?: MqttProperties, format?: Format, version: 4 | 5 = 5): Envelope {
+function receive(properties?: MqttProperties, format?: Format, version: 4 | 5 = 5, isOfReplies = false): Envelope {
   const packet = {
     topic: 'sensors/7',
     payload: Buffer.from('{"a":1}'),
@@ -22,7 +22,7 @@ function receive(properties?: MqttProperties, format?: Format, version: 4 | 5 = 
     retain: false,
     dup: false,
   } as const
-  return decode(packet, { connection: 'devices', version, format })
+  return decode(packet, { connection: 'devices', version, format, isOfReplies })
 }
 
 function send(changes: Partial<EnvelopeFields>, format?: Format, version: 4 | 5 = 5) {
@@ -53,6 +53,14 @@ describe('mqtt decode', () => {
     })
   })
 
+  it('goes by the correlation data of who asks or replies, whatever an attribute says', () => {
+    const said = { correlationData: Buffer.from('c'), userProperties: { ...event, correlationid: 'other' } }
+    expect(receive(said).correlationId).toBe('other')
+    expect(receive({ ...said, responseTopic: 'r' }).correlationId).toBe('c')
+    expect(receive(said, undefined, 5, true).correlationId).toBe('c')
+    expect(receive(said, 'raw', 5, true)).toMatchObject({ correlationId: 'c', headers: {} })
+  })
+
   it('detects structured bodies by content type, and with MQTT 3.1.1 by the word of the user alone', () => {
     expect(receive({ contentType: mediaTypes.envelope })).toMatchObject({ payload: null, contentType: undefined })
     expect(receive(undefined, 'envelope', 4).payload).toBeNull()
@@ -80,6 +88,18 @@ describe('mqtt encode', () => {
         ...{ correlationid: 'c', trvttl: '60000', expirytime: '2026-11-23T20:01:00.123Z', a: ['x', 'y'] },
       },
     })
+  })
+
+  it('asks with the address and the token it is given, whatever the format and the envelope say', () => {
+    const ask = { token: 'i-0-1', replyTo: 'trivium/g/i/replies', isOver: false }
+    const envelope = new Envelope({ ...fields, replyTo: 'mqtt:elsewhere' })
+    for (const format of ['binary', 'raw', 'cloudevents', 'envelope'] as const) {
+      expect(encode({ envelope, target: {}, format, ask }, 5, nowMs).properties).toMatchObject({
+        responseTopic: 'trivium/g/i/replies',
+        correlationData: Buffer.from('i-0-1'),
+      })
+    }
+    expect(encode({ envelope, target: {}, format: 'raw', ask }, 4, nowMs).properties).toBeUndefined()
   })
 
   it('gives an answer the very correlation data of its request', () => {
