@@ -365,6 +365,7 @@ export class Gateway {
       group: this.#groupOf(routes[0]!.from),
       settlesOnDisk: routes.every((route) => route.acknowledge === 'stored'),
       storing: storingOf(this.#store, routes),
+      expectsAnswer: (from) => routes.some((route) => route.from.settings === from && isAnsweredOnItsWay(route)),
     })
     const byRules = new Map(group.map((route) => [route.compiled, route]))
     const router = new Router([...byRules.keys()], (name) => this.#protocol(name))
@@ -406,6 +407,8 @@ export class Gateway {
 /** Where routes read, replies too. */
 const readsOf = (routes: readonly RouteConfig[]) =>
   routes.flatMap(({ from, request }) => (request?.reply.from === undefined ? [from] : [from, request.reply.from]))
+
+const isAnsweredOnItsWay = ({ request }: RouteConfig) => request !== undefined && request.to === undefined
 
 function split<T>(items: readonly T[], isFirst: (item: T) => boolean): [first: T[], second: T[]] {
   return [items.filter(isFirst), items.filter((item) => !isFirst(item))]

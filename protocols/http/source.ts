@@ -7,6 +7,8 @@ import { type SourcePeer, SourceSession, sourceBudget } from '../../src/adapter/
 import type { Envelope } from '../../src/envelope/envelope.ts'
 import { RetryableError } from '../../src/errors.ts'
 import type { HttpFrom } from './config.ts'
+import type { Desk } from './later/desk.ts'
+import type { Later, Promises } from './later/index.ts'
 import type { Intake, Taking } from './listener/app.ts'
 import { Call } from './listener/call.ts'
 import type { HttpListenerConnection } from './listener/config.ts'
@@ -17,6 +19,8 @@ import type { Way } from './listener/way.ts'
 
 /** With express, for the first that listens. */
 const loadListener = once(() => import('./listener/listener.ts'))
+/** For the first whose answers may be fetched later. */
+const loadLater = once(() => import('./later/index.ts'))
 
 /** Requests to the paths of `froms`. Each is answered once its messages are settled: see `Call`. */
 export class HttpSource implements Source {
@@ -27,6 +31,7 @@ export class HttpSource implements Source {
   readonly #budget: Budget
   #service: Service | undefined
   #listener: Listener | undefined
+  #promises: Promises | undefined
 
   constructor(connection: HttpListenerConnection, froms: readonly HttpFrom[], context: Context) {
     this.#connection = connection
@@ -39,13 +44,25 @@ export class HttpSource implements Source {
   async open(): Promise<void> {
     const { Listener } = await loadListener()
     await this.close()
-    const own = { answerMs: this.#connection.answerTimeout, maxInFlight: this.#maxInFlight }
+    const later = await this.#later()
+    const own = { later, answerMs: this.#connection.answerTimeout, maxInFlight: this.#maxInFlight }
     const service = new Service({ ...own, budget: this.#budget, context: this.#context })
     const parts = { connection: this.#connection, froms: this.#froms, intake: service, context: this.#context }
     const listener = new Listener(parts)
     await listener.open()
     this.#service = service
     this.#listener = listener
+  }
+
+  /** Undefined where nobody asks, or nothing can be kept. */
+  async #later(): Promise<Later | undefined> {
+    const { kept, expectsAnswer } = this.#context
+    if (kept === undefined || expectsAnswer === undefined || !this.#froms.some(expectsAnswer)) return undefined
+    const { Promises, Later } = await loadLater()
+    this.#promises ??= new Promises(kept, this.#connection.replies)
+    const longestMs = this.#connection.answerTimeout
+    const parts = { promises: this.#promises, froms: this.#froms, budget: this.#budget, context: this.#context }
+    return new Later({ ...parts, expectsAnswer, longestMs })
   }
 
   async consume(deliver: Deliver, signal: AbortSignal): Promise<void> {
@@ -90,6 +107,7 @@ interface Settings {
   readonly maxInFlight: number
   readonly budget: Budget
   readonly context: Context
+  readonly later: Later | undefined
 }
 
 /** One generation of a source, from `open` to `close`: its requests, from being taken to being answered. */
@@ -104,18 +122,23 @@ class Service implements Intake, SourcePeer<HttpDelivery> {
     this.#session = new SourceSession(this, { budget: settings.budget, gather: 'turn' })
   }
 
+  get desk(): Desk | undefined {
+    return this.#at.later?.desk
+  }
+
   get isStopping(): boolean {
     return this.#session.isStopped
   }
 
   async run(deliver: Deliver, signal: AbortSignal): Promise<void> {
     this.#isRunning = true
-    await this.#session.run(deliver, signal)
+    await Promise.all([this.#session.run(deliver, signal), this.#at.later?.asking.run(deliver, signal)])
   }
 
   /** What is not answered yet is told so; what is settled from now on answers nothing. */
   end(): void {
     this.#session.end(closedError())
+    this.#at.later?.end(closedError())
     for (const call of this.#calls) call.abandon()
   }
 

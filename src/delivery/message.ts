@@ -115,6 +115,11 @@ export class Message implements Subject {
     return this.#source?.answer !== undefined
   }
 
+  /** Its asker comes for the answer later, see `Delivery.isPatient`. */
+  get isPatient(): boolean {
+    return this.#source?.isPatient === true
+  }
+
   /** See `Delivery.answer`; undefined where it has none. */
   answer(reply: Reply): Promise<Outcome> | undefined {
     return this.#source?.answer?.(reply)

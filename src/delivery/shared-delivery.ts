@@ -33,6 +33,10 @@ export class SharedDelivery implements Delivery {
     return delivery.answer === undefined ? undefined : (reply) => this.#answerOnce(reply)
   }
 
+  get isPatient(): boolean | undefined {
+    return this.#delivery.isPatient
+  }
+
   waits(): void {
     this.#delivery.waits?.()
   }

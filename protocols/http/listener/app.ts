@@ -2,7 +2,8 @@
 import express, { type Express, type Response } from 'express'
 import type { Context } from '../../../src/adapter/contract.ts'
 import type { HttpFrom } from '../config.ts'
-import { Guard } from './auth.ts'
+import type { Desk } from '../later/desk.ts'
+import { certifiedName, Guard } from './auth.ts'
 import { Bodies, type BodyLimits } from './body.ts'
 import type { HttpListenerConnection } from './config.ts'
 import { checkMediaType, type Messages, messagesIn } from './media.ts'
@@ -17,6 +18,8 @@ import { setWay, type Way, wayOf } from './way.ts'
 export interface Intake {
   /** True where the gateway stops: connections are to end with their next answer. */
   readonly isStopping: boolean
+  /** Undefined: no answer is fetched later here. */
+  readonly desk?: Desk | undefined
   /** Throws a Refusal, 429 or 503, where it takes nothing now. */
   checkRoom(way: Way): void
   /** Takes all of them, and answers. Throws a Refusal where it takes none. */
@@ -52,17 +55,25 @@ export function listenerApp({ connection, froms, intake, context }: AppParts): E
   app.use(onlyFrom(connection.cors))
   app.use(async (request, response) => {
     const way = wayOf(response)
-    const credentials = guard.check(request.headers)
+    const known = guard.check(request.headers)
     if (request.method === 'OPTIONS' && way.methods.length > 0) return tellMethods(response, way)
-    checkWay(way)
-    intake.checkRoom(way)
-    checkMediaType(request.headers, context.format)
+    const isFetch = intake.desk?.isFetch(request, way) === true
+    if (!isFetch) {
+      checkWay(way)
+      intake.checkRoom(way)
+      checkMediaType(request.headers, context.format)
+    }
     const body = await bodies.read(request, response)
-    const onceOnly = credentials === 'signed' ? guard.checkSigned(request.headers, body) : undefined
+    const { who, onceOnly } = known === undefined ? guard.checkSigned(request.headers, body) : { who: known }
+    const visit = { request, response, way, who: `${who} ${certifiedName(request.socket)}` }
+    if (isFetch) return await intake.desk?.serve(visit)
     const onReleased = () => guard.forget(onceOnly)
     try {
       const at = { connection: context.connection, format: context.format, ...way }
       const messages = messagesIn({ headers: request.rawHeaders, body }, request.headers['content-type'], at)
+      const [first] = messages.envelopes
+      if (first !== undefined && !messages.isBatch && intake.desk?.isWanted(request.headers, way))
+        return await intake.desk.take(first, visit)
       intake.take(messages, { way, response, onReleased })
     } catch (error) {
       onReleased()

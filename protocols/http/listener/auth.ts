@@ -1,12 +1,22 @@
 /** Who may send: any one of the ways that `auth` names lets a request in. */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
+import type { Socket } from 'node:net'
+import type { TLSSocket } from 'node:tls'
 import type { HttpListenerConnection } from './config.ts'
 import { Refusal } from './problem.ts'
 import { Replays } from './replays.ts'
 import { Signature } from './signatures.ts'
 
 type Settings = NonNullable<HttpListenerConnection['auth']>
+
+/** By a signature. */
+export interface Proven {
+  /** The same for the same sender, as long as the configuration names it so. */
+  readonly who: string
+  /** What `forget` takes, where the request is not taken after all. */
+  readonly onceOnly: string | undefined
+}
 
 /** Lets a request in by its headers, or asks for its body. */
 export class Guard {
@@ -31,34 +41,35 @@ export class Guard {
     ].join(', ')
   }
 
-  /** `signed`: it is let in if the signature over its body is right, see `checkSigned`. Throws a Refusal, 401. */
-  check(headers: IncomingHttpHeaders): 'let in' | 'signed' {
-    if (this.#isOpen || this.#hasCredentials(headers.authorization ?? '')) return 'let in'
-    if (this.#signatures.some((signature) => signature.isClaimedBy(headers))) return 'signed'
+  /** Who it is, see `Proven`; undefined: its signature says so, see `checkSigned`. Throws a Refusal, 401. */
+  check(headers: IncomingHttpHeaders): string | undefined {
+    const who = this.#isOpen ? 'anybody' : this.#whoShows(headers.authorization ?? '')
+    if (who !== undefined || this.#signatures.some((signature) => signature.isClaimedBy(headers))) return who
     throw this.#refusal('the request shows no credentials that let it in')
   }
 
-  /** Gives what `forget` takes, where the request is not taken after all. Throws a Refusal, 401. */
-  checkSigned(headers: IncomingHttpHeaders, body: Uint8Array): string | undefined {
+  /** Throws a Refusal, 401. */
+  checkSigned(headers: IncomingHttpHeaders, body: Uint8Array): Proven {
     const nowMs = Date.now()
-    const proof = this.#signatures
-      .map((signature) => signature.check(headers, body, nowMs))
-      .find((each) => each !== undefined)
-    if (proof === undefined) throw this.#refusal('the signature is not right, or too old')
-    const { onceOnly } = proof
+    const proofs = this.#signatures.map((signature) => signature.check(headers, body, nowMs))
+    const at = proofs.findIndex((each) => each !== undefined)
+    if (at === -1) throw this.#refusal('the signature is not right, or too old')
+    const onceOnly = proofs[at]?.onceOnly
     if (onceOnly !== undefined && !this.#replays.isFirst(onceOnly, performance.now()))
       throw this.#refusal('this signature was used before')
-    return onceOnly
+    return { who: `signature ${at}`, onceOnly }
   }
 
   forget(onceOnly: string | undefined): void {
     if (onceOnly !== undefined) this.#replays.forget(onceOnly)
   }
 
-  #hasCredentials(authorization: string): boolean {
+  #whoShows(authorization: string): string | undefined {
     const [, scheme = '', shown = ''] = /^(\S+) +(\S+)$/.exec(authorization) ?? []
-    if (scheme.toLowerCase() === 'bearer') return isAnyOf(this.#tokens, shown)
-    return scheme.toLowerCase() === 'basic' && isAnyOf(this.#users, Buffer.from(shown, 'base64').toString())
+    const digested = digest(scheme.toLowerCase() === 'basic' ? Buffer.from(shown, 'base64') : shown)
+    if (scheme.toLowerCase() === 'bearer' && isAnyOf(this.#tokens, digested)) return `token ${digested.toString('hex')}`
+    if (scheme.toLowerCase() !== 'basic' || !isAnyOf(this.#users, digested)) return undefined
+    return `user ${/^[^:]*/.exec(Buffer.from(shown, 'base64').toString())?.[0]}`
   }
 
   #refusal(detail: string): Refusal {
@@ -68,9 +79,15 @@ export class Guard {
 }
 
 /** Looks at all of them, whichever is the right one. */
-function isAnyOf(known: readonly Buffer[], shown: string): boolean {
-  const digested = digest(shown)
+function isAnyOf(known: readonly Buffer[], digested: Buffer): boolean {
   return known.reduce((isFound, each) => timingSafeEqual(each, digested) || isFound, false)
 }
 
-const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
+const digest = (text: string | Uint8Array): Buffer => createHash('sha256').update(text).digest()
+
+/** The subject of the client's certificate; empty where it shows none. */
+export function certifiedName(socket: Socket | TLSSocket): string {
+  if (!('getPeerCertificate' in socket)) return ''
+  const { subject } = socket.getPeerCertificate() ?? {}
+  return subject === undefined ? '' : JSON.stringify(subject)
+}

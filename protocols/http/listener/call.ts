@@ -9,8 +9,7 @@ import type { ServerResponse } from 'node:http'
 import { delivered, type Outcome, type Reply, rejected, type Settlement } from '../../../src/adapter/contract.ts'
 import { unsendable } from '../../../src/adapter/outcomes.ts'
 import { PermanentError } from '../../../src/errors.ts'
-import { answerOf } from '../codec.ts'
-import { replyStatusOf, retryAfterOf } from '../errors.ts'
+import { answerTo, deadLettered, jsonAnswer } from './answer.ts'
 import { type Answer, type Problem, retryAfter, writeAnswer, writeProblem } from './problem.ts'
 
 export interface CallOptions {
@@ -64,16 +63,16 @@ export class Call {
   }
 
   accepted(): void {
-    const body = JSON.stringify(this.#receipt())
-    this.#write(this.#options.isStored ? 202 : 200, { headers: ['content-type', 'application/json'], body })
+    const answer = jsonAnswer(this.#options.isStored ? 202 : 200, this.#receipt())
+    this.#write(answer.status, answer)
   }
 
   /** See `Delivery.answer`. */
   async reply(reply: Reply): Promise<Outcome> {
     if (this.#isOver) return rejected(gone())
     try {
-      if (reply.kind === 'error') this.#refuseAsker(reply)
-      else this.#answerAsker(reply)
+      const answer = answerTo(reply)
+      this.#write(answer.status, answer)
     } catch (error) {
       return unsendable(error)
     }
@@ -90,17 +89,6 @@ export class Call {
     if (!this.#options.isBatch) return { messageId: this.#ids[0] }
     const outcomeOf = (index: number) => words[this.#settlements[index] ?? 'accept']
     return { messages: this.#ids.map((messageId, index) => ({ messageId, outcome: outcomeOf(index) })) }
-  }
-
-  #answerAsker({ envelope, format }: Extract<Reply, { kind: 'reply' }>): void {
-    const { status, headers, body } = answerOf(envelope, format)
-    this.#write(status, { headers, body })
-  }
-
-  #refuseAsker({ error }: Extract<Reply, { kind: 'error' }>): void {
-    const status = replyStatusOf(error)
-    const headers = status === 503 ? { 'retry-after': retryAfterOf(error) } : {}
-    this.#problem({ status, code: error.code, detail: error.message, headers })
   }
 
   #late(): void {
@@ -129,11 +117,6 @@ export class Call {
 }
 
 const released = { status: 503, code: 'TARGET_BUSY', detail: 'not taken; send it again', headers: retryAfter } as const
-const deadLettered = {
-  status: 422,
-  code: 'MESSAGE_REFUSED',
-  detail: 'it could not be delivered, and is kept among the dead letters',
-} as const
 const gone = () => new PermanentError('REPLY_UNEXPECTED', 'whoever asked by HTTP waits no more')
 
 /** True once all of it was handed to the system, false where its connection has ended or takes nothing for so long. */

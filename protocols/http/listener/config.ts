@@ -58,6 +58,16 @@ const cors = z.strictObject({
   maxAge: duration().prefault('10m').meta({ description: 'How long a browser may remember that it may.' }),
 })
 
+const replies = z.strictObject({
+  maxCount: z
+    .int()
+    .min(1)
+    .default(10_000)
+    .meta({ description: 'Most requests and answers kept at once; beyond it 503.' }),
+  maxBytes: size().prefault('64MiB').meta({ description: 'Most bytes of them on disk; beyond it 503.' }),
+  maxAge: duration().prefault('1h').meta({ description: 'How long an answer is kept; then 410.' }),
+})
+
 export const HttpListenerConnection = z
   .strictObject({
     listen: z.union([listenUrl(), z.array(listenUrl()).min(1)]).meta({
@@ -68,6 +78,9 @@ export const HttpListenerConnection = z
     auth: auth.optional().meta({ description: 'Who may send: any one of what it names lets a request in.' }),
     cors: cors.optional().meta({
       description: 'Pages of other origins that may send from a browser. Default: none; what a page sends is refused.',
+    }),
+    replies: replies.prefault({}).meta({
+      description: 'Answers kept on disk for those who ask with `Prefer: respond-async` and fetch them later.',
     }),
     insecure: z.boolean().default(false).meta({
       description: 'Allows a listener that others can reach without `auth` or client certificates.',

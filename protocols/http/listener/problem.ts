@@ -52,8 +52,12 @@ export function writeAnswer(response: ServerResponse, status: number, { headers,
 }
 
 export function writeProblem(response: ServerResponse, problem: Problem): void {
+  writeAnswer(response, problem.status, problemAnswer(problem))
+}
+
+export function problemAnswer(problem: Problem): Answer & { readonly status: number } {
   const headers = Object.entries({ ...problem.headers, 'content-type': problemType }).flat()
-  writeAnswer(response, problem.status, { headers, body: problemText(problem) })
+  return { status: problem.status, headers, body: problemText(problem) }
 }
 
 /** Of an answer to what is no request: without a `ServerResponse`. */

@@ -81,7 +81,7 @@ export class AnsweredCustody implements Custody {
     if (this.#isStopped) return message.end('released', performance.now())
     if (this.#exchange.outstanding < this.#maxOutstanding) return this.#begin(message, forwarding)
     this.#exchange.refused += 1
-    if (message.waitsForAnswer) return this.#turnAway(message)
+    if (message.waitsForAnswer && !message.isPatient) return this.#turnAway(message)
     message.envelope.ownBytes()
     message.waits()
     this.#waiting.push([message, forwarding])

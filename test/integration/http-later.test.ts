@@ -1,0 +1,153 @@
+/** `Prefer: respond-async`: asked by HTTP, answered by a worker of RabbitMQ, fetched later; also over restarts. */
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import { brokerAddresses } from '../support/brokers/addresses.ts'
+import { Bench } from '../support/contexts/amqp.ts'
+import { rpcReplier } from '../support/contexts/amqp-rpc.ts'
+import { TestGateway } from '../support/gateway/gateway.ts'
+import { eventually } from '../support/poll.ts'
+import { freePort } from '../support/ports.ts'
+
+let bench: Bench
+let workers: string
+let api: string
+let gateway: TestGateway | undefined
+
+beforeEach(async () => {
+  bench = new Bench()
+  workers = await bench.queue()
+})
+afterEach(async () => {
+  await gateway?.stop()
+  gateway = undefined
+  await bench.end()
+})
+
+/** `listener` and `request` as in YAML. */
+async function start(listener = '', request = 'timeout: 20s', more = ''): Promise<TestGateway> {
+  const port = await freePort()
+  api = `http://127.0.0.1:${port}`
+  gateway = new TestGateway(`
+gateway: { id: later, dataDir: "\${env:TRIVIUM_DATA_DIR}", admin: false, drain: 200ms }
+connections:
+  orders: { protocol: amqp, url: "${brokerAddresses().amqp}" }
+  api: { protocol: http, listen: "${api}" ${listener} }
+routes:
+  - name: ask
+    from: { connection: api, method: POST, path: "/ask/{article}" }
+    to: [{ connection: orders, queue: ${workers} }]
+    request: { ${request} }
+  ${more}
+`)
+  return await gateway.ready()
+}
+
+const secondUser = `Basic ${Buffer.from('second:two').toString('base64')}`
+const later = { prefer: 'respond-async' }
+const ask = (body: string, headers: Record<string, string> = {}) =>
+  fetch(`${api}/ask/7`, { method: 'POST', body, headers: { ...later, ...headers } })
+const fetchReply = (location: string, query = '', init: RequestInit = {}) => fetch(`${api}${location}${query}`, init)
+const locationOf = (response: Response) => response.headers.get('location') ?? ''
+
+async function asked(body: string, headers: Record<string, string> = {}): Promise<string> {
+  const response = await ask(body, headers)
+  expect([response.status, response.headers.get('preference-applied')]).toEqual([202, 'respond-async'])
+  expect(locationOf(response)).toMatch(/^\/v1\/replies\/[\w-]{44}$/)
+  return locationOf(response)
+}
+
+describe('an answer that is fetched later', () => {
+  test('is promised once the request is on disk, is pending until it is there, and stays', async () => {
+    await start()
+    const { heard, reply } = await rpcReplier(bench, workers, () => undefined)
+    const location = await asked('how many?')
+    const pending = await fetchReply(location)
+    expect([pending.status, pending.headers.get('retry-after')]).toEqual([202, '1'])
+    await eventually(() => heard.length === 1, { what: 'the worker to be asked' })
+    const waiting = fetchReply(location, '?wait=15')
+    reply(heard[0]!, '12')
+    expect([(await waiting).status, await (await waiting).text()]).toEqual([200, '12'])
+    expect(await (await fetchReply(location)).text()).toBe('12')
+    await eventually(() => gateway!.route('ask').exchange!.returned === 1, { what: 'the reply to be settled' })
+    expect(gateway!.route('ask').delivered).toBe(1)
+  })
+
+  test('is what the call would have got: here no reply came in time', async () => {
+    await start('', 'timeout: 100ms')
+    await rpcReplier(bench, workers, () => undefined)
+    const response = await fetchReply(await asked('anybody?'), '?wait=10s')
+    expect(response.status).toBe(504)
+    expect(await response.json()).toMatchObject({ code: 'REPLY_TIMEOUT' })
+  })
+
+  test('is 404 where none was promised, 410 once it was deleted', async () => {
+    await start()
+    await rpcReplier(bench, workers, (text) => text)
+    const location = await asked('x')
+    expect((await fetchReply(location, '?wait=10s')).status).toBe(200)
+    const forged = `${location.slice(0, -1)}${location.endsWith('A') ? 'B' : 'A'}`
+    expect((await fetchReply(forged)).status).toBe(404)
+    expect((await fetchReply('/v1/replies/1')).status).toBe(404)
+    expect((await fetchReply(location, '', { method: 'DELETE' })).status).toBe(204)
+    expect((await fetchReply(location)).status).toBe(410)
+    expect((await fetchReply(location, '', { method: 'DELETE' })).status).toBe(410)
+  })
+
+  test('is 410 after its time', async () => {
+    await start(', replies: { maxAge: 1ms }')
+    await rpcReplier(bench, workers, (text) => text)
+    const location = await asked('x')
+    await eventually(async () => (await fetchReply(location)).status === 410, { what: 'the answer to be too old' })
+  })
+
+  test('is read by whoever has asked and by nobody else', async () => {
+    const users = 'users: [{ username: first, password: one }, { username: second, password: two }]'
+    await start(`, auth: { tokens: [token-1, token-2], ${users} }`)
+    await rpcReplier(bench, workers, (text) => text)
+    const mine = { authorization: 'Bearer token-1' }
+    const location = await asked('x', mine)
+    expect((await fetchReply(location, '?wait=10s', { headers: mine })).status).toBe(200)
+    expect((await fetchReply(location)).status).toBe(401)
+    for (const authorization of ['Bearer token-2', secondUser]) {
+      expect((await fetchReply(location, '', { headers: { authorization } })).status).toBe(404)
+      expect((await fetchReply(location, '', { method: 'DELETE', headers: { authorization } })).status).toBe(404)
+    }
+    expect((await fetchReply(location, '', { headers: mine })).status).toBe(200)
+  })
+
+  test('beyond maxCount none is promised, and nothing is asked', async () => {
+    await start(', replies: { maxCount: 2 }')
+    const { heard } = await rpcReplier(bench, workers, (text) => text)
+    const location = await asked('1')
+    await asked('2')
+    const refused = await ask('3')
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1'])
+    await fetchReply(location, '', { method: 'DELETE' })
+    await asked('4')
+    await eventually(() => heard.length === 3, { what: 'all that were taken' })
+    expect(heard.map(({ content }) => content.toString())).toEqual(['1', '2', '4'])
+  })
+
+  test('a reply that finds no room is a dead letter, and its asker hears so', async () => {
+    await start(', replies: { maxBytes: 4KiB }')
+    await rpcReplier(bench, workers, () => 'x'.repeat(8192))
+    const response = await fetchReply(await asked('large?'), '?wait=10s')
+    expect(response.status).toBe(502)
+    expect(await response.json()).toMatchObject({ code: 'MESSAGE_TOO_LARGE' })
+    await eventually(() => gateway!.letters().length === 1, { what: 'the letter' })
+  })
+
+  test('more than maxOutstanding wait for their turn, as at a broker', async () => {
+    await start('', 'timeout: 20s, maxOutstanding: 1')
+    await rpcReplier(bench, workers, (text) => `${text}!`)
+    const locations = await Promise.all(Array.from({ length: 10 }, (_, n) => asked(`${n}`)))
+    const texts = locations.map(async (location) => (await fetchReply(location, '?wait=15s')).text())
+    expect(await Promise.all(texts)).toEqual(Array.from({ length: 10 }, (_, n) => `${n}!`))
+  })
+
+  test('where no answer is expected the preference changes nothing', async () => {
+    const publish = `- { name: publish, from: { connection: api, path: /publish }, to: [{ connection: orders, queue: ${workers} }] }`
+    await start('', 'timeout: 20s', publish)
+    const response = await fetch(`${api}/publish`, { method: 'POST', body: 'x', headers: later })
+    expect([response.status, response.headers.get('location')]).toEqual([202, null])
+  })
+})
