@@ -41,13 +41,17 @@ async function client(options: IClientOptions = {}, url = brokerAddresses().mqtt
 const asker = async () => await MqttAsker.open(await client())
 
 /** The gateway with one route, called `ask`; the lines as in YAML. */
-async function start(route: string, plant = `url: "${brokerAddresses().mqtt}"`): Promise<TestGateway> {
+async function start(
+  route: string,
+  { plant = `url: "${brokerAddresses().mqtt}"`, more = '' }: { plant?: string; more?: string } = {},
+): Promise<TestGateway> {
   const started = new TestGateway(`
 gateway: { id: ${unique('talk')}, dataDir: "\${env:TRIVIUM_DATA_DIR}", admin: false, drain: 500ms }
 connections:
   plant: { protocol: mqtt, ${plant} }
   orders: { protocol: amqp, url: "${brokerAddresses().amqp}" }
   shop: { protocol: http }
+  ${more}
 routes:
   - name: ask
 ${route.replaceAll(/^/gm, '    ')}
@@ -75,7 +79,7 @@ describe('MQTT 5 on Mosquitto', () => {
     expect(answers[0]?.properties.responseTopic).toBeUndefined()
     const { responseTopic, correlationData } = heard[0]?.properties ?? {}
     expect(responseTopic).toMatch(/^trivium\/talk-[0-9a-f-]+\/[0-9a-f]{24}\/replies$/)
-    expect(String(correlationData)).toMatch(/^[0-9a-f]{24}-0-\w+$/)
+    expect(String(correlationData)).toMatch(/^[0-9a-f]{24}-0-\w+-[0-9a-f]{16}$/)
     expect(new Set(heard.map(({ properties }) => String(properties?.correlationData))).size).toBe(200)
     await settled()
     expect(asking.strangers).toEqual([])
@@ -88,6 +92,15 @@ describe('MQTT 5 on Mosquitto', () => {
     await start(`from: { connection: plant, topic: ${questions} }\nto: [${target}]\nrequest: { timeout: 20s }`)
     await mqttReplier(await client(), devices, () => 'here')
     expect((await (await asker()).ask(questions, 'q')).text).toBe('here')
+  })
+
+  test('an HTTP call is answered by a device', async () => {
+    const api = `http://127.0.0.1:${await freePort()}`
+    const route = `from: { connection: api, method: POST, path: /ask }\nto: [{ connection: plant, topic: ${devices} }]\nrequest: {}`
+    await start(route, { more: `api: { protocol: http, listen: "${api}" }` })
+    await mqttReplier(await client(), devices, (text) => `${text}, says the device`)
+    const response = await fetch(`${api}/ask`, { method: 'POST', body: 'how warm?' })
+    expect([response.status, await response.text()]).toEqual([200, 'how warm?, says the device'])
   })
 
   test('an AMQP RPC client asks a device', async () => {
@@ -124,7 +137,7 @@ describe('MQTT 5 on Mosquitto', () => {
     expect(refused.properties.userProperties).toMatchObject({ 'trivium-error': 'MESSAGE_REFUSED' })
   })
 
-  test('an asker that nobody answers in time is told so; what comes late, or names no request, reaches nobody', async () => {
+  test('an asker that nobody answers in time is told so; what comes late or was never asked reaches nobody', async () => {
     await start(toDevice('{ timeout: 500ms }'))
     const device = await client()
     const { heard, reply } = await mqttReplier(device, devices, () => undefined)
@@ -133,8 +146,8 @@ describe('MQTT 5 on Mosquitto', () => {
     expect(answer.properties.userProperties).toMatchObject({ 'trivium-error': 'REPLY_TIMEOUT' })
     reply(heard[0]!, 'sorry')
     const { responseTopic = '', correlationData } = heard[0]!.properties!
-    const instance = String(correlationData).split('-')[0]
-    for (const wrong of [undefined, 'x', `${instance}-0-zz`, `${'0'.repeat(24)}-0-1`]) {
+    const [instance, , , proof] = String(correlationData).split('-') // of a device that was asked, for one that was not
+    for (const wrong of [undefined, 'x', `${instance}-0-2-${proof}`, `${'0'.repeat(24)}-0-1`]) {
       const properties = wrong === undefined ? {} : { correlationData: Buffer.from(wrong) }
       device.publish(responseTopic, 'strange', { qos: 1, properties })
     }
@@ -162,7 +175,7 @@ describe('MQTT 5 on Mosquitto', () => {
   test('a lost connection: what the device says meanwhile is heard, and what was outstanding is asked again', async () => {
     const proxy = await startProxy(Number(new URL(brokerAddresses().mqtt).port))
     bench.later(() => proxy.close())
-    await start(toDevice('{ timeout: 60s }'), `url: "mqtt://127.0.0.1:${proxy.port}"`)
+    await start(toDevice('{ timeout: 60s }'), { plant: `url: "mqtt://127.0.0.1:${proxy.port}"` })
     const { heard, reply } = await mqttReplier(await client(), devices, () => undefined)
     const asking = await asker()
     const answering = asking.ask(questions, 'q')
@@ -234,7 +247,7 @@ request:
   const expected = (name: string) => [1, 2, 3].map((n) => expect.objectContaining({ n, by: name }))
 
   test('on Mosquitto: a device asks and a device answers, on topics that the route names', async () => {
-    await start(route(), `url: "${brokerAddresses().mqtt}", protocolVersion: 4`)
+    await start(route(), { plant: `url: "${brokerAddresses().mqtt}", protocolVersion: 4` })
     await device('d1')
     expect(await ask('d1')).toEqual(expected('d1'))
   })
@@ -247,7 +260,7 @@ request:
       user('asker', `${questions}/{client}/ask`, `${questions}/{client}/answers/+`),
       user('device', `${devices}/+/answer`, `${devices}/+/ask`),
     ]
-    await start(route(), `listen: "mqtt://127.0.0.1:${port}", users: [${users.join(', ')}]`)
+    await start(route(), { plant: `listen: "mqtt://127.0.0.1:${port}", users: [${users.join(', ')}]` })
     const url = `mqtt://127.0.0.1:${port}`
     await device('d1', url, { username: 'device', password: 'pw' })
     expect(await ask('d1', url, { clientId: 'd1', username: 'asker', password: 'pw' })).toEqual(expected('d1'))

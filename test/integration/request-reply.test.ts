@@ -62,7 +62,7 @@ describe('a request over amqp', () => {
     expect(new Set(heard.map(({ properties }) => properties.correlationId)).size).toBe(200)
     expect(heard[0]?.properties).toMatchObject({
       replyTo: expect.stringMatching(/^trivium\.replies\.rpc\.[0-9a-f]{24}$/),
-      correlationId: expect.stringMatching(/^[0-9a-f]{24}-0-\w+$/),
+      correlationId: expect.stringMatching(/^[0-9a-f]{24}-0-\w+-[0-9a-f]{16}$/),
     })
     await settled()
     expect(exchange()).toMatchObject({ replies: 200, returned: 200, late: 0, unknown: 0 })

@@ -14,7 +14,7 @@ import { Ending } from './ending.ts'
 import { errorReply, type Gathering } from './gathering.ts'
 import { Outstanding } from './outstanding.ts'
 import type { ReplyLink } from './reply-link.ts'
-import { branchToken, numberOf, type Tokens } from './tokens.ts'
+import { numberOf, type Tokens } from './tokens.ts'
 
 /** Of a request that failed before it came to a target. */
 const noPlace: Place = { attempts: 0, target: undefined, bit: undefined }
@@ -175,7 +175,7 @@ export class AnsweredCustody implements Custody {
     const conversation = new Conversation({ number, message, place, startedMs })
     const asked = outbounds.flatMap((outbound, index) => {
       if (outbound === undefined) return []
-      const token = this.#isSingle ? id : branchToken(id, index)
+      const token = this.#isSingle ? id : this.#parts.tokens.of(this.#parts.number, number, index)
       const target = this.#isSingle ? '' : this.#outlet(index).addressOf(outbound)
       const branch = new Branch(conversation, { index, token, target, link: this.#parts.links[index] })
       conversation.branches.push(branch)

@@ -39,8 +39,8 @@ async function play(world: World, next: Step): Promise<void> {
     const one = asked[next.reply % Math.max(1, asked.length)]
     for (let n = 0; one !== undefined && n < next.times; n += 1) world.reply(one.token, `re:${one.question}`)
   } else if ('strange' in next) {
-    const instance = world.asked[0]?.token.split('-')[0]
-    world.reply([...strangers, `${instance}-1-zzz`][next.strange], 'strange')
+    const [instance, , , proof] = world.asked[0]?.token.split('-') ?? []
+    world.reply([...strangers, `${instance}-0-2-${proof}`][next.strange], 'strange')
   } else if ('wait' in next) await jest.advanceTimersByTimeAsync(next.wait)
   else if ('away' in next) change(world, next)
   else if ('gone' in next) world.gone.add(`q${next.gone}`)
