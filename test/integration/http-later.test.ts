@@ -1,4 +1,5 @@
 /** `Prefer: respond-async`: asked by HTTP, answered by a worker of RabbitMQ, fetched later; also over restarts. */
+import { createHmac } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { Bench } from '../support/contexts/amqp.ts'
@@ -10,6 +11,7 @@ import { freePort } from '../support/ports.ts'
 let bench: Bench
 let workers: string
 let api: string
+let yaml: string
 let gateway: TestGateway | undefined
 
 beforeEach(async () => {
@@ -26,7 +28,7 @@ afterEach(async () => {
 async function start(listener = '', request = 'timeout: 20s', more = ''): Promise<TestGateway> {
   const port = await freePort()
   api = `http://127.0.0.1:${port}`
-  gateway = new TestGateway(`
+  yaml = `
 gateway: { id: later, dataDir: "\${env:TRIVIUM_DATA_DIR}", admin: false, drain: 200ms }
 connections:
   orders: { protocol: amqp, url: "${brokerAddresses().amqp}" }
@@ -37,7 +39,8 @@ routes:
     to: [{ connection: orders, queue: ${workers} }]
     request: { ${request} }
   ${more}
-`)
+`
+  gateway = new TestGateway(yaml)
   return await gateway.ready()
 }
 
@@ -112,6 +115,52 @@ describe('an answer that is fetched later', () => {
       expect((await fetchReply(location, '', { method: 'DELETE', headers: { authorization } })).status).toBe(404)
     }
     expect((await fetchReply(location, '', { headers: mine })).status).toBe(200)
+  })
+
+  test('is fetched with a signature where it was asked with one', async () => {
+    await start(', auth: { signatures: [{ layout: github, secrets: [first] }, { layout: github, secrets: [second] }] }')
+    await rpcReplier(bench, workers, (text) => text)
+    const signed = (secret: string, body = '') => ({
+      'x-hub-signature-256': `sha256=${createHmac('sha256', secret).update(body).digest('hex')}`,
+    })
+    const location = await asked('x', signed('first', 'x'))
+    expect((await fetchReply(location, '?wait=10s', { headers: signed('first') })).status).toBe(200)
+    expect((await fetchReply(location, '', { headers: signed('second') })).status).toBe(404)
+    expect((await fetchReply(location, '', { headers: signed('third') })).status).toBe(401)
+  })
+
+  test('outlives a stop: what has no answer then is asked again, and what waits for it hears so', async () => {
+    await start()
+    let isQuiet = true
+    const { heard } = await rpcReplier(bench, workers, (text) => (isQuiet ? undefined : `${text}!`))
+    const location = await asked('x')
+    await eventually(() => heard.length === 1, { what: 'the worker to be asked' })
+    const waiting = fetchReply(location, '?wait=20s')
+    await gateway!.pause()
+    expect((await waiting).status).toBe(202)
+    expect(gateway!.route('ask').released).toBe(1)
+    isQuiet = false
+    gateway = await new TestGateway(yaml, gateway!.dataDir).ready()
+    expect(gateway.letters()).toEqual([])
+    expect(await (await fetchReply(location, '?wait=15s')).text()).toBe('x!')
+    expect(heard.map(({ content }) => content.toString())).toEqual(['x', 'x'])
+  })
+
+  test('the query and the headers of what is kept are those of the request', async () => {
+    await start()
+    const { heard } = await rpcReplier(bench, workers, (text) => text)
+    const init = {
+      method: 'POST',
+      body: Buffer.from([0, 255, 10]),
+      headers: { ...later, 'x-site': 'berlin', 'idempotency-key': 'k1' },
+    }
+    const response = await fetch(`${api}/ask/7?page=2`, init)
+    await fetchReply(locationOf(response), '?wait=10s')
+    expect([...heard[0]!.content]).toEqual([0, 255, 10])
+    expect(heard[0]!.properties).toMatchObject({
+      messageId: 'k1',
+      headers: { 'x-site': 'berlin', query: { page: '2' } },
+    })
   })
 
   test('beyond maxCount none is promised, and nothing is asked', async () => {

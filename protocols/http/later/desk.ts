@@ -5,6 +5,7 @@ import { withDeadline } from '../../../src/adapter/deadline.ts'
 import { duration } from '../../../src/adapter/schema.ts'
 import type { Envelope } from '../../../src/envelope/envelope.ts'
 import { jsonAnswer } from '../listener/answer.ts'
+import { certifiedName } from '../listener/auth.ts'
 import { type Problem, Refusal, retryAfter, writeAnswer, writeProblem } from '../listener/problem.ts'
 import type { Way } from '../listener/way.ts'
 import type { Asking } from './asking.ts'
@@ -52,8 +53,9 @@ export class Desk {
   }
 
   /** Answers 202 once it is on disk, then has it asked. Throws a Refusal, 503. */
-  async take(envelope: Envelope, { request, response, way, who }: Visit): Promise<void> {
-    const id = await this.#keep({ method: request.method ?? '', address: way.address, envelope }, who)
+  async take(envelope: Envelope, visit: Visit): Promise<void> {
+    const { request, response, way } = visit
+    const id = await this.#keep({ method: request.method ?? '', address: way.address, envelope }, askerOf(visit))
     const location = `${place}${id}`
     const headers = ['location', location, 'preference-applied', 'respond-async', 'retry-after', '1']
     const { status, ...answer } = jsonAnswer(202, { messageId: envelope.messageId, reply: location }, headers)
@@ -61,8 +63,9 @@ export class Desk {
     this.#at.asking.ask(id)
   }
 
-  async serve({ request, response, way, who }: Visit): Promise<void> {
-    const id = idIn(way)
+  async serve(visit: Visit): Promise<void> {
+    const { request, response, way } = visit
+    const [id, who] = [idIn(way), askerOf(visit)]
     response.setHeader('cache-control', 'no-store')
     if (request.method === 'DELETE') return await this.#remove(id, who, response)
     if (this.#at.promises.stateOf(id, who) === 'pending') await this.#wait(id, way, response)
@@ -108,6 +111,7 @@ export class Desk {
   }
 }
 
+const askerOf = ({ request, who }: Visit) => `${who} ${certifiedName(request.socket)}`
 const idIn = ({ address }: Way) => address.slice(place.length)
 
 /** `5s` as in the configuration, or seconds as in RFC 7240. Throws a Refusal, 400. */

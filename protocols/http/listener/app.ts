@@ -3,7 +3,7 @@ import express, { type Express, type Response } from 'express'
 import type { Context } from '../../../src/adapter/contract.ts'
 import type { HttpFrom } from '../config.ts'
 import type { Desk } from '../later/desk.ts'
-import { certifiedName, Guard } from './auth.ts'
+import { Guard } from './auth.ts'
 import { Bodies, type BodyLimits } from './body.ts'
 import type { HttpListenerConnection } from './config.ts'
 import { checkMediaType, type Messages, messagesIn } from './media.ts'
@@ -65,7 +65,7 @@ export function listenerApp({ connection, froms, intake, context }: AppParts): E
     }
     const body = await bodies.read(request, response)
     const { who, onceOnly } = known === undefined ? guard.checkSigned(request.headers, body) : { who: known }
-    const visit = { request, response, way, who: `${who} ${certifiedName(request.socket)}` }
+    const visit = { request, response, way, who }
     if (isFetch) return await intake.desk?.serve(visit)
     const onReleased = () => guard.forget(onceOnly)
     try {
