@@ -19,6 +19,7 @@ import { epochMs, isoText } from '../../src/envelope/time.ts'
 import { bytesOf, toText } from '../../src/envelope/typed.ts'
 import type { HeaderBytes, OutRecord } from './client/record-batch.ts'
 import type { InHeaders, InRecord, TextOrBytes } from './client/record-set.ts'
+import { asking, conversationHeaders, isKafkaAddress, isOfConversation, readConversation } from './conversation.ts'
 
 type HeaderIn = InHeaders[string]
 type Headers = OutRecord['headers']
@@ -60,9 +61,10 @@ export function decode(record: InRecord, at: KafkaPlace): Envelope {
 
 /** Before the record's key, which a target may have chosen: what the message says of its own key is believed. */
 function readContent(draft: Draft, { headers }: InRecord, asked: Format | undefined): void {
-  if (headers !== undefined) readHeaders(draft, headers)
+  const isOfOne = headers !== undefined && readHeaders(draft, headers)
   const format = structuredFormat(asked, draft)
   if (format !== undefined) decodeStructured(draft, format)
+  if (isOfOne) readConversation(draft, headers)
 }
 
 /** A record without a time has that of now. */
@@ -76,7 +78,9 @@ function remember(at: KafkaPlace): void {
   idStart = `${at.topic}/${at.partition}/`
 }
 
-function readHeaders(draft: Draft, headers: InHeaders): void {
+/** True where it is part of a conversation: those headers are still to be read. */
+function readHeaders(draft: Draft, headers: InHeaders): boolean {
+  let isOfOne = false
   for (const name in headers) {
     const value = headers[name] as HeaderIn
     const attribute = attributeOf.get(name)
@@ -85,8 +89,10 @@ function readHeaders(draft: Draft, headers: InHeaders): void {
     else if (name === contentTypeName) draft.contentType = textOf(value)
     else if (name === hopsName) draft.hops = textOf(value)
     else if (name.startsWith(prefix)) addExtension(draft, name.slice(prefix.length), value)
+    else if (isOfConversation(name)) isOfOne = true
     else addHeader(draft, name, value)
   }
+  return isOfOne
 }
 
 /** Of a repeated attribute the first counts. */
@@ -120,10 +126,11 @@ export function encode(outbound: Outbound<{ readonly key?: string | undefined }>
   }
   if (isStructured(format)) {
     record.value = encodeStructured(envelope, format, hops)
-    record.headers = structuredHeaders[format]
+    record.headers = [...structuredHeaders[format], ...conversationHeaders(envelope)]
   } else if (format !== 'raw') {
     record.headers = binaryHeaders(envelope, key, hops)
   }
+  if (outbound.ask !== undefined) record.headers = asking(record.headers, outbound.ask)
   return record
 }
 
@@ -133,7 +140,7 @@ function recordTime(ms: number | undefined, nowMs: number): number {
 }
 
 function binaryHeaders(envelope: Envelope, key: Envelope['key'], hops: string | undefined): Gathered {
-  const { messageId, timestamp, source, contentType, eventType, replyTo } = envelope
+  const { messageId, timestamp, source, contentType, eventType, correlationId, replyTo } = envelope
   // biome-ignore format: name and value in turn
   const headers: Gathered = [
     names.specversion, specversion, names.id, messageId, names.time, timestamp,
@@ -141,7 +148,8 @@ function binaryHeaders(envelope: Envelope, key: Envelope['key'], hops: string | 
   ]
   if (contentType !== undefined) headers.push(contentTypeName, contentType)
   if (hops !== undefined) headers.push(hopsName, hops)
-  if (replyTo !== undefined) headers.push(names.trvreply, replyTo)
+  if (correlationId !== undefined || replyTo !== undefined) headers.push(...conversationHeaders(envelope))
+  if (replyTo !== undefined && !isKafkaAddress(replyTo)) headers.push(names.trvreply, replyTo)
   const rare = rareAttributes(envelope)
   for (let i = 0; i < rare.length; i += 2) headers.push(prefix + rare[i], rare[i + 1] as string)
   let extras = key === envelope.key ? undefined : writeOwnKey(headers, envelope.key)

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { clientTls, duration, hostPorts, listed, secret, size } from '../../src/adapter/schema.ts'
+import { topicDestination } from './destination.ts'
 
 export const compressions = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const
 
@@ -38,6 +39,14 @@ export const KafkaConnection = z.strictObject({
   requestTimeout: duration()
     .prefault('20s')
     .meta({ description: 'Maximum time for a broker to answer, and for a batch to be confirmed.' }),
+  replyTopic: z
+    .string()
+    .refine((topic) => topicDestination.check(topic) === undefined, { error: 'expected a topic name' })
+    .default('trivium.replies')
+    .meta({
+      description:
+        'Topic for replies to requests sent through this connection. Gateways may share it; each reads all of it, without a consumer group.',
+    }),
 })
 export type KafkaConnection = z.infer<typeof KafkaConnection>
 
@@ -91,7 +100,10 @@ export const KafkaTarget = z.strictObject({
     .meta({ description: "Record key: selects the partition and keeps order. Default: the envelope's key." }),
   partition: z.int().min(0).optional().meta({ description: 'Partition, instead of selecting it by key.' }),
 })
-export type KafkaTarget = z.infer<typeof KafkaTarget>
+export interface KafkaTarget extends z.infer<typeof KafkaTarget> {
+  /** Of an answer: a topic of its asker, which is not created here. */
+  readonly mustExist?: boolean
+}
 
 /** The topics or patterns of a `from`. */
 export function topicsOf(from: KafkaFrom): readonly string[] {

@@ -18,9 +18,10 @@ import { findTopics } from './client/topics.ts'
 import { type KafkaDelivery, partitions, redeliverMs } from './delivery.ts'
 import { toGatewayError } from './errors.ts'
 import { OwnedPartition } from './partition.ts'
-import { Reading, type ReadingParts, type ReadingSettings } from './reading.ts'
+import { envelopeOf, Reading, type ReadingParts, type ReadingSettings } from './reading.ts'
 
 export interface ConsumerSettings extends ReadingSettings {
+  readonly group: string
   readonly patterns: readonly string[]
 }
 
@@ -77,7 +78,7 @@ export class Consumer {
     this.#member = new GroupMember(cluster, settings.group)
     this.#session = new SourceSession(partitions, { budget, gather: 'turn', redeliverMs })
     this.#session.start(deliver)
-    this.#reads = { cluster, context, settings, session: this.#session, failingSince: new Map() }
+    this.#reads = { cluster, context, settings, session: this.#session, failingSince: new Map(), envelopeOf }
   }
 
   /** Reads until the signal, then until all in flight is settled and committed. */

@@ -3,7 +3,9 @@ import { isLoopback } from '../../src/adapter/loopback.ts'
 import { defineProtocol } from '../../src/adapter/protocol.ts'
 import { hasZstd } from './client/compression.ts'
 import { KafkaConnection, KafkaFrom, KafkaTarget, topicsOf } from './config.ts'
+import { replyTarget } from './conversation.ts'
 import { topicDestination } from './destination.ts'
+import { ReplySource } from './replies.ts'
 import { KafkaSink } from './sink.ts'
 import { KafkaSource } from './source.ts'
 
@@ -24,6 +26,7 @@ export const kafka = defineProtocol<KafkaConnection, KafkaFrom, KafkaTarget>({
     group: (from) => from.group ?? '',
     create: (connection, froms, context) => new KafkaSource(connection, froms, context),
     defaultAcknowledge: 'delivered',
+    asks: { replyTo: replyTarget },
   },
   sink: {
     schema: KafkaTarget,
@@ -33,6 +36,11 @@ export const kafka = defineProtocol<KafkaConnection, KafkaFrom, KafkaTarget>({
     lasting: (target) => target.topic,
     targetOf: (destination, key) => (key === undefined ? { topic: destination } : { topic: destination, key }),
     create: (connection, context) => new KafkaSink(connection, context),
+  },
+  replies: {
+    address: ({ replyTopic }) => replyTopic,
+    create: (connection, context, place) => new ReplySource(connection, context, place),
+    isShared: true,
   },
 })
 

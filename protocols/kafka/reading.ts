@@ -2,6 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Context } from '../../src/adapter/contract.ts'
 import type { SourceSession } from '../../src/adapter/source-session.ts'
+import type { Envelope } from '../../src/envelope/envelope.ts'
+import type { Item } from './backlog.ts'
 import type { Cluster } from './client/connection.ts'
 import type { WireProtocol } from './client/guard.ts'
 import { type End, leaderPauseMs, listLed } from './client/offsets.ts'
@@ -14,7 +16,8 @@ import type { OwnedPartition, Placed } from './partition.ts'
 import { isUnreadable, unreadableEnvelope } from './unreadable.ts'
 
 export interface ReadingSettings {
-  readonly group: string
+  /** For the log; undefined: it reads for itself alone. */
+  readonly group: string | undefined
   startFrom(topic: string): End
   readonly maxFetchBytes: number
 }
@@ -26,6 +29,8 @@ export interface ReadingParts {
   readonly session: SourceSession<KafkaDelivery>
   /** Nodes that do not answer, and since when: kept from one reading to the next. */
   readonly failingSince: Map<number, number>
+  /** Undefined: it is not for us, and passed over. */
+  envelopeOf(item: Item, at: KafkaPlace): Envelope | undefined
 }
 
 const fetchWaitMs = 1_000
@@ -42,6 +47,7 @@ export class Reading {
   readonly #settings: ReadingSettings
   readonly #session: SourceSession<KafkaDelivery>
   readonly #failingSince: Map<number, number>
+  readonly #envelopeOf: ReadingParts['envelopeOf']
   readonly #owned: ReadonlyMap<string, OwnedPartition>
   readonly #lookUp: () => Promise<void>
   readonly #stopped: AbortSignal
@@ -66,6 +72,7 @@ export class Reading {
     this.#settings = parts.settings
     this.#session = parts.session
     this.#failingSince = parts.failingSince
+    this.#envelopeOf = parts.envelopeOf
     this.#owned = owned
     this.#lookUp = lookUp
     this.#stopped = stopped
@@ -270,15 +277,23 @@ export class Reading {
       while (index < partitions.length) {
         const partition = partitions[index] as OwnedPartition
         const next = partition.shift()
-        if (next !== undefined) return deliveryOf(partition, next, places[index] as KafkaPlace)
-        index += 1
+        const delivery = next && this.#deliveryOf(partition, next, places[index] as KafkaPlace)
+        if (delivery !== undefined) return delivery
+        if (next === undefined) index += 1
       }
       return undefined
     }
   }
+
+  #deliveryOf(partition: OwnedPartition, { item, place }: Placed, at: KafkaPlace): KafkaDelivery | undefined {
+    const envelope = this.#envelopeOf(item, at)
+    if (envelope !== undefined) return new KafkaDelivery(envelope, partition, place)
+    partition.confirm(place)
+    return undefined
+  }
 }
 
-function deliveryOf(partition: OwnedPartition, { item, place }: Placed, at: KafkaPlace): KafkaDelivery {
-  const envelope = isUnreadable(item) ? unreadableEnvelope(item, at) : decode(item, at)
-  return new KafkaDelivery(envelope, partition, place)
+/** Of any record. */
+export function envelopeOf(item: Item, at: KafkaPlace): Envelope {
+  return isUnreadable(item) ? unreadableEnvelope(item, at) : decode(item, at)
 }

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Context, Outbound, Outcome, Sink } from '../../src/adapter/contract.ts'
+import { type Context, type Outbound, type Outcome, rejected, type Sink } from '../../src/adapter/contract.ts'
 import { withDeadline } from '../../src/adapter/deadline.ts'
 import { again, unsendable } from '../../src/adapter/outcomes.ts'
 import { Pace } from '../../src/adapter/pace.ts'
-import { type GatewayError, RetryableError } from '../../src/errors.ts'
+import { type GatewayError, PermanentError, RetryableError } from '../../src/errors.ts'
 import { Cluster } from './client/connection.ts'
 import { partitionOfKey, Sticky } from './client/partitioner.ts'
 import { Producer } from './client/producer.ts'
@@ -86,7 +86,7 @@ export class KafkaSink implements Sink<KafkaTarget> {
       for (let i = 0; i < batch.length; i++) outcomes[i] ??= again(failure)
     }
     this.#pace.ended(outcomes.filter(isAnswer).length, performance.now() - departedAt)
-    return [...outcomes]
+    return outcomes.map((outcome, i) => finalFor(batch[i] as KafkaOutbound, outcome))
   }
 
   async #sendAll(
@@ -118,11 +118,11 @@ export class KafkaSink implements Sink<KafkaTarget> {
     cluster.limitTopics()
     if (this.#absentUntil.size > maxAbsent) this.#absentUntil.clear()
     const topics = new Set<string>()
-    for (const { target } of batch) topics.add(target.topic)
-    const unknown = [...topics].filter((topic) => !isUsable(cluster.topic(topic)))
+    for (const { target } of batch) if (!isThere(cluster, target)) topics.add(target.topic)
+    const unknown = [...topics]
     const now = Date.now()
     const asked = new Set(unknown.filter((topic) => (this.#absentUntil.get(topic) ?? 0) <= now))
-    if (asked.size > 0) await this.#ask(cluster, [...asked])
+    await this.#askAll(cluster, asked, batch)
     const nextAskAt = Date.now() + absentMs // from the answer on: asking itself may take longer
     const absent = new Map<string, GatewayError>()
     for (const topic of unknown) {
@@ -137,8 +137,16 @@ export class KafkaSink implements Sink<KafkaTarget> {
     return absent
   }
 
+  async #askAll(cluster: Cluster, asked: ReadonlySet<string>, batch: readonly KafkaOutbound[]): Promise<void> {
+    const ours = new Set(batch.filter(({ target }) => target.mustExist !== true).map(({ target }) => target.topic))
+    const toCreate = [...asked].filter((topic) => ours.has(topic))
+    const toFind = [...asked].filter((topic) => !ours.has(topic))
+    if (toCreate.length > 0) await this.#create(cluster, toCreate)
+    if (toFind.length > 0) await cluster.refresh(toFind)
+  }
+
   /** A broker that creates a topic on being asked for it has it a moment later; only the first question waits for that. */
-  async #ask(cluster: Cluster, topics: readonly string[]): Promise<void> {
+  async #create(cluster: Cluster, topics: readonly string[]): Promise<void> {
     const isNew = topics.some((topic) => !this.#absentUntil.has(topic))
     for (let look = 1; look <= (isNew ? creationLooks : 1); look += 1) {
       if (look > 1) await sleep(creationMs)
@@ -151,6 +159,21 @@ export class KafkaSink implements Sink<KafkaTarget> {
 /** Not one that nobody heard of in time. */
 function isAnswer(outcome: Outcome): boolean {
   return outcome.kind !== 'retryable' || !outcome.error.isOutage
+}
+
+/**
+ * An asker whose topic is not there, or that we may not write to, is gone: nobody will mend that, and its request must not
+ * wait for it.
+ */
+function finalFor({ target }: KafkaOutbound, outcome: Outcome): Outcome {
+  if (target.mustExist !== true || outcome.kind !== 'retryable') return outcome
+  const { code, message } = outcome.error
+  if (code !== 'NOT_FOUND' && code !== 'ACCESS_DENIED') return outcome
+  return rejected(new PermanentError('MESSAGE_UNROUTABLE', message, { cause: outcome.error }))
+}
+
+function isThere(cluster: Cluster, { topic, partition = 0 }: KafkaTarget): boolean {
+  return partition < (cluster.topic(topic)?.partitions.length ?? 0)
 }
 
 function isUsable(metadata: TopicMetadata | undefined): boolean {

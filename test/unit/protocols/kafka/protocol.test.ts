@@ -83,6 +83,7 @@ describe('configuration', () => {
       brokers: ['a:9092'],
       compression: 'none',
       connectTimeout: 10_000,
+      replyTopic: 'trivium.replies',
       requestTimeout: 20_000,
     })
     expect(kafka.source?.schema.parse({ topic: 't' })).toEqual({

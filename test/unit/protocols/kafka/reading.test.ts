@@ -3,7 +3,7 @@ import type { Cluster } from '../../../../protocols/kafka/client/connection.ts'
 import { keyOf } from '../../../../protocols/kafka/client/topic-partition.ts'
 import { type KafkaDelivery, partitions, redeliverMs } from '../../../../protocols/kafka/delivery.ts'
 import { OwnedPartition } from '../../../../protocols/kafka/partition.ts'
-import { Reading } from '../../../../protocols/kafka/reading.ts'
+import { envelopeOf, Reading } from '../../../../protocols/kafka/reading.ts'
 import type { Delivery } from '../../../../src/adapter/contract.ts'
 import { SourceSession } from '../../../../src/adapter/source-session.ts'
 import { RetryableError } from '../../../../src/errors.ts'
@@ -110,7 +110,14 @@ function read({ maxCount = 1_000 } = {}) {
   const settings = { group: 'g', startFrom: () => 'earliest' as const, maxFetchBytes: 1_024 }
   const session = new SourceSession<KafkaDelivery>(partitions, { budget, gather: 'turn', redeliverMs })
   session.start(deliver)
-  const parts = { cluster: cluster as unknown as Cluster, context, settings, session, failingSince: new Map() }
+  const parts = {
+    cluster: cluster as unknown as Cluster,
+    context,
+    settings,
+    session,
+    failingSince: new Map(),
+    envelopeOf,
+  }
   const lookUp = async () => {
     seen.looks += 1
   }
