@@ -51,7 +51,7 @@ function protocolPage(protocol: AnyProtocol): string {
     summary,
     `What may be relied on, and what can go wrong: [protocols/${name}/README.md](../../protocols/${name}/README.md).`,
     `## Connection\n\n\`connections.<name>\`, with \`protocol: ${name}\`. ${common}`,
-    ...connectionTables(connection),
+    ...tablesOf(connection),
     ...(source
       ? [
           '## From\n\n`from` of a route. Besides these: `connection` and `format`.',
@@ -62,15 +62,15 @@ function protocolPage(protocol: AnyProtocol): string {
     ...(sink
       ? [
           '## Target\n\nAn entry of `to`, or `deadLetter`. Besides these: `connection`, `when`, `format`, `allow` and `maxDestinations`.',
-          tableOf(sink.schema),
+          ...tablesOf(sink.schema),
           `May hold \`{expressions}\`: ${templatesOf(sink)}.`,
         ]
       : []),
   )
 }
 
-/** One for each kind of connection. */
-function connectionTables(schema: z.ZodType): string[] {
+/** One for each kind of connection or target. */
+function tablesOf(schema: z.ZodType): string[] {
   const kinds = unionOptions(schema) as readonly z.ZodType[]
   if (kinds.length === 0) return [tableOf(schema)]
   return kinds.flatMap((kind) => [`### ${kind.meta()?.title}`, tableOf(kind)])

@@ -1,7 +1,7 @@
 /** The composition root: what is connected to what, top to bottom. */
 import { setTimeout } from 'node:timers/promises'
 import { Budget } from './adapter/budget.ts'
-import type { Context, Kept, Log, Storing } from './adapter/contract.ts'
+import type { ConfiguredTarget, Context, Kept, Log, Storing } from './adapter/contract.ts'
 import type { AnyProtocol } from './adapter/protocol.ts'
 import { abandoned } from './adapter/standing.ts'
 import type { GatewayConfig, RouteConfig, TargetConfig } from './config/schema/types.ts'
@@ -292,7 +292,7 @@ export class Gateway {
     const stats = this.#linkStats(target.connection, target.protocol, 'sink')
     const sink = this.#protocol(target.protocol).sink!.create(
       this.#config.connections.get(target.connection)!.settings,
-      this.#context(stats),
+      { ...this.#context(stats), targets: targetsOf(this.#config.routes, target.connection) },
     )
     const link = new OutboundLink(sink, stats)
     link.dispatcher.onOpen(() => this.#onSinkOpen())
@@ -409,6 +409,20 @@ const readsOf = (routes: readonly RouteConfig[]) =>
   routes.flatMap(({ from, request }) => (request?.reply.from === undefined ? [from] : [from, request.reply.from]))
 
 const isAnsweredOnItsWay = ({ request }: RouteConfig) => request !== undefined && request.to === undefined
+
+/** What goes out through a connection. */
+function targetsOf(routes: readonly RouteConfig[], connection: string): ConfiguredTarget[] {
+  return routes.flatMap(({ acknowledge, to, deadLetter, request }) => {
+    const letters = deadLetter === undefined ? [] : [deadLetter]
+    const answers = request?.to === undefined ? [] : [request.to]
+    return [
+      ...[...to, ...answers].map((target) => ({ target, isStored: acknowledge === 'stored' })),
+      ...letters.map((target) => ({ target, isStored: true })),
+    ].flatMap(({ target, isStored }) =>
+      target.connection === connection ? [{ settings: target.settings, isStored }] : [],
+    )
+  })
+}
 
 function split<T>(items: readonly T[], isFirst: (item: T) => boolean): [first: T[], second: T[]] {
   return [items.filter(isFirst), items.filter((item) => !isFirst(item))]

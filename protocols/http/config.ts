@@ -1,11 +1,12 @@
-/** Settings of HTTP: a connection that listens (`listen`, for sources) or a client (without it, for targets), and `from`. */
+/** Settings of HTTP: a connection that listens (`listen`) or a client (without it), `from` and `to`. */
 import { z } from 'zod'
 import { kinds } from '../../src/adapter/kinds.ts'
 import type { AddressPattern, SettingsProblem } from '../../src/adapter/protocol.ts'
 import { refuse } from '../../src/adapter/schema.ts'
+import { EventsTarget } from './events/config.ts'
 import { HttpListenerConnection } from './listener/config.ts'
 import { listenerProblems } from './listener/config-problems.ts'
-import { clientProblems, HttpClientConnection } from './target.ts'
+import { clientProblems, HttpClientConnection, HttpTarget, targetProblems } from './target.ts'
 
 export const HttpConnection = kinds(
   { listen: HttpListenerConnection },
@@ -57,4 +58,30 @@ export function pathPattern({ path }: HttpFrom): AddressPattern {
 export function checkFrom(_: HttpFrom, connection: HttpConnection): readonly SettingsProblem[] {
   if (isListener(connection)) return []
   return [{ path: [], message: 'a source needs a connection with `listen`', help: 'listen: "http://127.0.0.1:8080"' }]
+}
+
+export const HttpTo = kinds(
+  { events: EventsTarget },
+  {
+    foreign: (key, teller) => `\`${key}\` belongs to a target with \`${teller}\``,
+  },
+  HttpTarget,
+)
+export type HttpTo = HttpTarget | EventsTarget
+
+export const isEvents = (target: HttpTo): target is EventsTarget => 'events' in target
+
+export function checkTo(target: HttpTo, connection: HttpConnection): readonly SettingsProblem[] {
+  if (isEvents(target)) return isListener(connection) ? [] : [needsListener]
+  return isListener(connection) ? [listens] : targetProblems(target, connection)
+}
+
+const listens = {
+  path: [],
+  message: 'the connection listens: its targets have `events`; those with `url` need one without `listen`',
+}
+const needsListener = {
+  path: ['events'],
+  message: 'readers need a connection with `listen`',
+  help: 'listen: "http://127.0.0.1:8080"',
 }

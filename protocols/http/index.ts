@@ -1,15 +1,27 @@
-/** HTTP: a server whose requests are messages (`listen`), and a client of other servers. */
+/** HTTP: a server whose requests are messages and whose readers follow them (`listen`), and a client of other servers. */
 import { defineProtocol } from '../../src/adapter/protocol.ts'
 import { shownUrl, urlDestination } from './client/url.ts'
-import { checkConnection, checkFrom, HttpConnection, HttpFrom, isListener, pathPattern } from './config.ts'
+import {
+  checkConnection,
+  checkFrom,
+  checkTo,
+  HttpConnection,
+  HttpFrom,
+  HttpTo,
+  isEvents,
+  isListener,
+  pathPattern,
+} from './config.ts'
+import { eventsDestination } from './events/paths.ts'
+import { EventsSink } from './events/sink.ts'
 import type { HttpListenerConnection } from './listener/config.ts'
 import { HttpSink } from './sink.ts'
 import { HttpSource } from './source.ts'
-import { HttpClientConnection, HttpTarget, targetProblems } from './target.ts'
+import { HttpClientConnection, HttpTarget } from './target.ts'
 
-export const http = defineProtocol<HttpConnection, HttpFrom, HttpTarget>({
+export const http = defineProtocol<HttpConnection, HttpFrom, HttpTo>({
   name: 'http',
-  summary: 'HTTP/1.1: webhooks and requests in, calls out.',
+  summary: 'HTTP/1.1: webhooks and requests in, calls and events out.',
   connection: HttpConnection,
   defaultFormat: 'binary',
   checkConnection,
@@ -23,20 +35,16 @@ export const http = defineProtocol<HttpConnection, HttpFrom, HttpTarget>({
     asks: { waitsMs: (connection) => (isListener(connection) ? connection.answerTimeout : undefined) },
   },
   sink: {
-    schema: HttpTarget,
-    check: (target, connection) => (isListener(connection) ? [listens] : targetProblems(target, connection)),
-    destinations: { url: urlDestination },
+    schema: HttpTo,
+    check: checkTo,
+    destinations: { url: urlDestination, events: eventsDestination },
     plainTemplates: ['headers', 'query', 'key'],
-    address: ({ url }) => shownUrl(url),
+    address: (target) => (isEvents(target) ? target.events.slice(1) : shownUrl(target.url)),
     isHeardBySources: () => false,
     targetOf: (url, key) => HttpTarget.parse(key === undefined ? { url } : { url, key }),
-    create: (connection, context) => new HttpSink(clientOf(connection), context),
-    answers: true,
+    outside: (connection) => (isListener(connection) ? HttpClientConnection.parse({}) : connection),
+    create: (connection, context) =>
+      isListener(connection) ? new EventsSink(connection, context) : new HttpSink(connection, context),
+    answers: (connection) => !isListener(connection),
   },
 })
-
-const listens = { path: [], message: 'the connection listens: name one without `listen` for targets' }
-
-/** The check of a target has refused the others. */
-const clientOf = (connection: HttpConnection): HttpClientConnection =>
-  isListener(connection) ? HttpClientConnection.parse({}) : connection

@@ -9,18 +9,18 @@ import { RetryableError } from '../../src/errors.ts'
 import type { HttpFrom } from './config.ts'
 import type { Desk } from './later/desk.ts'
 import type { Later, Promises } from './later/index.ts'
-import type { Intake, Taking } from './listener/app.ts'
+import type { App, Intake, Taking } from './listener/app.ts'
 import { Call } from './listener/call.ts'
 import type { HttpListenerConnection } from './listener/config.ts'
-import type { Listener } from './listener/listener.ts'
 import type { Messages } from './listener/media.ts'
 import { Refusal, retryAfter } from './listener/problem.ts'
+import { type ListenerHold, type SharedListener, sharedListenerOf } from './listener/shared-listener.ts'
 import type { Way } from './listener/way.ts'
 
-/** With express, for the first that listens. */
-const loadListener = once(() => import('./listener/listener.ts'))
 /** For the first whose answers may be fetched later. */
 const loadLater = once(() => import('./later/index.ts'))
+/** With express, for the first that takes requests. */
+const loadApp = once(() => import('./listener/app.ts'))
 
 /** Requests to the paths of `froms`. Each is answered once its messages are settled: see `Call`. */
 export class HttpSource implements Source {
@@ -29,29 +29,34 @@ export class HttpSource implements Source {
   readonly #context: Context
   readonly #maxInFlight: number
   readonly #budget: Budget
+  readonly #shared: SharedListener
   #service: Service | undefined
-  #listener: Listener | undefined
   #promises: Promises | undefined
+  #app: App | undefined
+  #hold: ListenerHold | undefined
 
   constructor(connection: HttpListenerConnection, froms: readonly HttpFrom[], context: Context) {
     this.#connection = connection
     this.#froms = froms
     this.#context = context
     this.#maxInFlight = Math.min(...froms.map((from) => from.maxInFlight ?? connection.maxInFlight))
+    this.#shared = sharedListenerOf(connection)
     this.#budget = sourceBudget(context, { maxInFlight: [this.#maxInFlight] })
   }
 
   async open(): Promise<void> {
-    const { Listener } = await loadListener()
+    const { listenerApp } = await loadApp()
     await this.close()
     const later = await this.#later()
     const own = { later, answerMs: this.#connection.answerTimeout, maxInFlight: this.#maxInFlight }
     const service = new Service({ ...own, budget: this.#budget, context: this.#context })
-    const parts = { connection: this.#connection, froms: this.#froms, intake: service, context: this.#context }
-    const listener = new Listener(parts)
-    await listener.open()
+    const { guard } = this.#shared
+    const parts = { connection: this.#connection, froms: this.#froms, intake: service, context: this.#context, guard }
+    const app = listenerApp(parts)
+    this.#shared.takeRequests(app)
+    this.#hold = await this.#shared.acquire(this.#context)
     this.#service = service
-    this.#listener = listener
+    this.#app = app
   }
 
   /** Undefined where nobody asks, or nothing can be kept. */
@@ -71,11 +76,13 @@ export class HttpSource implements Source {
   }
 
   async close(): Promise<void> {
-    const [service, listener] = [this.#service, this.#listener]
+    const [service, app, hold] = [this.#service, this.#app, this.#hold]
     this.#service = undefined
-    this.#listener = undefined
+    this.#app = undefined
+    this.#hold = undefined
     service?.end()
-    await listener?.close()
+    if (app !== undefined) this.#shared.leaveRequests(app)
+    await hold?.release()
   }
 }
 

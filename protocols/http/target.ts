@@ -77,7 +77,7 @@ export const HttpClientConnection = z
     }),
     maxReplySize: size().prefault('1MiB').meta({ description: 'Largest answer that is read, where it is wanted.' }),
   })
-  .meta({ title: 'Without `listen`: a client, for targets' })
+  .meta({ title: 'Without `listen`: a client, for targets with `url`' })
 export type HttpClientConnection = z.output<typeof HttpClientConnection>
 
 /** The gateway gives a `send` 60 s; a token and a second try are within it. */
@@ -93,41 +93,43 @@ const batch = z.strictObject({
   }),
 })
 
-export const HttpTarget = z.strictObject({
-  url: z
-    .string()
-    .min(1)
-    .meta({
-      description: 'Where to; values of a message are encoded, each stays in its part of the path.',
-      examples: ['https://shop.example.com/orders/{payload.id}'],
+export const HttpTarget = z
+  .strictObject({
+    url: z
+      .string()
+      .min(1)
+      .meta({
+        description: 'Where to; values of a message are encoded, each stays in its part of the path.',
+        examples: ['https://shop.example.com/orders/{payload.id}'],
+      }),
+    method: z.enum(['POST', 'PUT', 'PATCH', 'DELETE', 'GET']).default('POST').meta({
+      description: 'Method; GET has no body.',
     }),
-  method: z.enum(['POST', 'PUT', 'PATCH', 'DELETE', 'GET']).default('POST').meta({
-    description: 'Method; GET has no body.',
-  }),
-  headers: z
-    .record(z.string(), z.string())
-    .optional()
-    .meta({ description: 'Headers beside those of the message; their texts may hold {expressions}.' }),
-  query: z
-    .record(z.string().min(1), z.string())
-    .optional()
-    .meta({ description: 'Parameters behind `?`; their texts may hold {expressions}.' }),
-  key: z.string().optional().meta({
-    description: "Messages of one key are sent one after the other (default: the envelope's key).",
-  }),
-  timeout: duration()
-    .refine((ms) => ms >= 1 && ms <= mostMs, { error: 'expected a time up to 45s' })
-    .prefault('10s')
-    .meta({ description: 'Time for the whole answer, connecting included.' }),
-  hosts: z.enum(['fixed', 'public', 'any']).default('fixed').meta({
-    description:
-      '`fixed`: the host stands in `url`. Where a message chooses it: `public` connects to public addresses only, `any` to this network too.',
-  }),
-  answers: z.enum(['status', 'dapr']).default('status').meta({
-    description: '`dapr`: an application of Dapr answers `{"status": "SUCCESS" | "RETRY" | "DROP"}`.',
-  }),
-  batch: batch.optional().meta({ description: 'Several messages in one request.' }),
-})
+    headers: z
+      .record(z.string(), z.string())
+      .optional()
+      .meta({ description: 'Headers beside those of the message; their texts may hold {expressions}.' }),
+    query: z
+      .record(z.string().min(1), z.string())
+      .optional()
+      .meta({ description: 'Parameters behind `?`; their texts may hold {expressions}.' }),
+    key: z.string().optional().meta({
+      description: "Messages of one key are sent one after the other (default: the envelope's key).",
+    }),
+    timeout: duration()
+      .refine((ms) => ms >= 1 && ms <= mostMs, { error: 'expected a time up to 45s' })
+      .prefault('10s')
+      .meta({ description: 'Time for the whole answer, connecting included.' }),
+    hosts: z.enum(['fixed', 'public', 'any']).default('fixed').meta({
+      description:
+        '`fixed`: the host stands in `url`. Where a message chooses it: `public` connects to public addresses only, `any` to this network too.',
+    }),
+    answers: z.enum(['status', 'dapr']).default('status').meta({
+      description: '`dapr`: an application of Dapr answers `{"status": "SUCCESS" | "RETRY" | "DROP"}`.',
+    }),
+    batch: batch.optional().meta({ description: 'Several messages in one request.' }),
+  })
+  .meta({ title: 'With `url`: requests, of a connection without `listen`' })
 export type HttpTarget = z.output<typeof HttpTarget>
 
 /** What the schema alone cannot see. */

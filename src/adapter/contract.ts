@@ -163,12 +163,20 @@ export interface Context {
   readonly storing?: Storing | undefined
   /** Of a source: whether what a `from` reads is answered on the way that it came, see `Delivery.answer`. */
   readonly expectsAnswer?: ((from: unknown) => boolean) | undefined
+  /** Of a sink: its targets as the configuration has them, with every template still in them. */
+  readonly targets?: readonly ConfiguredTarget[] | undefined
   /** Of a source: the group its routes share, see `Protocol.source.group`. */
   readonly group?: string | undefined
   /** Undefined where the gateway has no store, e.g. for `trivium publish`. */
   readonly kept?: Kept | undefined
   /** Adds to a counter of the connection, shown as `trivium_endpoint_events_total{event="<name>"}`; for things only the adapter can see. */
   count(name: string, by?: number): void
+}
+
+export interface ConfiguredTarget {
+  readonly settings: unknown
+  /** True where what is sent there waits on disk until it is delivered. */
+  readonly isStored: boolean
 }
 
 /** What the store does for the routes of a source. */

@@ -90,8 +90,8 @@ export interface Protocol<Connection = unknown, From = unknown, Target = unknown
     /** Makes the target's settings from the one destination text of `trivium publish`. */
     readonly targetOf: (destination: string, key: string | undefined) => Target
     readonly create: (connection: Connection, context: Context) => Sink<Target>
-    /** True where the target answers on the spot: for an `Outbound.ask`, `delivered` brings the reply. */
-    readonly answers?: boolean
+    /** True where targets of a connection answer on the spot: for an `Outbound.ask`, `delivered` brings the reply. */
+    readonly answers?: (connection: Connection) => boolean
   }
   /** Where replies of its targets are heard. Absent: they can only answer on the spot, or where `request.reply` says. */
   readonly replies?: Replies<Connection>

@@ -10,7 +10,8 @@ const noValue = '%~'
 /** A value stays within its part of the path, or of the host; different values give different URLs. */
 export const urlDestination: DestinationKind = { separator: '/', encode: encodePart, check: urlProblem }
 
-function encodePart(value: string): string {
+/** A value as one part of a path; one that cannot stand in a path is marked, and refused as the whole is checked. */
+export function encodePart(value: string): string {
   if (value === '' || value === '.' || value === '..') return noValue + value
   return value.isWellFormed() ? encodeURIComponent(value) : noValue + Buffer.from(value, 'utf16le').toString('hex')
 }

@@ -1,13 +1,15 @@
 /** What a request passes, in order: its path, the page it comes from, who sends it, its body; then the source takes it. */
-import express, { type Express, type Response } from 'express'
+import type { IncomingMessage } from 'node:http'
+import express, { type ErrorRequestHandler, type Express, type Response } from 'express'
 import type { Context } from '../../../src/adapter/contract.ts'
 import type { HttpFrom } from '../config.ts'
 import type { Desk } from '../later/desk.ts'
-import { Guard } from './auth.ts'
+import type { Guard } from './auth.ts'
 import { Bodies, type BodyLimits } from './body.ts'
 import type { HttpListenerConnection } from './config.ts'
+import type { Handler } from './listener.ts'
 import { checkMediaType, type Messages, messagesIn } from './media.ts'
-import { onlyFrom } from './origins.ts'
+import { Origins } from './origins.ts'
 import { pathOf } from './path.ts'
 import { Refusal } from './problem.ts'
 import { Routes } from './routes.ts'
@@ -38,21 +40,52 @@ export interface AppParts {
   readonly froms: readonly HttpFrom[]
   readonly intake: Intake
   readonly context: Context
+  readonly guard: Guard
 }
 
-export function listenerApp({ connection, froms, intake, context }: AppParts): Express {
-  const routes = new Routes(froms)
-  const guard = new Guard(connection.auth)
+/** What the listener gives its requests to. */
+export interface App {
+  readonly handle: Handler
+  /** True for a GET that a route reads, or that fetches an answer. */
+  takesGet(request: IncomingMessage): boolean
+}
+
+export function listenerApp(parts: AppParts): App {
+  const routes = new Routes(parts.froms)
+  return {
+    handle: steps(parts, routes),
+    takesGet: (request) => takesGet(parts.intake, routes, request),
+  }
+}
+
+function takesGet({ desk }: Intake, routes: Routes<HttpFrom>, request: IncomingMessage): boolean {
+  try {
+    const way = foundWay(routes, request, 'GET')
+    return way.froms.size > 0 || desk?.isFetch(request, way) === true
+  } catch (error) {
+    if (error instanceof Refusal) return false // no route reads such a path
+    throw error
+  }
+}
+
+function foundWay(routes: Routes<HttpFrom>, { url = '' }: IncomingMessage, method: string): Way {
+  const path = pathOf(url)
+  return { ...path, ...routes.find(method, path.levels) }
+}
+
+function steps({ connection, intake, context, guard }: AppParts, routes: Routes<HttpFrom>): Express {
+  const origins = new Origins(connection.cors)
   const bodies = new Bodies(bodyLimits(connection))
   const app = express()
   app.disable('x-powered-by').set('query parser', false)
   app.use((request, response, next) => {
     if (intake.isStopping) response.setHeader('connection', 'close')
-    const path = pathOf(request.url)
-    setWay(response, { ...path, ...routes.find(request.method, path.levels) })
+    setWay(response, foundWay(routes, request, request.method))
     next()
   })
-  app.use(onlyFrom(connection.cors))
+  app.use((request, response, next) => {
+    if (origins.admit(request, response, wayOf(response).methods)) next()
+  })
   app.use(async (request, response) => {
     const way = wayOf(response)
     const known = guard.check(request.headers)
@@ -80,7 +113,9 @@ export function listenerApp({ connection, froms, intake, context }: AppParts): E
       throw error
     }
   })
-  return app.use(tellProblem(context))
+  const tell = tellProblem(context)
+  const onError: ErrorRequestHandler = (error, request, response, _next) => tell(error, request, response)
+  return app.use(onError)
 }
 
 /** Bodies that are still coming in take no more together than so many of the largest, or than so many bytes. */

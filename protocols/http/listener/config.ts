@@ -1,7 +1,8 @@
-/** Settings of a connection that listens: an HTTP server, for sources. */
+/** Settings of a connection that listens: an HTTP server, for sources and for targets with `events`. */
 import { z } from 'zod'
 import { type AddressRule, addressProblem, parseAddress } from '../../../src/adapter/address.ts'
 import { duration, refuse, secret, size } from '../../../src/adapter/schema.ts'
+import { eventsSettings } from '../events/config.ts'
 import { layouts } from './layouts.ts'
 
 const listenUrl = () => z.string().superRefine(refuse(listenProblem)).meta({ address: true })
@@ -97,8 +98,11 @@ export const HttpListenerConnection = z
       description: 'Time for the message to be safe; then the answer is 504, and the message goes on.',
     }),
     idleTimeout: duration().prefault('60s').meta({ description: 'How long a connection stays open between requests.' }),
+    events: eventsSettings
+      .prefault({})
+      .meta({ description: 'Readers of targets with `events`, and what is kept for them.' }),
   })
-  .meta({ title: 'With `listen`: a server, for sources' })
+  .meta({ title: 'With `listen`: a server, for sources and targets with `events`' })
 export type HttpListenerConnection = z.output<typeof HttpListenerConnection>
 export type ListenerTls = NonNullable<HttpListenerConnection['tls']>
 

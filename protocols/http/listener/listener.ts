@@ -4,7 +4,6 @@ import type { Socket } from 'node:net'
 import type { Context } from '../../../src/adapter/contract.ts'
 import { listenOn } from '../../../src/adapter/listen.ts'
 import { ServerCertificates } from '../../../src/adapter/server-certificates.ts'
-import { type AppParts, listenerApp } from './app.ts'
 import { type HttpListenerConnection, type ListenAddress, listenAddresses } from './config.ts'
 import { type Problem, problemBytes } from './problem.ts'
 
@@ -16,7 +15,7 @@ const { createServer: createSecureServer } = process.getBuiltinModule('node:http
 const lookMs = 1_000
 const farewellMs = 1_000
 
-type Handler = (request: IncomingMessage, response: ServerResponse) => void
+export type Handler = (request: IncomingMessage, response: ServerResponse) => void
 
 export class Listener {
   readonly #connection: HttpListenerConnection
@@ -27,14 +26,13 @@ export class Listener {
   /** By socket: requests that have begun, and have no whole answer yet. */
   readonly #unanswered = new WeakMap<object, number>()
 
-  constructor(parts: AppParts) {
-    this.#connection = parts.connection
-    this.#certificates = new ServerCertificates(parts.connection.tls, parts.context.log)
-    this.#context = parts.context
-    const app = listenerApp(parts)
+  constructor(connection: HttpListenerConnection, context: Context, handler: Handler) {
+    this.#connection = connection
+    this.#certificates = new ServerCertificates(connection.tls, context.log)
+    this.#context = context
     this.#handler = (request, response) => {
       this.#begun(request.socket, response)
-      app(request, response)
+      handler(request, response)
     }
   }
 

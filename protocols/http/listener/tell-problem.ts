@@ -1,5 +1,4 @@
-import type { IncomingMessage } from 'node:http'
-import type { ErrorRequestHandler } from 'express'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Context } from '../../../src/adapter/contract.ts'
 import { Summary } from '../../../src/adapter/summary.ts'
 import { messageOf, PermanentError } from '../../../src/errors.ts'
@@ -8,10 +7,12 @@ import { type Problem, Refusal, writeProblem } from './problem.ts'
 /** A body of which no more is left is read and forgotten; beyond it the connection ends. */
 const mostForgottenBytes = 64 * 1024
 
+export type TellProblem = (error: unknown, request: IncomingMessage, response: ServerResponse) => void
+
 /** Whatever is thrown becomes a problem for the sender, which says nothing of our insides. */
-export function tellProblem({ log, count }: Context): ErrorRequestHandler {
+export function tellProblem({ log, count }: Context): TellProblem {
   const strangers = new Summary((more) => log.warn(`${more} more requests showed no credentials that let them in`))
-  return (error: unknown, request, response, _next) => {
+  return (error, request, response) => {
     if (response.headersSent || request.socket.destroyed) return void response.destroy()
     const problem = problemOf(error)
     count(`http_${problem.status}`)

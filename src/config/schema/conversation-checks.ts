@@ -104,8 +104,9 @@ function checkPatience(scene: LinkedScene, { source, place, own }: AskerRead): v
 export function checkRepliers(scene: LinkedScene, path: Path, targets: readonly TargetRead[]): void {
   for (const [index, { draft, config }] of targets.entries()) {
     const { protocol } = draft
-    if (protocol?.sink === undefined || config === undefined || protocol.sink.answers === true) continue
+    if (protocol?.sink === undefined || config === undefined) continue
     const valid = scene.connections.valid.get(config.connection)
+    if (valid !== undefined && protocol.sink.answers?.(valid.settings) === true) continue
     const problem =
       protocol.replies === undefined
         ? `${protocol.name} has no reply address`
