@@ -13,7 +13,7 @@ import { createTopics } from '../support/places/topics.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
 import { registerCleanups } from '../unit/cli/cleanups.ts'
-import { root, startTrivium } from '../unit/cli/command.ts'
+import { RunningProcess, root, startTrivium } from '../unit/cli/command.ts'
 import { folderWith } from '../unit/cli/files.ts'
 
 const afterwards = registerCleanups()
@@ -275,6 +275,31 @@ describe('examples/webhooks.yaml', () => {
       ['invoice.paid', paid],
       ['push', '{}'],
     ])
+  })
+})
+
+describe('examples/live-events.yaml', () => {
+  const text = exampleText('live-events.yaml')
+
+  test('is the one of docs/http.md; curl follows a site live, on the port that takes its readings', async () => {
+    const [, shown = ''] = text.split(/^(?=connections:)/m)
+    const page = readFileSync(join(root, 'docs/http.md'), 'utf8')
+    expect(page).toContain(shown.replace(/\$\{env:API_LISTEN:-([^}]*)\}/, '$1'))
+    const env = { API_LISTEN: `http://127.0.0.1:${await freePort()}` }
+    await run(text, ['api as source', 'api as sink'], env)
+    const curl = new RunningProcess('curl', ['-sN', `${env.API_LISTEN}/live/berlin`])
+    afterwards(() => curl.stop())
+    await curl.wrote(/^retry: 2000$/m)
+    const post = (site: string, reading: string) =>
+      fetch(`${env.API_LISTEN}/sites/${site}/readings`, {
+        method: 'POST',
+        body: '{"t":31.5}',
+        headers: { 'idempotency-key': reading },
+      })
+    expect((await post('hamburg', 'other')).status).toBe(202)
+    expect((await post('berlin', 'reading-1')).status).toBe(202)
+    await curl.wrote(/\nid: reading-1\ndata: \{"t":31\.5\}\n\n$/)
+    expect(curl.output).not.toContain('other')
   })
 })
 

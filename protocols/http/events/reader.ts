@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { gapFrame, greeting, heartbeat } from './frame.ts'
-import type { Track } from './track.ts'
+import type { Follower, Track } from './track.ts'
 
 /**
  * One who follows a path, and the bytes that wait for it.
@@ -9,7 +9,7 @@ import type { Track } from './track.ts'
  *
  * Catching up it takes what it has missed from the track, no faster than it reads; nothing of that waits for it here.
  */
-export class Reader {
+export class Reader implements Follower {
   readonly #response: ServerResponse
   readonly #track: Track
   readonly #maxBufferBytes: number

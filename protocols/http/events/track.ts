@@ -1,10 +1,15 @@
 import type { KeptEvent } from './kept.ts'
-import type { Reader } from './reader.ts'
+
+/** One who follows a path. */
+export interface Follower {
+  /** Of an event of now. */
+  tell(frame: Buffer): void
+}
 
 /** One path: its latest events, and those who follow it. */
 export class Track {
   readonly path: string
-  readonly readers = new Set<Reader>()
+  readonly readers = new Set<Follower>()
   readonly #events = new Map<number, KeptEvent>()
   /** The latest that is no longer kept. */
   #dropped: { readonly seq: number; readonly id: string } | undefined
