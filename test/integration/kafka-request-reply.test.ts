@@ -14,7 +14,7 @@ import { freePort } from '../support/ports.ts'
 const topicOf = async (partitions = 1) => await makeTopic({ partitions })
 
 let bench: Bench
-let topics: { toAmqp: string; toKafka: string; workers: string; answers: string; replies: string }
+let topics: { toAmqp: string; toKafka: string; toFixed: string; workers: string; answers: string; replies: string }
 let queues: { questions: string; workers: string }
 let port: number
 let worker: KafkaReplier
@@ -38,6 +38,7 @@ ${asks === topics.toKafka ? others() : ''}`)
 
 const others = () => `
   - { name: kafka-amqp, from: { connection: events, topic: ${topics.toAmqp} }, to: [{ connection: orders, queue: ${queues.workers} }], request: { timeout: 1s } }
+  - { name: fixed, from: { connection: events, topic: ${topics.toFixed} }, to: [{ connection: orders, queue: ${queues.workers} }], request: { timeout: 15s, to: { topic: ${topics.answers} } } }
   - { name: amqp-kafka, from: { connection: orders, queue: ${queues.questions} }, to: [{ connection: events, topic: ${topics.workers} }], request: { timeout: 15s } }
   - { name: http-kafka, from: { connection: api, method: POST, path: /ask }, to: [{ connection: events, topic: ${topics.workers} }], request: { timeout: 15s } }
 `
@@ -45,8 +46,8 @@ const others = () => `
 beforeAll(async () => {
   bench = new Bench()
   port = await freePort()
-  const [toAmqp, toKafka, workers] = [await topicOf(), await topicOf(), await topicOf()]
-  topics = { toAmqp, toKafka, workers, answers: await topicOf(3), replies: await topicOf(2) }
+  const [toAmqp, toKafka, toFixed, workers] = [await topicOf(), await topicOf(), await topicOf(), await topicOf()]
+  topics = { toAmqp, toKafka, toFixed, workers, answers: await topicOf(3), replies: await topicOf(2) }
   queues = { questions: await bench.queue(), workers: await bench.queue() }
   await start(topics.toKafka)
   const joining = [
@@ -85,6 +86,10 @@ describe('a request over kafka', () => {
   test('names its reply address in the envelope as well', async () => {
     const headers = { ce_specversion: '1.0', ce_trvreply: `kafka:${topics.answers}/1` }
     expect(await asker.ask(topics.toAmqp, 'by event', { headers })).toMatchObject({ text: 'by event!', partition: 1 })
+  })
+
+  test('with a correlation alone is answered where the route says', async () => {
+    expect(await asker.ask(topics.toFixed, 'fixed', { headers: {} })).toMatchObject({ text: 'fixed!' })
   })
 
   test('without a reply address is a dead letter, and is not asked', async () => {
