@@ -1,5 +1,6 @@
 /** Events out, over real sockets: what readers hear, who may follow, and what a slow one costs. */
 import { once } from 'node:events'
+import { connect } from 'node:net'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { EventSource } from 'undici'
 import { http } from '../../protocols/http/index.ts'
@@ -247,6 +248,44 @@ describe('many readers', () => {
     expect(live.context.texts().join('\n')).toContain('too slow')
     slow.response.resume()
     await slow.ends()
+  })
+
+  it('one is dropped in the middle of a batch, and the next finds its place', async () => {
+    const live = await serving({ connection: { events: { maxReaderBuffer: '64KiB' } } })
+    const slow = await follow(`${live.url}/live/berlin`)
+    slow.pause()
+    const payload = 'x'.repeat(1024 * 1024)
+    await send(live, ...Array.from({ length: 40 }, () => event({ payload })))
+    expect(live.context.counts.get('events_readers_dropped')).toBe(1)
+    slow.response.resume()
+    await slow.ends()
+    const next = await follow(`${live.url}/live/berlin`)
+    await send(live, event({ messageId: 'next' }))
+    await next.hears(1)
+  })
+
+  it('one that is overtaken while it catches up is told of a gap', async () => {
+    const live = await serving({ connection: { events: { replay: { maxEvents: 20 } } } })
+    const payload = 'x'.repeat(1024 * 1024)
+    await send(live, ...Array.from({ length: 16 }, (_, at) => event({ messageId: `m${at}`, payload })))
+    const reader = await follow(`${live.url}/live/berlin`, { 'last-event-id': 'm0' })
+    reader.pause()
+    await send(live, ...Array.from({ length: 20 }, (_, at) => event({ messageId: `n${at}` })))
+    reader.response.resume()
+    await eventually(() => reader.ids.at(-1) === 'n19', { what: 'the latest' })
+    expect(reader.events.some(({ event: type }) => type === 'trivium-gap')).toBe(true)
+    expect(reader.ids.filter((id) => id?.startsWith('n'))).toHaveLength(20)
+    expect(reader.ids.length).toBeLessThan(36)
+  })
+
+  it('one behind another on its connection is refused: it would take a place for ever', async () => {
+    const live = await serving()
+    const socket = connect(Number(new URL(live.url).port), '127.0.0.1')
+    cleanups.push(() => socket.destroy())
+    socket.write('GET /live/berlin HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(2))
+    await once(socket, 'data')
+    await eventually(() => live.context.counts.get('http_503') === 1, { what: 'a refusal' })
+    expect(live.context.counts.get('events_readers')).toBe(1)
   })
 
   it('beyond maxReaders get 503', async () => {

@@ -25,9 +25,11 @@ export class Audience {
     this.#heart = setInterval(() => this.#beat(), settings.heartbeat).unref()
   }
 
-  /** Throws a Refusal, 503, where there are too many. */
+  /** Throws a Refusal, 503, where there are too many, or an earlier answer of the same connection has not ended. */
   seat(path: string, request: IncomingMessage, response: ServerResponse): void {
-    if (this.#readers.size >= this.#settings.maxReaders) throw crowded(this.#settings.maxReaders)
+    if (this.#readers.size >= this.#settings.maxReaders)
+      throw busy(`${this.#settings.maxReaders} readers follow this listener already`)
+    if (response.socket === null) throw busy('a connection has one reader') // node would not tell that it has gone
     response.writeHead(200, headers)
     const track = this.#tracks.of(path)
     const { maxReaderBuffer: maxBufferBytes } = this.#settings
@@ -79,10 +81,4 @@ function lastEventId({ headers: received }: IncomingMessage): string | undefined
   return typeof shown === 'string' && shown !== '' ? idText(receivedText(shown)) : undefined
 }
 
-const crowded = (most: number) =>
-  new Refusal({
-    status: 503,
-    code: 'TARGET_BUSY',
-    detail: `${most} readers follow this listener already`,
-    headers: retryAfter,
-  })
+const busy = (detail: string) => new Refusal({ status: 503, code: 'TARGET_BUSY', detail, headers: retryAfter })

@@ -28,10 +28,16 @@ export class Reader implements Follower {
     this.#track = track
     this.#maxBufferBytes = maxBufferBytes
     this.#onSlow = onSlow
+    response.on('error', () => {}) // `close` follows
     response.on('drain', () => {
       this.#isStuck = false
     })
     response.write(greeting)
+  }
+
+  /** Nothing may be written to it any more; `close` comes a turn later. */
+  get #isOver(): boolean {
+    return this.#response.destroyed || this.#response.writableEnded
   }
 
   /** From now on; with `lastEventId` what came after that first, or a word that it is not known any more. */
@@ -62,7 +68,7 @@ export class Reader implements Follower {
   }
 
   #catchUp(from: number, lastId: string): void {
-    if (this.#response.destroyed) return
+    if (this.#isOver) return
     if (this.#track.hasGapAfter(from)) this.#response.write(gapFrame(lastId))
     for (const { seq, id, frame } of this.#track.after(from)) {
       if (this.#response.write(frame)) continue
@@ -74,13 +80,14 @@ export class Reader implements Follower {
 
   /** A frame that is larger than all that may wait leaves alone. */
   #write(frame: Buffer): void {
+    if (this.#isOver) return
     const waiting = this.#response.writableLength
     if (waiting > 0 && waiting + frame.byteLength > this.#maxBufferBytes) return this.#drop()
     this.#response.write(frame)
   }
 
   #drop(): void {
-    if (this.#response.destroyed) return
+    if (this.#isOver) return
     this.#onSlow()
     this.#response.destroy()
   }
