@@ -365,7 +365,7 @@ export class Gateway {
       group: this.#groupOf(routes[0]!.from),
       settlesOnDisk: routes.every((route) => route.acknowledge === 'stored'),
       storing: storingOf(this.#store, routes),
-      expectsAnswer: (from) => routes.some((route) => route.from.settings === from && isAnsweredOnItsWay(route)),
+      expectsReply: (from) => routes.some((route) => route.from.settings === from && route.request !== undefined),
     })
     const byRules = new Map(group.map((route) => [route.compiled, route]))
     const router = new Router([...byRules.keys()], (name) => this.#protocol(name))
@@ -407,8 +407,6 @@ export class Gateway {
 /** Where routes read, replies too. */
 const readsOf = (routes: readonly RouteConfig[]) =>
   routes.flatMap(({ from, request }) => (request?.reply.from === undefined ? [from] : [from, request.reply.from]))
-
-const isAnsweredOnItsWay = ({ request }: RouteConfig) => request !== undefined && request.to === undefined
 
 /** What goes out through a connection. */
 function targetsOf(routes: readonly RouteConfig[], connection: string): ConfiguredTarget[] {

@@ -61,13 +61,13 @@ export class HttpSource implements Source {
 
   /** Undefined where nobody asks, or nothing can be kept. */
   async #later(): Promise<Later | undefined> {
-    const { kept, expectsAnswer } = this.#context
-    if (kept === undefined || expectsAnswer === undefined || !this.#froms.some(expectsAnswer)) return undefined
+    const { kept, expectsReply } = this.#context
+    if (kept === undefined || expectsReply === undefined || !this.#froms.some(expectsReply)) return undefined
     const { Promises, Later } = await loadLater()
     this.#promises ??= new Promises(kept, this.#connection.replies)
     const longestMs = this.#connection.answerTimeout
     const parts = { promises: this.#promises, froms: this.#froms, budget: this.#budget, context: this.#context }
-    return new Later({ ...parts, expectsAnswer, longestMs })
+    return new Later({ ...parts, expectsReply, longestMs })
   }
 
   async consume(deliver: Deliver, signal: AbortSignal): Promise<void> {

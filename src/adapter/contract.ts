@@ -31,11 +31,13 @@ export interface Delivery {
   /**
    * Only of a source whose asker waits on the way the message came (HTTP). Called before `settle`, and at most once; a second
    * time, with the error in its place, only where a reply was rejected. `delivered`: the asker has it; `rejected`: it is gone, or
-   * this cannot be written for it; `retryable`: the source has the request still, and gives it again. Never rejects, and resolves
-   * within the source's own deadline.
+   * this cannot be written for it. Never `retryable`, never rejects, and resolves within the source's own deadline.
    */
   readonly answer?: ((reply: Reply) => Promise<Outcome>) | undefined
-  /** Its asker comes for the answer later: the request may wait for its turn, as one of a broker does. */
+  /**
+   * Nobody waits for its answer now: the request may wait for its turn, and where the gateway stops it is released instead of
+   * being told so, as its source gives it again.
+   */
   readonly isPatient?: boolean | undefined
   /**
    * Called exactly once, perhaps after the connection is gone: then it gives its budget back and acknowledges nothing.
@@ -161,8 +163,8 @@ export interface Context {
   readonly settlesOnDisk?: boolean | undefined
   /** Of a source that tells its sender what it waited for. */
   readonly storing?: Storing | undefined
-  /** Of a source: whether what a `from` reads is answered on the way that it came, see `Delivery.answer`. */
-  readonly expectsAnswer?: ((from: unknown) => boolean) | undefined
+  /** Of a source: whether what a `from` reads is a request. */
+  readonly expectsReply?: ((from: unknown) => boolean) | undefined
   /** Of a sink: its targets as the configuration has them, with every template still in them. */
   readonly targets?: readonly ConfiguredTarget[] | undefined
   /** Of a source: the group its routes share, see `Protocol.source.group`. */

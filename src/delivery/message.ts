@@ -115,7 +115,7 @@ export class Message implements Subject {
     return this.#source?.answer !== undefined
   }
 
-  /** Its asker comes for the answer later, see `Delivery.isPatient`. */
+  /** Nobody waits for its answer now, see `Delivery.isPatient`. */
   get isPatient(): boolean {
     return this.#source?.isPatient === true
   }

@@ -9,13 +9,15 @@ import mqtt from 'mqtt'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { Bench } from '../support/contexts/amqp.ts'
 import { RpcAsker, rpcReplier } from '../support/contexts/amqp-rpc.ts'
+import { serve } from '../support/contexts/http-server.ts'
 import { TestGateway } from '../support/gateway/gateway.ts'
+import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
 import { root } from '../unit/cli/command.ts'
 
 const textOf = (page: string) => readFileSync(join(root, 'docs', page), 'utf8')
 const blocksOf = (page: string) => [...textOf(page).matchAll(/^```yaml\n(.*?)^```/gms)].map(([, text = '']) => text)
-const [byHttp = '', toHttp = '', deviceAsks = '', askDevice = ''] = blocksOf('request-reply.md')
+const [byHttp = '', toHttp = '', deviceAsks = '', askDevice = '', posted = ''] = blocksOf('request-reply.md')
 const [bestPrice = ''] = blocksOf('scatter-gather.md')
 
 let bench: Bench
@@ -59,6 +61,20 @@ describe('docs/request-reply.md', () => {
     expect({ status, type: headers.get('content-type') }).toEqual({ status: 504, type: 'application/problem+json' })
     expect(JSON.parse(text)).toMatchObject({ code: 'REPLY_TIMEOUT' })
     expect(worker.heard).toHaveLength(2)
+  })
+
+  test('an answer is posted to a web service, after its asker was told 202', async () => {
+    const hooks = await serve()
+    bench.later(() => hooks.close())
+    const queue = await bench.queue()
+    await rpcReplier(bench, queue, (text) => `${text} costs 12`)
+    const own = { '${env:HOOK_SECRET}': `whsec_${Buffer.alloc(24).toString('base64')}` }
+    await run(posted, { 'queue: quotes': `queue: ${queue}`, 'https://hooks.example.com': hooks.url, ...own })
+    const headers = { prefer: 'respond-async' }
+    const told = await fetch(`http://127.0.0.1:${port}/quotes/7`, { method: 'POST', body: 'a lamp', headers })
+    expect(told.status).toBe(202)
+    await eventually(() => hooks.got.length === 1, { what: 'the answer' })
+    expect(hooks.got[0]).toMatchObject({ path: '/7', body: 'a lamp costs 12' })
   })
 
   test('an AMQP RPC client is answered by an HTTP service, or told that it refuses', async () => {

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { Bench } from '../support/contexts/amqp.ts'
 import { rpcReplier } from '../support/contexts/amqp-rpc.ts'
+import { serve } from '../support/contexts/http-server.ts'
 import { TestGateway } from '../support/gateway/gateway.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
@@ -12,6 +13,7 @@ let bench: Bench
 let workers: string
 let api: string
 let yaml: string
+let connections = ''
 let gateway: TestGateway | undefined
 
 beforeEach(async () => {
@@ -21,6 +23,7 @@ beforeEach(async () => {
 afterEach(async () => {
   await gateway?.stop()
   gateway = undefined
+  connections = ''
   await bench.end()
 })
 
@@ -33,6 +36,7 @@ gateway: { id: later, dataDir: "\${env:TRIVIUM_DATA_DIR}", admin: false, drain: 
 connections:
   orders: { protocol: amqp, url: "${brokerAddresses().amqp}" }
   api: { protocol: http, listen: "${api}" ${listener} }
+  ${connections}
 routes:
   - name: ask
     from: { connection: api, method: POST, path: "/ask/{article}" }
@@ -191,6 +195,26 @@ describe('an answer that is fetched later', () => {
     const locations = await Promise.all(Array.from({ length: 10 }, (_, n) => asked(`${n}`)))
     const texts = locations.map(async (location) => (await fetchReply(location, '?wait=15s')).text())
     expect(await Promise.all(texts)).toEqual(Array.from({ length: 10 }, (_, n) => `${n}!`))
+  })
+
+  test('is posted where the route says so: signed, tried again, and asked anew when the gateway stopped meanwhile', async () => {
+    let status = 500
+    const hooks = await serve((_got, response) => void response.writeHead(status).end())
+    const secret = `whsec_${Buffer.from('a secret of 24 bytes....').toString('base64')}`
+    connections = `hooks: { protocol: http, sign: { layout: standard, secret: ${secret} } }`
+    await start('', `timeout: 20s, to: { connection: hooks, url: "${hooks.url}/{params.article}" }`)
+    await rpcReplier(bench, workers, (text) => `${text}!`)
+    const location = await asked('how many?')
+    await eventually(() => hooks.got.length >= 2, { what: 'the answer to be posted, and again' })
+    expect((await fetchReply(location)).status).toBe(202)
+    await gateway!.pause()
+    status = 204
+    gateway = await new TestGateway(yaml, gateway!.dataDir).ready()
+    expect((await fetchReply(location, '?wait=15s')).status).toBe(200)
+    expect(hooks.got.at(-1)).toMatchObject({ method: 'POST', path: '/7', body: 'how many?!' })
+    expect(hooks.got.at(-1)?.headers['webhook-signature']).toMatch(/^v1,/)
+    expect(gateway.letters()).toEqual([])
+    await hooks.close()
   })
 
   test('where no answer is expected the preference changes nothing', async () => {

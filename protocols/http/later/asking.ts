@@ -6,13 +6,11 @@ import {
   delivered,
   type Outcome,
   type Reply,
-  retryable,
   type Settlement,
 } from '../../../src/adapter/contract.ts'
 import { unsendable } from '../../../src/adapter/outcomes.ts'
 import { SourceDelivery } from '../../../src/adapter/source-delivery.ts'
 import { type SourcePeer, SourceSession } from '../../../src/adapter/source-session.ts'
-import type { GatewayError, RetryableError } from '../../../src/errors.ts'
 import type { HttpFrom } from '../config.ts'
 import { answerTo, deadLettered, jsonAnswer, type WholeAnswer } from '../listener/answer.ts'
 import { problemAnswer } from '../listener/problem.ts'
@@ -42,7 +40,6 @@ class LaterDelivery extends SourceDelivery {
   }
 
   async answer(reply: Reply): Promise<Outcome> {
-    if (reply.kind === 'error' && isOfStop(reply.error)) return retryable(reply.error)
     try {
       await this.promises.answer(this.id, answerTo(reply))
       return delivered
@@ -51,9 +48,6 @@ class LaterDelivery extends SourceDelivery {
     }
   }
 }
-
-/** It is no answer: after the next start the request is asked again. */
-const isOfStop = (error: GatewayError): error is RetryableError => error.code === 'GATEWAY_STOPPING' && error.retryable
 
 export interface AskingParts {
   readonly promises: Promises
@@ -102,7 +96,7 @@ export class Asking implements SourcePeer<LaterDelivery> {
     return undefined
   }
 
-  /** Without an answer: the gateway stops, or its route answers elsewhere. */
+  /** Without an answer: the gateway stops, or its answer went elsewhere, `request.to`. */
   settle({ id, envelope }: LaterDelivery, settlement: Settlement): void {
     if (settlement === 'release') this.#at.promises.askAgain(id)
     else if (settlement === 'reject') this.#close(id, problemAnswer(deadLettered))

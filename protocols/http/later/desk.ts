@@ -28,7 +28,7 @@ export interface DeskParts {
   readonly context: Context
   readonly promises: Promises
   readonly asking: Asking
-  readonly expectsAnswer: (from: unknown) => boolean
+  readonly expectsReply: (from: unknown) => boolean
   /** The longest that a request waits for its answer here, in milliseconds. */
   readonly longestMs: number
 }
@@ -43,7 +43,7 @@ export class Desk {
 
   /** True for a request that is to be answered later. */
   isWanted({ prefer }: IncomingHttpHeaders, { froms }: Way): boolean {
-    return preferred.test(String(prefer ?? '')) && [...froms].some(this.#at.expectsAnswer)
+    return preferred.test(String(prefer ?? '')) && [...froms].some(this.#at.expectsReply)
   }
 
   /** True for a request that fetches an answer. A route that reads the same path has what bears no id of ours. */

@@ -153,7 +153,8 @@ export class AnsweredCustody implements Custody {
     const stopping = errorReply(new RetryableError('GATEWAY_STOPPING', text, { retryAfterMs }))
     for (const conversation of this.#outstanding.takeAll()) {
       this.#forget(conversation)
-      this.#ending.answer(conversation, stopping)
+      if (conversation.message.isPatient) this.#ending.released(conversation)
+      else this.#ending.answer(conversation, stopping)
     }
     await this.#ending.whenIdle()
   }

@@ -35,11 +35,7 @@ const told: Told = Object.freeze({ kind: 'told' })
 const released: Told = Object.freeze({ kind: 'released' })
 const refused = (error: GatewayError): Told => ({ kind: 'refused', error })
 const nobody = new PermanentError('REPLY_UNEXPECTED', 'its asker is gone')
-
-function toldBy(outcome: Outcome): Told {
-  if (outcome.kind === 'delivered') return told
-  return outcome.kind === 'retryable' ? released : refused(outcome.error)
-}
+const toldBy = (outcome: Outcome): Told => (outcome.kind === 'delivered' ? told : refused(outcome.error))
 
 /** Whoever asks on one route: brings the answers back. */
 export class Asker implements ParcelOwner {
