@@ -290,14 +290,13 @@ describe('examples/live-events.yaml', () => {
     const curl = new RunningProcess('curl', ['-sN', `${env.API_LISTEN}/live/berlin`])
     afterwards(() => curl.stop())
     await curl.wrote(/^retry: 2000$/m)
-    const post = (site: string, reading: string) =>
-      fetch(`${env.API_LISTEN}/sites/${site}/readings`, {
-        method: 'POST',
-        body: '{"t":31.5}',
-        headers: { 'idempotency-key': reading },
-      })
-    expect((await post('hamburg', 'other')).status).toBe(202)
-    expect((await post('berlin', 'reading-1')).status).toBe(202)
+    const [written = ''] = /^curl http\S+\/readings .*$/m.exec(page) ?? []
+    const command = written.replace('http://127.0.0.1:8080', env.API_LISTEN)
+    const other = command.replaceAll('berlin', 'hamburg').replaceAll('reading-1', 'other')
+    for (const line of [other, command]) {
+      const { stdout } = await new RunningProcess('sh', ['-c', line]).ended
+      expect(JSON.parse(stdout)).toHaveProperty('messageId')
+    }
     await curl.wrote(/\nid: reading-1\ndata: \{"t":31\.5\}\n\n$/)
     expect(curl.output).not.toContain('other')
   })
