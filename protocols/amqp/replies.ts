@@ -1,7 +1,9 @@
 /** Requests and replies as AMQP has them: `reply_to` names a queue, `correlation_id` says which request it was. */
 import type { ReplyPlace } from '../../src/adapter/conversation.ts'
 import type { Envelope } from '../../src/envelope/envelope.ts'
+import { PermanentError } from '../../src/errors.ts'
 import { AmqpFromConfig, type AmqpTarget, AmqpTargetConfig } from './config.ts'
+import { shortStringProblem } from './destination.ts'
 
 /** How long the queue outlives a gateway, or a lost connection, in milliseconds. */
 const expiresMs = 600_000
@@ -14,6 +16,9 @@ const direct = 'amq.rabbitmq.reply-to'
 export function replyTo(request: Envelope): AmqpTarget | undefined {
   if (!request.replyTo?.startsWith(scheme)) return undefined
   const queue = request.replyTo.slice(scheme.length)
+  const problem = shortStringProblem(queue, 1)
+  if (problem !== undefined)
+    throw new PermanentError('DESTINATION_INVALID', `the queue of its reply address: ${problem}`)
   return AmqpTargetConfig.parse({ queue, declare: false, mandatory: !queue.startsWith(direct) })
 }
 

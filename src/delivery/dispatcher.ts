@@ -120,7 +120,12 @@ export class Dispatcher {
         else queue.push(parcel)
       }
     }
-    for (const parcel of over) parcel.owner.failed(parcel, nobodyWaits)
+    for (const parcel of over) {
+      parcel.owner.failed(parcel, nobodyWaits)
+      const lane = this.#lanes.of(parcel)
+      if (lane?.scout === parcel) this.#free(lane) // it was on trial: what waits behind it would wait for ever
+    }
+    this.#schedule()
   }
 
   /** The gateway is about to stop: what is on disk and not under way stays there; what is under way is waited for. */

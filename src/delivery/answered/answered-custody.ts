@@ -1,11 +1,12 @@
 import type { Log, Outbound } from '../../adapter/contract.ts'
 import { Queue } from '../../adapter/queue.ts'
 import type { Envelope } from '../../envelope/envelope.ts'
-import { type GatewayError, PermanentError, RetryableError } from '../../errors.ts'
+import { type GatewayError, messageOf, PermanentError, RetryableError } from '../../errors.ts'
 import { requestIdOf } from '../../routing/request.ts'
 import type { CompiledRoute, Forwarding } from '../../routing/router.ts'
 import type { ExchangeStats, RouteStats } from '../../telemetry/stats.ts'
 import type { DeadLetterOffice } from '../dead-letters/office.ts'
+import type { Dispatcher } from '../dispatcher.ts'
 import type { Custody, Message, Place, RouteParcel } from '../message.ts'
 import type { Outlet } from '../outlet.ts'
 import type { AnswerPlace, Asker } from './asker.ts'
@@ -18,6 +19,8 @@ import { numberOf, type Tokens } from './tokens.ts'
 
 /** Of a request that failed before it came to a target. */
 const noPlace: Place = { attempts: 0, target: undefined, bit: undefined }
+/** So many requests that ended before they left may wait at a target that is away; then they are swept out. */
+const mostLeftBehind = 100
 /** When an asker that was turned away may ask again, in milliseconds. */
 const retryAfterMs = 1_000
 
@@ -56,6 +59,8 @@ export class AnsweredCustody implements Custody {
   /** Not asked yet, as their reply would not be heard. */
   readonly #unsent = new Map<Branch, Outbound>()
   readonly #maxOutstanding: number
+  /** By dispatcher: requests that were over before they left, since the last sweep. */
+  readonly #leftBehind = new Map<Dispatcher, number>()
   #lastNumber = 0
   #isStopped = false
 
@@ -193,7 +198,7 @@ export class AnsweredCustody implements Custody {
       if (place !== undefined) return place
       return this.#unanswerable(message, new PermanentError('REPLY_ADDRESS_MISSING', 'it names no reply address'))
     } catch (error) {
-      return this.#unanswerable(message, error as PermanentError)
+      return this.#unanswerable(message, permanent(error))
     }
   }
 
@@ -266,8 +271,15 @@ export class AnsweredCustody implements Custody {
   #forget({ branches }: Conversation): void {
     for (const branch of branches) {
       branch.isOver = true
-      this.#unsent.delete(branch)
+      if (!this.#unsent.delete(branch) && !branch.isSent) this.#leaveBehind(this.#outlet(branch.index))
     }
+  }
+
+  /** A scatter may be over long before its time, again and again, while one of its targets is away. */
+  #leaveBehind({ dispatcher }: Outlet): void {
+    const count = (this.#leftBehind.get(dispatcher) ?? 0) + 1
+    this.#leftBehind.set(dispatcher, count % mostLeftBehind)
+    if (count === mostLeftBehind) queueMicrotask(() => dispatcher.sweep()) // it may be what tells us just now
   }
 
   get #isSingle(): boolean {
@@ -289,6 +301,12 @@ export class AnsweredCustody implements Custody {
 const branchOf = ({ outbound }: RouteParcel): Branch => outbound.ask as Branch
 
 const mute = new PermanentError('MESSAGE_REFUSED', 'the target confirmed the request and said nothing to it')
+
+/** An asker chooses its address: what no protocol has foreseen is still no more than a dead letter. */
+function permanent(error: unknown): PermanentError {
+  if (error instanceof PermanentError) return error
+  return new PermanentError('DESTINATION_INVALID', `its reply address: ${messageOf(error)}`, { cause: error })
+}
 
 /** The token is its correlation, and the asker's own address is not for the replier to see; one that the rules have set is. */
 function asked(envelope: Envelope, received: Envelope, { token }: Branch): Envelope {

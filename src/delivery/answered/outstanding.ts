@@ -1,3 +1,4 @@
+import { longestTimerMs } from '../backoff.ts'
 import type { Conversation } from './conversation.ts'
 
 /** A timer is set for no less, in milliseconds: what falls due at nearly the same time is told together. */
@@ -46,7 +47,7 @@ export class Outstanding {
   }
 
   #arm(ms: number): NodeJS.Timeout {
-    return setTimeout(() => this.#look(), Math.max(shortestMs, ms))
+    return setTimeout(() => this.#look(), Math.min(longestTimerMs, Math.max(shortestMs, ms)))
   }
 
   #look(): void {

@@ -42,7 +42,7 @@ describe('dispatcher', () => {
     for (const text of ['slow', 'a', 'b', 'c']) dispatcher.add(parcel(owner, text))
     await nextTurn()
     for (const at of [1, 2, 3]) {
-      sink.held[at]?.answer([at === 1 ? busy : delivered])
+      sink.held[at]?.answer([at === 1 ? busyFor(200) : delivered])
       await nextTurn()
     }
     expect(owner.events).toEqual(['confirmed b', 'confirmed c'])
@@ -51,6 +51,28 @@ describe('dispatcher', () => {
     sink.held[0]?.answer([delivered])
     await owner.ended(4)
     expect(owner.events.slice(2)).toEqual(['confirmed a', 'confirmed slow'])
+    expect(dispatcher.size).toBe(0)
+  })
+
+  test('a request that is over while it is on trial holds up nothing of its lane', async () => {
+    const sink = new ScriptedSink()
+    const owner = new RecordingOwner({ attempts: 9 })
+    const dispatcher = started(sink)
+    const ask = { token: 't', replyTo: undefined, isOver: false }
+    const first = parcel(owner, 'first', 'k')
+    dispatcher.add(Object.assign(first, { outbound: { ...first.outbound, ask } }))
+    sink.script.set('first', [busy])
+    sink.pause = async () => dispatcher.suspend()
+    await nextTurn()
+    await new Promise((resolve) => setTimeout(resolve, 5)) // fires after that of its back-off: now it is on trial
+    dispatcher.add(parcel(owner, 'second', 'k'))
+    ask.isOver = true
+    dispatcher.sweep()
+    expect(owner.events).toEqual(['failed first MESSAGE_EXPIRED'])
+    sink.pause = undefined
+    dispatcher.resume()
+    await owner.ended(2)
+    expect(owner.events[1]).toBe('confirmed second')
     expect(dispatcher.size).toBe(0)
   })
 

@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
 import type { ScatterSettings } from '../../../../src/config/schema/types.ts'
+import { Dispatcher } from '../../../../src/delivery/dispatcher.ts'
 import { PermanentError } from '../../../../src/errors.ts'
 import { lost, refused } from '../scripted.ts'
-import { World } from './world.ts'
+import { breaking, World } from './world.ts'
 
 beforeEach(() => {
   jest.useFakeTimers({ doNotFake: ['setImmediate', 'queueMicrotask', 'nextTick'] })
@@ -15,6 +16,25 @@ const pass = async (world: World, ms: number) => {
 }
 
 describe('a request', () => {
+  test('with a time longer than a timer can be set for waits without being looked at all the time', async () => {
+    const set = jest.spyOn(globalThis, 'setTimeout')
+    const world = new World({ timeoutMs: 30 * 86_400_000 })
+    const asking = world.ask('open')
+    await pass(world, 1_000)
+    expect(asking.answers).toEqual([])
+    expect(set.mock.calls.length).toBeLessThan(10)
+    set.mockRestore()
+    await world.stop()
+  })
+
+  test('whose reply address its protocol chokes on is a dead letter with a code', async () => {
+    const world = new World()
+    const asking = world.ask('mailed', undefined, breaking)
+    await pass(world, 10)
+    expect(world.letters.map(({ error }) => error.code)).toEqual(['DESTINATION_INVALID'])
+    expect(asking.settlements).toEqual(['reject'])
+  })
+
   test('is settled only once its asker has confirmed the answer, and so is the reply', async () => {
     const world = new World()
     const asking = world.ask('mailed')
@@ -237,6 +257,22 @@ describe('a scatter', () => {
     world.reply(world.asked[0]!.token, 'too late')
     await world.flush()
     expect(world.stats.exchange).toMatchObject({ late: 1, returned: 1, timedOut: 1 })
+  })
+
+  test('that is over leaves little behind at a target that is away, long before its time', async () => {
+    const scatter: ScatterSettings = { complete: 'first', minimum: 1, aggregate: undefined }
+    const world = new World({ timeoutMs: 60_000, maxOutstanding: 1_000, scatter }, 3)
+    const add = jest.spyOn(Dispatcher.prototype, 'add')
+    world.workersAway(true)
+    for (let n = 0; n < 250; n += 1) {
+      world.ask('open')
+      world.reply(add.mock.calls.at(-1)?.[0].outbound.ask?.token, '1') // as if one of the three were there
+    }
+    await world.flush()
+    add.mockRestore()
+    expect(world.stats.exchange).toMatchObject({ returned: 250, outstanding: 0 })
+    expect(world.size).toBeLessThan(100)
+    await world.stop()
   })
 
   test('gives what its aggregate makes of the results', async () => {

@@ -47,12 +47,20 @@ const textOf = (payload: Uint8Array | null) => Buffer.from(payload ?? []).toStri
 const nextTurn = () => new Promise((resolve) => setImmediate(resolve))
 const patterns = () => [{ text: 'questions', separator: undefined }]
 
+/** The address of one who knows how to break it. */
+export const breaking = 'breaking'
+
+function addressOf({ replyTo }: { replyTo?: string }) {
+  if (replyTo === breaking) throw new TypeError('no protocol has foreseen this')
+  return replyTo && { to: replyTo }
+}
+
 const protocolOf = (name: string): AnyProtocol =>
   ({
     name,
     source: {
       patterns,
-      asks: name === 'open' ? {} : { replyTo: ({ replyTo }: { replyTo?: string }) => replyTo && { to: replyTo } },
+      asks: name === 'open' ? {} : { replyTo: addressOf },
     },
     sink: { destinations: {}, plainTemplates: [], address: ({ name: worker }: { name: string }) => worker },
     replies: { address: () => 'replies', isShared: false },
@@ -128,12 +136,12 @@ export class World {
   }
 
   /** Somebody asks; undefined key: its lane is its own. */
-  ask(way: Way, key?: string): Asking {
+  ask(way: Way, key?: string, replyTo?: string): Asking {
     const asking: Asking = { question: `q${this.askings.length}`, way, answers: [], settlements: [] }
     this.askings.push(asking)
     const { question } = asking
     const own = { payload: Buffer.from(question), messageId: question, correlationId: `c-${question}`, key }
-    const envelope = message({ ...own, ...(way === 'mailed' && { replyTo: question }) })
+    const envelope = message({ ...own, ...(way === 'mailed' && { replyTo: replyTo ?? question }) })
     const answer = (reply: Reply) => Promise.resolve(this.#answer(asking, reply))
     this.#routes[way].received(
       {
