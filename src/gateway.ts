@@ -24,6 +24,7 @@ import { targetTextsOf } from './delivery/target-text.ts'
 import type { Format } from './envelope/envelope.ts'
 import { failpoint } from './failpoint.ts'
 import { type CompiledRoute, compileRoute, compileTarget, Router, scopeOf } from './routing/router.ts'
+import { withSidecar } from './sidecar/expand.ts'
 import type { Repeatable, Store } from './store/contract.ts'
 import { openStore } from './store/store.ts'
 import { ExchangeStats, LinkStats, RouteStats, TargetStats } from './telemetry/stats.ts'
@@ -76,7 +77,8 @@ export class Gateway {
   #stopped: Promise<void> | undefined
 
   /** Throws PermanentError where the store cannot be opened: STORE_IN_USE, STORE_DAMAGED, STORE_FAILED. */
-  constructor(config: GatewayConfig, protocols: readonly AnyProtocol[], log: Log) {
+  constructor(written: GatewayConfig, protocols: readonly AnyProtocol[], log: Log) {
+    const config = withSidecar(written)
     this.#config = config
     this.#protocols = new Map(protocols.map((protocol) => [protocol.name, protocol]))
     this.#log = log

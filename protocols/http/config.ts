@@ -1,5 +1,6 @@
 /** Settings of HTTP: a connection that listens (`listen`) or a client (without it), `from` and `to`. */
 import { z } from 'zod'
+import type { Door } from '../../src/adapter/door.ts'
 import { kinds } from '../../src/adapter/kinds.ts'
 import type { AddressPattern, SettingsProblem } from '../../src/adapter/protocol.ts'
 import { refuse } from '../../src/adapter/schema.ts'
@@ -39,7 +40,10 @@ export const HttpFrom = z.strictObject({
       'Unsettled messages before requests are answered 429; of the routes of a listener the least counts. Default: that of the connection.',
   }),
 })
-export type HttpFrom = z.infer<typeof HttpFrom>
+export interface HttpFrom extends z.infer<typeof HttpFrom> {
+  /** One of the gateway's own, with its paths in the place of `path`. */
+  readonly door?: Door
+}
 
 function pathProblem(text: string): string | undefined {
   if (!text.startsWith('/')) return 'a path begins with `/`'
@@ -50,10 +54,17 @@ function pathProblem(text: string): string | undefined {
   return undefined
 }
 
+export const pathsOf = ({
+  path,
+  door,
+}: {
+  readonly path: string
+  readonly door?: Door | undefined
+}): readonly string[] => door?.paths ?? [path]
+
 /** For routing and captures. */
-export function pathPattern({ path }: HttpFrom): AddressPattern {
-  return { text: path, separator: '/', one: '*', rest: '**' }
-}
+export const pathPatterns = (from: HttpFrom): readonly AddressPattern[] =>
+  pathsOf(from).map((text) => ({ text, separator: '/', one: '*', rest: '**' }))
 
 export function checkFrom(_: HttpFrom, connection: HttpConnection): readonly SettingsProblem[] {
   if (isListener(connection)) return []

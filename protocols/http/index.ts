@@ -10,11 +10,11 @@ import {
   HttpTo,
   isEvents,
   isListener,
-  pathPattern,
+  pathPatterns,
 } from './config.ts'
 import { eventsDestination } from './events/paths.ts'
 import { EventsSink } from './events/sink.ts'
-import type { HttpListenerConnection } from './listener/config.ts'
+import { doorListener, type HttpListenerConnection } from './listener/config.ts'
 import { HttpSink } from './sink.ts'
 import { HttpSource } from './source.ts'
 import { HttpClientConnection, HttpTarget } from './target.ts'
@@ -28,11 +28,12 @@ export const http = defineProtocol<HttpConnection, HttpFrom, HttpTo>({
   source: {
     schema: HttpFrom,
     check: checkFrom,
-    patterns: (from) => [pathPattern(from)],
+    patterns: pathPatterns,
     group: () => '',
     create: (connection, froms, context) => new HttpSource(connection as HttpListenerConnection, froms, context),
     defaultAcknowledge: 'stored',
     asks: { waitsMs: (connection) => (isListener(connection) ? connection.answerTimeout : undefined) },
+    doors: { connection: doorListener, from: (door) => ({ path: door.paths[0] ?? '/', method: 'POST', door }) },
   },
   sink: {
     schema: HttpTo,
@@ -41,6 +42,7 @@ export const http = defineProtocol<HttpConnection, HttpFrom, HttpTo>({
     plainTemplates: ['headers', 'query', 'key'],
     address: (target) => (isEvents(target) ? target.events.slice(1) : shownUrl(target.url)),
     isHeardBySources: () => false,
+    choosesHost: true,
     targetOf: (url, key) => HttpTarget.parse(key === undefined ? { url } : { url, key }),
     outside: (connection) => (isListener(connection) ? HttpClientConnection.parse({}) : connection),
     create: (connection, context) =>

@@ -10,9 +10,9 @@ import type { HttpFrom } from './config.ts'
 import type { Desk } from './later/desk.ts'
 import type { Later, Promises } from './later/index.ts'
 import type { App, Intake, Taking } from './listener/app.ts'
-import { Call } from './listener/call.ts'
+import { Call, type CallOptions } from './listener/call.ts'
 import type { HttpListenerConnection } from './listener/config.ts'
-import type { Messages } from './listener/media.ts'
+import type { Passed } from './listener/doors.ts'
 import { Refusal, retryAfter } from './listener/problem.ts'
 import { type ListenerHold, type SharedListener, sharedListenerOf } from './listener/shared-listener.ts'
 import type { Way } from './listener/way.ts'
@@ -62,7 +62,8 @@ export class HttpSource implements Source {
   /** Undefined where nobody asks, or nothing can be kept. */
   async #later(): Promise<Later | undefined> {
     const { kept, expectsReply } = this.#context
-    if (kept === undefined || expectsReply === undefined || !this.#froms.some(expectsReply)) return undefined
+    const isAsked = (from: HttpFrom) => from.door === undefined && expectsReply?.(from) === true
+    if (kept === undefined || expectsReply === undefined || !this.#froms.some(isAsked)) return undefined
     const { Promises, Later } = await loadLater()
     this.#promises ??= new Promises(kept, this.#connection.replies)
     const longestMs = this.#connection.answerTimeout
@@ -93,9 +94,11 @@ class HttpDelivery extends SourceDelivery {
   readonly call: Call
   /** Its place among the messages of the call. */
   readonly index: number
+  readonly answerWithinMs: number | undefined
 
-  constructor(envelope: Envelope, way: Way, place: { readonly call: Call; readonly index: number }) {
+  constructor(envelope: Envelope, way: Way, place: Pick<HttpDelivery, 'call' | 'index' | 'answerWithinMs'>) {
     super(envelope, way.address)
+    this.answerWithinMs = place.answerWithinMs
     this.readers = way.froms
     this.call = place.call
     this.index = place.index
@@ -107,6 +110,11 @@ class HttpDelivery extends SourceDelivery {
     return call.isOfOne ? (reply) => call.reply(reply) : undefined
   }
 }
+
+/** Time for the answer to a request whose own time is over, in milliseconds. */
+const graceMs = 2_000
+
+type CallKind = Pick<CallOptions, 'isBatch' | 'isSilent'> & Pick<Passed, 'answerWithinMs'>
 
 interface Settings {
   /** Milliseconds. */
@@ -158,16 +166,16 @@ class Service implements Intake, SourcePeer<HttpDelivery> {
     if (this.#session.isFull) throw busy(429, 'TARGET_BUSY', 'too many messages of this listener are not settled')
   }
 
-  take({ envelopes, isBatch }: Messages, { way, response, onReleased }: Taking): void {
+  take({ messages: { envelopes, isBatch }, ...door }: Passed, { way, response, onReleased }: Taking): void {
     this.checkRoom(way)
     this.#checkRoomFor(envelopes)
-    const call = this.#callOf(response, envelopes, { way, isBatch, onReleased })
+    const call = this.#callOf(response, envelopes, { way, isBatch, onReleased, ...door })
     if (envelopes.length === 0) return call.accepted()
     const waiting = envelopes.values()
     let index = 0
     const taken = this.#session.handOver(() => {
       const { value } = waiting.next()
-      return value && new HttpDelivery(value, way, { call, index: index++ })
+      return value && new HttpDelivery(value, way, { call, index: index++, answerWithinMs: door.answerWithinMs })
     })
     for (let left = taken; left < envelopes.length; left += 1) call.settled(left, 'release')
   }
@@ -190,14 +198,14 @@ class Service implements Intake, SourcePeer<HttpDelivery> {
   #callOf(
     response: Response,
     envelopes: readonly Envelope[],
-    { way, isBatch, onReleased }: Omit<Taking, 'response'> & { readonly isBatch: boolean },
+    { way, answerWithinMs, ...options }: Omit<Taking, 'response'> & CallKind,
   ): Call {
     const { storing } = this.#at.context
     const isStored = storing !== undefined && [...way.froms].some((from) => storing.isFor(from))
     const ids = envelopes.map(({ messageId }) => messageId)
-    const deadlineMs = this.#at.answerMs
+    const deadlineMs = answerWithinMs === undefined ? this.#at.answerMs : answerWithinMs + graceMs
     const onOver = (over: Call) => void this.#calls.delete(over)
-    const call = new Call(response, ids, { deadlineMs, isStored, isBatch, onOver, onReleased })
+    const call = new Call(response, ids, { ...options, deadlineMs, isStored, onOver })
     this.#calls.add(call)
     return call
   }

@@ -39,6 +39,8 @@ export interface Delivery {
    * being told so, as its source gives it again.
    */
   readonly isPatient?: boolean | undefined
+  /** How long its asker waits, in milliseconds, where it says so itself; of a request. */
+  readonly answerWithinMs?: number | undefined
   /**
    * Called exactly once, perhaps after the connection is gone: then it gives its budget back and acknowledges nothing.
    * Never throws.

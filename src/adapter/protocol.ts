@@ -2,6 +2,7 @@ import type { z } from 'zod'
 import type { Format } from '../envelope/envelope.ts'
 import type { Context, Sink, Source } from './contract.ts'
 import type { Asks, Replies } from './conversation.ts'
+import type { Doors } from './door.ts'
 
 /** One level of an address pattern, see src/routing/pattern.ts for the text form. */
 export interface AddressPattern {
@@ -67,6 +68,8 @@ export interface Protocol<Connection = unknown, From = unknown, Target = unknown
     readonly defaultAcknowledge: 'stored' | 'delivered'
     /** Absent: whoever sends here cannot ask, unless `request.to` says where the answer goes. */
     readonly asks?: Asks<Connection, From, Target>
+    /** Present where it can serve the gateway's own paths. */
+    readonly doors?: Doors<Connection, From>
   }
   readonly sink?: {
     /** Settings of one entry of `to`, without `connection, when, format, allow, maxDestinations`. Templates are plain strings here. */
@@ -87,6 +90,8 @@ export interface Protocol<Connection = unknown, From = unknown, Target = unknown
     readonly lasting?: (target: Target) => string | undefined
     /** Settings of an ordinary client that reaches what this connection listens on, for `trivium publish`. */
     readonly outside?: (connection: Connection) => Connection
+    /** True where a destination names the host too: those who only know a connection's name may not choose one. */
+    readonly choosesHost?: boolean
     /** Makes the target's settings from the one destination text of `trivium publish`. */
     readonly targetOf: (destination: string, key: string | undefined) => Target
     readonly create: (connection: Connection, context: Context) => Sink<Target>

@@ -7,6 +7,7 @@ import { checkExposure, checkFiles } from './checks/files.ts'
 import { checkRules } from './checks/rules.ts'
 import { checkSecrets } from './checks/secrets.ts'
 import { checkSharedSources } from './checks/shared-sources.ts'
+import { checkSidecar, isOffered } from './checks/sidecar.ts'
 import { ConfigDocument } from './read/document.ts'
 import { loadModule } from './read/protocol-modules.ts'
 import type { Diagnostic } from './report/diagnostic.ts'
@@ -19,7 +20,7 @@ import { reportUnknownKeys } from './schema/parts.ts'
 import { readRoutes } from './schema/routes.ts'
 import { isMapping, type LinkedScene, type RouteDraft, type Scene } from './schema/scene.ts'
 import { readStore } from './schema/store-settings.ts'
-import type { GatewayConfig } from './schema/types.ts'
+import type { GatewayConfig, GatewaySettings } from './schema/types.ts'
 
 export interface LoadOptions {
   /** Shown in diagnostics; relative `${file:…}` paths start in its directory. */
@@ -49,11 +50,12 @@ export function loadConfig(text: string, options: LoadOptions): Loaded {
   const store = readStore(read)
   const scene: LinkedScene = { ...read, connections: readConnections(read) }
   checkNamedFiles(scene, options)
+  if (gateway?.sidecar !== undefined) checkSidecar(scene, gateway.sidecar)
   const drafts = readRoutes(scene)
   checkSharedSources(scene, drafts)
   const readable = drafts.filter((draft) => checkRules(scene, draft))
   checkCycles(scene, readable)
-  if (!report.hasErrors) warnOfUnused(scene, drafts) // a misspelt name is one mistake, not two
+  if (!report.hasErrors) warnOfUnused(scene, drafts, gateway) // a misspelt name is one mistake, not two
   report.hide(checkSecrets(scene))
 
   const { diagnostics } = report
@@ -119,17 +121,22 @@ function checkSections(scene: Scene): void {
   const meant = reportUnknownKeys(scene, [], root, { allowed: sections })
   for (const section of ['connections', 'routes']) {
     if (Object.hasOwn(root, section) || meant.has(section)) continue
+    if (section === 'routes' && hasSidecar(root)) continue
     report.add('TRV2002', `missing key \`${section}\` in the configuration`, { path: [], on: 'key' })
   }
 }
 
-function warnOfUnused({ report, connections }: LinkedScene, drafts: readonly RouteDraft[]): void {
+/** Its API makes use of connections without any route. */
+const hasSidecar = ({ gateway }: Scene['root']) => isMapping(gateway) && isMapping(gateway.sidecar)
+
+function warnOfUnused(scene: LinkedScene, drafts: readonly RouteDraft[], gateway: GatewaySettings | undefined): void {
+  const { report, connections } = scene
   const used = new Set(
     drafts.flatMap(({ raw, reply, targets }) =>
       [raw.from, reply?.raw, ...targets.map((target) => target.raw)].map(nameIn),
     ),
   )
-  for (const name of connections.names.filter((one) => !used.has(one))) {
+  for (const name of connections.names.filter((one) => !used.has(one) && !isOffered(scene, gateway?.sidecar, one))) {
     report.add('TRV4003', `connection \`${name}\` is used by no route`, { path: ['connections', name], on: 'key' })
   }
 }

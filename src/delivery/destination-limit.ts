@@ -60,7 +60,8 @@ export class DestinationLimit {
  * for each new destination, unless `allow` names them all.
  */
 export function destinationLimitOf(target: TargetConfig, { sink }: AnyProtocol): DestinationLimit | undefined {
-  const { settings, allow, maxDestinations } = target
+  const { settings, allow, maxDestinations, isAddressed } = target
+  if (isAddressed) return sink?.lasting && new DestinationLimit(usual, (filled) => sink.lasting?.(filled) ?? '')
   if (sink === undefined || !isChosenByMessages(settings, Object.keys(sink.destinations))) return undefined
   if (maxDestinations !== undefined) {
     return new DestinationLimit(maxDestinations, (filled) => sink.lasting?.(filled) ?? sink.address(filled))

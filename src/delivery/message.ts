@@ -120,6 +120,11 @@ export class Message implements Subject {
     return this.#source?.isPatient === true
   }
 
+  /** See `Delivery.answerWithinMs`. */
+  get answerWithinMs(): number | undefined {
+    return this.#source?.answerWithinMs
+  }
+
   /** See `Delivery.answer`; undefined where it has none. */
   answer(reply: Reply): Promise<Outcome> | undefined {
     return this.#source?.answer?.(reply)

@@ -15,6 +15,7 @@ export function targetTextsOf(route: Pick<RouteConfig, 'to'>, protocolOf: Protoc
   })
 }
 
-function targetText({ connection, protocol, settings }: TargetConfig, protocolOf: ProtocolOf): string {
+function targetText({ connection, protocol, settings, isAddressed }: TargetConfig, protocolOf: ProtocolOf): string {
+  if (isAddressed) return `${connection}/`
   return `${connection}/${protocolOf(protocol).sink?.address(settings) ?? ''}`
 }

@@ -2,6 +2,7 @@ import type { Outbound } from '../adapter/contract.ts'
 import type { AnyProtocol, DestinationKind } from '../adapter/protocol.ts'
 import type { TargetConfig } from '../config/schema/types.ts'
 import type { Envelope } from '../envelope/envelope.ts'
+import { addressParam, targetAt } from './addressed.ts'
 import { type Allow, compileAllow } from './allow.ts'
 import { type Condition, compileCondition, type Misses, type Scope } from './expression.ts'
 import type { Subject } from './subject.ts'
@@ -29,6 +30,7 @@ export function compileTarget(
   protocolOf: ProtocolOf,
   misses: Misses = { count: 0 },
 ): CompiledTarget {
+  if (target.isAddressed) return addressedTarget(target, protocolOf(target.protocol))
   const settings = target.settings as Settings
   const fixed: Record<string, unknown> = { ...settings }
   const rendered: [string, Render][] = []
@@ -53,6 +55,20 @@ export function compileTarget(
     accepts: compileWhen(target.when, scope, misses),
     outbound: (subject) => {
       const filled = fill(subject)
+      return { envelope: envelopeOf(subject, filled), target: filled, format }
+    },
+  }
+}
+
+/** The sender has named the destination. */
+function addressedTarget(target: TargetConfig, protocol: AnyProtocol): CompiledTarget {
+  const { format } = target
+  const envelopeOf = format === 'envelope' ? addressed(target, protocol) : ownEnvelope
+  return {
+    target,
+    accepts: always,
+    outbound: (subject) => {
+      const filled = targetAt(protocol, subject.params[addressParam] ?? '') as Settings
       return { envelope: envelopeOf(subject, filled), target: filled, format }
     },
   }

@@ -89,7 +89,10 @@ export class Asking implements SourcePeer<LaterDelivery> {
     const { promises, context } = this.#at
     for (let next = promises.next(); next !== undefined; next = promises.next()) {
       const request = unpackRequest(next.request, context.connection)
-      const { froms: readers } = this.#routes.find(request.method, request.address.split('/'))
+      const { froms: readers } = this.#routes.find(request.method, {
+        levels: request.address.split('/'),
+        query: undefined,
+      })
       if (readers.size > 0) return new LaterDelivery(promises, { id: next.id, ...request }, readers)
       this.#close(next.id, problemAnswer(unread))
     }

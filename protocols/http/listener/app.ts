@@ -7,8 +7,9 @@ import type { Desk } from '../later/desk.ts'
 import type { Guard } from './auth.ts'
 import { Bodies, type BodyLimits } from './body.ts'
 import type { HttpListenerConnection } from './config.ts'
+import { type Passed, passDoor } from './doors.ts'
 import type { Handler } from './listener.ts'
-import { checkMediaType, type Messages, messagesIn } from './media.ts'
+import { checkMediaType, messagesIn } from './media.ts'
 import { Origins } from './origins.ts'
 import { pathOf } from './path.ts'
 import { Refusal } from './problem.ts'
@@ -25,7 +26,7 @@ export interface Intake {
   /** Throws a Refusal, 429 or 503, where it takes nothing now. */
   checkRoom(way: Way): void
   /** Takes all of them, and answers. Throws a Refusal where it takes none. */
-  take(messages: Messages, taking: Taking): void
+  take(passed: Passed, taking: Taking): void
 }
 
 export interface Taking {
@@ -70,7 +71,7 @@ function takesGet({ desk }: Intake, routes: Routes<HttpFrom>, request: IncomingM
 
 function foundWay(routes: Routes<HttpFrom>, { url = '' }: IncomingMessage, method: string): Way {
   const path = pathOf(url)
-  return { ...path, ...routes.find(method, path.levels) }
+  return { ...path, ...routes.find(method, path) }
 }
 
 function steps({ connection, intake, context, guard }: AppParts, routes: Routes<HttpFrom>): Express {
@@ -104,10 +105,11 @@ function steps({ connection, intake, context, guard }: AppParts, routes: Routes<
     try {
       const at = { connection: context.connection, format: context.format, ...way }
       const messages = messagesIn({ headers: request.rawHeaders, body }, request.headers['content-type'], at)
-      const [first] = messages.envelopes
+      const passed = passDoor(messages, way)
+      const [first] = passed.messages.envelopes
       if (first !== undefined && !messages.isBatch && intake.desk?.isWanted(request.headers, way))
         return await intake.desk.take(first, visit)
-      intake.take(messages, { way, response, onReleased })
+      intake.take(passed, { way, response, onReleased })
     } catch (error) {
       onReleased()
       throw error

@@ -18,6 +18,8 @@ export interface CallOptions {
   readonly isStored: boolean
   /** A batch is told of each of its messages. */
   readonly isBatch: boolean
+  /** Success is 204, without a body. */
+  readonly isSilent?: boolean | undefined
   /** Answered, or its asker has gone. */
   onOver(call: Call): void
   /** It was not taken after all, and is to come again. */
@@ -63,6 +65,7 @@ export class Call {
   }
 
   accepted(): void {
+    if (this.#options.isSilent) return this.#write(204, { headers: [], body: '' })
     const answer = jsonAnswer(this.#options.isStored ? 202 : 200, this.#receipt())
     this.#write(answer.status, answer)
   }

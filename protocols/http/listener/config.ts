@@ -1,6 +1,7 @@
 /** Settings of a connection that listens: an HTTP server, for sources and for targets with `events`. */
 import { z } from 'zod'
 import { type AddressRule, addressProblem, parseAddress } from '../../../src/adapter/address.ts'
+import type { DoorSettings } from '../../../src/adapter/door.ts'
 import { duration, refuse, secret, size } from '../../../src/adapter/schema.ts'
 import { eventsSettings } from '../events/config.ts'
 import { layouts } from './layouts.ts'
@@ -105,6 +106,12 @@ export const HttpListenerConnection = z
   .meta({ title: 'With `listen`: a server, for sources and targets with `events`' })
 export type HttpListenerConnection = z.output<typeof HttpListenerConnection>
 export type ListenerTls = NonNullable<HttpListenerConnection['tls']>
+
+/** A listener of the gateway's own. */
+export function doorListener({ listen, token }: DoorSettings): HttpListenerConnection {
+  const auth = token === undefined ? undefined : { tokens: [token] }
+  return HttpListenerConnection.parse({ listen, auth, insecure: true })
+}
 
 export interface ListenAddress {
   readonly scheme: 'http' | 'https'

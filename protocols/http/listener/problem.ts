@@ -48,7 +48,8 @@ export interface Answer {
 /** Writes a whole answer; nothing where one has begun, or nobody is there to read it. */
 export function writeAnswer(response: ServerResponse, status: number, { headers, body }: Answer): void {
   if (response.headersSent || response.destroyed) return
-  response.writeHead(status, [...headers, 'content-length', String(Buffer.byteLength(body))]).end(body)
+  const length = status === 204 ? [] : ['content-length', String(Buffer.byteLength(body))] // [RFC 9110 8.6]
+  response.writeHead(status, [...headers, ...length]).end(body)
 }
 
 export function writeProblem(response: ServerResponse, problem: Problem): void {

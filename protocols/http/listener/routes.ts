@@ -1,8 +1,12 @@
 /** Which `from`s read a path, and by which methods. Pure. */
+import type { Door } from '../../../src/adapter/door.ts'
+import { pathsOf } from '../config.ts'
+import type { RequestPath } from './path.ts'
 
 interface Read {
   readonly method: string
   readonly path: string
+  readonly door?: Door | undefined
 }
 
 export interface Found<From> {
@@ -16,16 +20,16 @@ export class Routes<From extends Read> {
   readonly #routes: readonly { readonly from: From; readonly levels: readonly string[] }[]
 
   constructor(froms: readonly From[]) {
-    this.#routes = froms.map((from) => ({ from, levels: from.path.split('/') }))
+    this.#routes = froms.flatMap((from) => pathsOf(from).map((path) => ({ from, levels: path.split('/') })))
   }
 
-  find(method: string, levels: readonly string[]): Found<From> {
+  find(method: string, { levels, query }: Pick<RequestPath, 'levels' | 'query'>): Found<From> {
     const froms = new Set<From>()
     const methods = new Set<string>()
     for (const { from, levels: pattern } of this.#routes) {
       if (!matches(pattern, levels)) continue
       methods.add(from.method)
-      if (from.method === method) froms.add(from)
+      if (from.method === method && isOpen(from, query)) froms.add(from)
     }
     return { froms, methods: [...methods] }
   }
@@ -39,5 +43,6 @@ function matches(pattern: readonly string[], levels: readonly string[]): boolean
   return fixed.every((level, at) => isOne(level) || level === levels[at])
 }
 
+const isOpen = ({ door }: Read, query = '') => door === undefined || door.reads(new URLSearchParams(query))
 const isRest = (level: string) => level === '**' || level.endsWith('#}')
 const isOne = (level: string) => level === '*' || level.startsWith('{')

@@ -7,6 +7,7 @@ import { tokenProblem } from './admin-token.ts'
 import { parse } from './parse.ts'
 import type { Scene } from './scene.ts'
 import { gatewaySection, listenAddress } from './schema.ts'
+import { sidecarOf } from './sidecar-settings.ts'
 import type { GatewaySettings } from './types.ts'
 
 type Env = Readonly<Record<string, string | undefined>>
@@ -25,6 +26,7 @@ export function readGateway(scene: Scene, env: Env): GatewaySettings | undefined
     id: section.id,
     dataDir: env.TRIVIUM_DATA_DIR || section.dataDir,
     admin,
+    sidecar: sidecarOf(scene, section.sidecar),
     maxInFlight: section.maxInFlight,
     maxInFlightBytes: section.maxInFlightBytes,
     drainMs: section.drain,

@@ -30,6 +30,25 @@ const format = () =>
 
 const condition = () => z.string().min(1).optional()
 
+const sidecar = z.strictObject({
+  listen: z
+    .string()
+    .superRefine(refuse((text) => hostPortProblem(text, 0)))
+    .default('127.0.0.1:7071')
+    .meta({ description: 'Address and port of the API; plain HTTP.' }),
+  token: z.string().default('').meta({
+    secret: true,
+    description: 'Bearer token that applications must send; required unless `insecure` is set.',
+  }),
+  insecure: z.boolean().default(false).meta({ description: 'Allows the API without a token.' }),
+  publish: z.array(z.string()).optional().meta({
+    description: 'Connections that applications can publish to. Default: all that can be published to.',
+  }),
+  request: z.array(z.string()).default([]).meta({
+    description: 'Connections that applications can send requests to; each opens a reply channel.',
+  }),
+})
+
 export const gatewaySection = z.strictObject({
   id: name().default('trivium').meta({ description: 'Name of this gateway in hops, client ids and logs.' }),
   dataDir: z.string().min(1).default('./data').meta({ description: 'Directory for data that must survive a restart.' }),
@@ -49,6 +68,9 @@ export const gatewaySection = z.strictObject({
     ])
     .prefault({})
     .meta({ description: 'Health, metrics and the API; `false` disables them.' }),
+  sidecar: sidecar.optional().meta({
+    description: 'HTTP API for applications beside this gateway: publish and request. Default: none.',
+  }),
   maxInFlight: z.int().min(1).default(10_000).meta({
     description:
       'Maximum unsettled messages in the gateway before it stops reading its sources. No source takes them all: one whose target is away leaves two fifths to the others.',

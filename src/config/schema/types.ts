@@ -16,6 +16,7 @@ export interface GatewaySettings {
   readonly id: string
   readonly dataDir: string
   readonly admin: { readonly host: string; readonly port: number; readonly token: string | undefined } | undefined
+  readonly sidecar?: SidecarSettings | undefined
   /** Budget of the process: messages and bytes taken in and not yet settled. */
   readonly maxInFlight: number
   readonly maxInFlightBytes: number
@@ -23,6 +24,18 @@ export interface GatewaySettings {
   readonly drainMs: number
   /** Lines for the log once the gateway runs. */
   readonly notes: readonly string[]
+}
+
+/** The API for applications beside the gateway. */
+export interface SidecarSettings {
+  /** `http://127.0.0.1:7071`. */
+  readonly listen: string
+  /** undefined: whoever reaches it may use it. */
+  readonly token: string | undefined
+  /** Connections that can be published to; undefined: all that can be. */
+  readonly publish: readonly string[] | undefined
+  /** Connections that can be asked. */
+  readonly request: readonly string[]
 }
 
 /** Of the store in the data directory. */
@@ -161,6 +174,8 @@ export interface TargetConfig {
   readonly allow: readonly string[] | undefined
   /** undefined: what is usual, see `destinationLimitOf`. */
   readonly maxDestinations?: DestinationSettings | undefined
+  /** The destination is that which the sender has named, `params.address`; nothing stands in `settings`. */
+  readonly isAddressed?: true
   /** The value of the protocol's `sink.schema`; templates still in it. */
   readonly settings: unknown
 }

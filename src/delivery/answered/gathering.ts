@@ -24,7 +24,7 @@ export class Single implements Gathering {
 
   answerOf({ branches, message }: Conversation, isLate: boolean): Reply | undefined {
     const end = branches[0]?.end
-    if (end === undefined) return isLate ? errorReply(timedOut(this.#timeoutMs)) : undefined
+    if (end === undefined) return isLate ? errorReply(timedOut(message.answerWithinMs ?? this.#timeoutMs)) : undefined
     return 'error' in end ? errorReply(end.error) : this.#changed(end.reply, message.params)
   }
 
