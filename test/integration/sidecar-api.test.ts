@@ -1,11 +1,15 @@
 /** The API for applications beside the gateway, as they use it: by HTTP alone. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect } from '@jest/globals'
+import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { Bench } from '../support/contexts/amqp.ts'
 import { rpcReplier } from '../support/contexts/amqp-rpc.ts'
 import { amqpConnection, sidecarOf } from '../support/contexts/sidecar.ts'
 import { type Scope, scenario } from '../support/gateway/scenario.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
+import { root } from '../unit/cli/command.ts'
 
 function benchOf(scope: Scope): Bench {
   const bench = new Bench()
@@ -127,4 +131,20 @@ scenario('asks a worker and gives its reply, or 504 once the asker has waited as
   expect(performance.now() - startedMs).toBeGreaterThan(290)
   expect((await say(`/v1/request/orders/${queue}?timeout=1h`, 'x')).status).toBe(400)
   expect(gateway.route('~sidecar/request/orders').exchange).toMatchObject({ outstanding: 0, timedOut: 1 })
+})
+
+scenario('runs the configuration of docs/sidecar-api.md as it stands', async (scope) => {
+  const bench = benchOf(scope)
+  const queue = await bench.queue()
+  await rpcReplier(bench, queue, (text) => `heard ${text}`)
+  const port = await freePort()
+  const [, yaml = ''] = /^```yaml\n(.*?)^```/ms.exec(readFileSync(join(root, 'docs/sidecar-api.md'), 'utf8')) ?? []
+  const own = yaml
+    .replace('  sidecar:', `  admin: false\n  sidecar:\n    listen: "127.0.0.1:${port}"`)
+    .replace('${env:TRIVIUM_SIDECAR_TOKEN}', 'of-a-test')
+    .replace('amqp://localhost:5672', brokerAddresses().amqp)
+  await scope.gateway(own).ready()
+  const url = `http://127.0.0.1:${port}/v1/request/orders/${queue}?timeout=2s`
+  const response = await fetch(url, { method: 'POST', body: '7', headers: { authorization: 'Bearer of-a-test' } })
+  expect({ status: response.status, text: await response.text() }).toEqual({ status: 200, text: 'heard 7' })
 })
