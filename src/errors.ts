@@ -80,7 +80,7 @@ export class RetryableError extends GatewayError {
   override readonly retryable = true
   /** The peer's own wish, in milliseconds. */
   readonly retryAfterMs: number | undefined
-  constructor(code: ErrorCode, message: string, options: ErrorOptions & { retryAfterMs?: number } = {}) {
+  constructor(code: ErrorCode, message: string, options: ErrorOptions & { retryAfterMs?: number | undefined } = {}) {
     super(code, message, options)
     this.retryAfterMs = options.retryAfterMs
   }

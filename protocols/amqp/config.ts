@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { passwordProblems } from '../../src/adapter/address.ts'
 import type { SettingsProblem } from '../../src/adapter/protocol.ts'
-import { address, clientTls, duration, secret, size } from '../../src/adapter/schema.ts'
+import { address, clientTls, secret, size, timeLimit } from '../../src/adapter/schema.ts'
 import { parameterProblems } from './client/parameters.ts'
 
 const name = () => z.string().min(1)
@@ -18,7 +18,7 @@ export const AmqpConnectionConfig = z.strictObject({
   password: secret()
     .optional()
     .meta({ description: 'Password, instead of the one in `url`; not percent-encoded.', secret: true }),
-  heartbeat: duration()
+  heartbeat: timeLimit()
     .refine((ms) => ms >= 1_000 && ms <= 65_535_000, { error: 'expected 1s to 65535s' })
     .prefault('10s')
     .meta({ description: 'Heartbeat interval, in whole seconds; two missed heartbeats end the connection.' }),

@@ -45,9 +45,12 @@ const ownNames: ReadonlySet<string> = new Set([
   ...['idempotency-key', 'webhook-id', 'x-correlation-id', 'trivium-hops'],
 ])
 
+/** What pages of others may read is the listener's to say (`cors`), not a message's. */
+const crossOrigin = 'access-control-'
+
 /** True for a field that is no custom header. */
 export function isOwnName(name: string): boolean {
-  return ownNames.has(name)
+  return ownNames.has(name) || name.startsWith(crossOrigin)
 }
 
 /** True for what every hop passes on as it is: visible ASCII, with spaces inside only. */

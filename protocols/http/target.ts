@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { type AddressRule, addressProblem } from '../../src/adapter/address.ts'
 import type { SettingsProblem } from '../../src/adapter/protocol.ts'
-import { clientTls, duration, refuse, secret, size } from '../../src/adapter/schema.ts'
+import { clientTls, refuse, secret, size, timeLimit } from '../../src/adapter/schema.ts'
 import { headerNameProblem } from './client/header-text.ts'
 import { secretProblem } from './client/signing.ts'
 import { hasTemplatedHost } from './client/url.ts'
@@ -116,7 +116,7 @@ export const HttpTarget = z
     key: z.string().optional().meta({
       description: "Messages of one key are sent one after the other (default: the envelope's key).",
     }),
-    timeout: duration()
+    timeout: timeLimit()
       .refine((ms) => ms >= 1 && ms <= mostMs, { error: 'expected a time up to 45s' })
       .prefault('10s')
       .meta({ description: 'Time for the whole answer, connecting included.' }),

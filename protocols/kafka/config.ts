@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { clientTls, duration, hostPorts, listed, secret, size } from '../../src/adapter/schema.ts'
+import { clientTls, hostPorts, listed, secret, size, timeLimit } from '../../src/adapter/schema.ts'
 import { topicDestination } from './destination.ts'
 
 export const compressions = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const
@@ -33,10 +33,10 @@ export const KafkaConnection = z.strictObject({
     .enum(compressions)
     .default('none')
     .meta({ description: 'Compression of produced records; all codecs can be read.' }),
-  connectTimeout: duration()
+  connectTimeout: timeLimit()
     .prefault('10s')
     .meta({ description: 'Maximum time for one broker to accept the connection and the credentials.' }),
-  requestTimeout: duration()
+  requestTimeout: timeLimit()
     .prefault('20s')
     .meta({ description: 'Maximum time for a broker to answer, and for a batch to be confirmed.' }),
   replyTopic: z

@@ -24,7 +24,7 @@ test('what was outstanding at a kill is asked again where a broker has it, and n
 gateway: { id: killed, drain: 500ms }
 connections:
   orders: { protocol: amqp, url: "${brokerAddresses().amqp}" }
-  api: { protocol: http, listen: "http://127.0.0.1:${port}" }
+  api: { protocol: http, listen: "http://127.0.0.1:${port}", answerTimeout: 90s }
 routes:
   - name: by-broker
     from: { connection: orders, queue: ${questions} }

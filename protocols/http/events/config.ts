@@ -1,6 +1,6 @@
 /** Settings of events out: a target with `events`, and what a listener keeps for those who follow it. */
 import { z } from 'zod'
-import { duration, refuse, size } from '../../../src/adapter/schema.ts'
+import { duration, refuse, size, timeLimit } from '../../../src/adapter/schema.ts'
 
 const replay = z.strictObject({
   maxEvents: z.int().min(0).max(100_000).default(1_000).meta({
@@ -18,7 +18,7 @@ export const eventsSettings = z.strictObject({
   maxReaderBuffer: size().prefault('1MiB').meta({
     description: 'Bytes that may wait for a slow reader; beyond them its connection ends.',
   }),
-  heartbeat: duration()
+  heartbeat: timeLimit()
     .refine((ms) => ms >= 1_000, { error: 'expected at least 1s' })
     .prefault('15s')
     .meta({ description: 'How often readers get a comment, so that nothing between takes the connection for dead.' }),

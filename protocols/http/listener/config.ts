@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { type AddressRule, addressProblem, parseAddress } from '../../../src/adapter/address.ts'
 import type { DoorSettings } from '../../../src/adapter/door.ts'
-import { duration, refuse, secret, size } from '../../../src/adapter/schema.ts'
+import { duration, refuse, secret, size, timeLimit } from '../../../src/adapter/schema.ts'
 import { eventsSettings } from '../events/config.ts'
 import { layouts } from './layouts.ts'
 
@@ -93,12 +93,14 @@ export const HttpListenerConnection = z
     maxInFlight: z.int().min(1).max(65_535).default(1_024).meta({
       description: 'The `maxInFlight` of each `from` that has none of its own.',
     }),
-    headerTimeout: duration().prefault('10s').meta({ description: 'Time for the headers of a request to arrive.' }),
-    bodyTimeout: duration().prefault('30s').meta({ description: 'Time for its body to arrive.' }),
-    answerTimeout: duration().prefault('30s').meta({
+    headerTimeout: timeLimit().prefault('10s').meta({ description: 'Time for the headers of a request to arrive.' }),
+    bodyTimeout: timeLimit().prefault('30s').meta({ description: 'Time for its body to arrive.' }),
+    answerTimeout: timeLimit().prefault('30s').meta({
       description: 'Time for the message to be safe; then the answer is 504, and the message goes on.',
     }),
-    idleTimeout: duration().prefault('60s').meta({ description: 'How long a connection stays open between requests.' }),
+    idleTimeout: timeLimit()
+      .prefault('60s')
+      .meta({ description: 'How long a connection stays open between requests.' }),
     events: eventsSettings
       .prefault({})
       .meta({ description: 'Readers of targets with `events`, and what is kept for them.' }),

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod'
 import { hostPortProblem } from '../../adapter/address.ts'
-import { duration, refuse, size } from '../../adapter/schema.ts'
+import { duration, refuse, size, timeLimit } from '../../adapter/schema.ts'
 import { formats } from '../../envelope/envelope.ts'
 import { filterOperators } from './types.ts'
 
@@ -78,7 +78,7 @@ export const gatewaySection = z.strictObject({
   maxInFlightBytes: size()
     .default(64 * 1024 ** 2)
     .meta({ description: 'The same limit in bytes, such as 64MiB.' }),
-  drain: duration().default(15_000).meta({ description: 'Maximum time from the stop signal to exit, such as 15s.' }),
+  drain: timeLimit().default(15_000).meta({ description: 'Maximum time from the stop signal to exit, such as 15s.' }),
   protocols: z
     .array(z.string().min(1))
     .default([])

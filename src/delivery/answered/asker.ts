@@ -7,6 +7,7 @@ import { hopsOf } from '../hops.ts'
 import type { Message } from '../message.ts'
 import { type Content, Parcel, type ParcelOwner } from '../parcel.ts'
 import { errorEnvelope } from './error-envelope.ts'
+import { toldError } from './told-error.ts'
 
 /** Where the answer to one request goes; `open`: back on the way it came, `Delivery.answer`. */
 export type AnswerPlace = 'open' | { readonly target: unknown; readonly format: Format | undefined }
@@ -62,7 +63,8 @@ export class Asker implements ParcelOwner {
   }
 
   /** Resolves when the asker has it, or cannot have it. Never rejects. */
-  async answer(message: Message, place: AnswerPlace, reply: Reply): Promise<Told> {
+  async answer(message: Message, place: AnswerPlace, answer: Reply): Promise<Told> {
+    const reply: Reply = answer.kind === 'error' ? { kind: 'error', error: toldError(answer.error) } : answer
     if (place !== 'open') return await this.#send(place, this.#addressed(message.envelope, reply))
     const answering = message.answer(reply)
     return answering === undefined ? refused(nobody) : await answering.then(toldBy, () => refused(nobody))

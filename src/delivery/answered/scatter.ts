@@ -9,6 +9,7 @@ import type { Aggregate } from '../../routing/reply.ts'
 import type { Branch, Conversation } from './conversation.ts'
 import { errorHeader, errorMessageHeader } from './error-envelope.ts'
 import { errorReply, type Gathering, timedOut } from './gathering.ts'
+import { toldError } from './told-error.ts'
 
 /** The message that was scattered, in what came of it. */
 const parentHeader = 'trivium-parent-id'
@@ -65,7 +66,7 @@ export class Scatter implements Gathering {
     const { target, end } = branch
     const durationMs = Math.round((end === undefined ? nowMs : branch.endedMs) - branch.conversation.startedMs)
     if (end === undefined) return { target, ok: false, error: toldOf(timedOut(this.#timeoutMs)), durationMs }
-    if ('error' in end) return { target, ok: false, error: toldOf(end.error), durationMs }
+    if ('error' in end) return { target, ok: false, error: toldOf(toldError(end.error)), durationMs }
     const { envelope } = end.reply
     const error = errorIn(envelope)
     return error === undefined
