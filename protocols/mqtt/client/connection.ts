@@ -83,6 +83,8 @@ export class Link {
   #reason: unknown
   #isClosing = false
   #isPaused = false
+  /** Packets. */
+  #received = 0
 
   constructor(client: MqttClient, version: MqttVersion, url: string, { take, settings, clientId }: LinkOptions) {
     this.version = version
@@ -92,6 +94,7 @@ export class Link {
     this.#url = url
     this.#clientId = clientId
     client.on('packetreceive', (packet) => {
+      this.#received += 1
       if (take(packet)) (packet as { cmd: string }).cmd = 'taken'
     })
     client.on('error', (error) => this.fail(error))
@@ -187,7 +190,7 @@ export class Link {
         else reject(lossError(error ?? new Error('SUBACK does not fit'), this.#url))
       })
     })
-    const granted = await withDeadline(answered, subscribeMs, 'SUBACK')
+    const granted = await this.#answerWithin(answered, 'SUBACK')
     const refused = granted.findIndex((code) => code >= 128)
     if (refused >= 0) throw subscribeError(names[refused] ?? '', granted[refused] ?? 128)
     return new Map(names.map((name, i) => [name, granted[i] ?? 0]))
@@ -201,8 +204,24 @@ export class Link {
         else resolve(unsubackCodes(packet))
       })
     })
-    const codes = await withDeadline(answered, subscribeMs, 'UNSUBACK')
+    const codes = await this.#answerWithin(answered, 'UNSUBACK')
     return filters.map((_, i) => unsubscribeRefusal(codes[i] ?? 0))
+  }
+
+  /**
+   * An answer comes behind all that the broker sends of a kept session, which may take long: its time begins anew as long as
+   * packets come, or while we read none.
+   */
+  async #answerWithin<T>(answered: Promise<T>, what: string): Promise<T> {
+    for (;;) {
+      const before = this.#received
+      try {
+        return await withDeadline(answered, subscribeMs, what)
+      } catch (error) {
+        const isSilent = before === this.#received && !this.#isPaused
+        if (isSilent || this.#reason !== undefined || !isLate(error)) throw error
+      }
+    }
   }
 
   /** Resolves with the reason when the connection ends by itself; stays pending through `close`. */
@@ -263,6 +282,8 @@ export class Link {
     this.#client.options.customHandleAcks = refuse
   }
 }
+
+const isLate = (error: unknown): boolean => error instanceof RetryableError && error.code === 'PEER_TIMEOUT'
 
 function disconnected(reasonCode: number | undefined): Error {
   return Object.assign(new Error(`the broker said DISCONNECT, reason ${reasonCode ?? 0}`), { code: reasonCode })
