@@ -8,8 +8,8 @@ const bytesPer: Readonly<Record<string, number>> = { B: 1, KiB: 1024, MiB: 1024 
 /** A duration such as `200ms`, `5s`, `1m`; its value in milliseconds. */
 export const duration = () => quantity(/^\d+(\.\d+)?(ms|s|m|h|d)$/, msPer, 'a duration such as 200ms, 5s, 1m, 2h or 7d')
 /** A duration that a timer waits for: one of 25 days would end at once. */
-export const timeLimit = () => duration().refine((ms) => ms <= longestTimerMs, { error: 'expected at most 24d' })
-const longestTimerMs = 24 * 86_400_000
+export const timeLimit = () => duration().refine((ms) => ms <= mostTimerMs, { error: 'expected at most 24d' })
+const mostTimerMs = 24 * 86_400_000
 /** A size such as `64KiB`, `1MiB`; its value in bytes. */
 export const size = () => quantity(/^\d+(\.\d+)?(B|KiB|MiB|GiB)$/, bytesPer, 'a size such as 64KiB or 1MiB')
 

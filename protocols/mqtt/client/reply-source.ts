@@ -6,6 +6,7 @@ import { isVersionRefused } from '../errors.ts'
 import type { MqttClientConnection } from './config.ts'
 import { type Link, openLink } from './connection.ts'
 import { createSession, Intake, type Session } from './intake.ts'
+import { Reception } from './reception.ts'
 
 const maxInFlight = 1_000
 /** Replies that come while the gateway connects again wait so long at the broker, in milliseconds. */
@@ -17,8 +18,7 @@ export class ReplySource implements Source {
   readonly #topic: string
   readonly #clientId: string
   readonly #session: Session
-  #link: Link | undefined
-  #intake: Intake | undefined
+  readonly #reception = new Reception()
 
   /** `instance` stands in the client id: another start of the gateway does not take the session over. */
   constructor(
@@ -37,10 +37,7 @@ export class ReplySource implements Source {
     await this.close()
     const intake = new Intake(this.#session, this.#context, { readersOf: () => undefined, isOfReplies: true })
     const link = await this.#connect(intake, signal)
-    this.#link = link
-    this.#intake = intake
-    intake.start(link)
-    void link.lost().then((error) => intake.stop(error))
+    this.#reception.begin(link, intake)
     try {
       if (!link.sessionPresent) await link.subscribe(new Map([[this.#topic, 1]]))
     } catch (error) {
@@ -49,17 +46,12 @@ export class ReplySource implements Source {
     }
   }
 
-  async consume(deliver: Deliver, signal: AbortSignal): Promise<void> {
-    if (this.#intake === undefined) throw new RetryableError('PEER_LOST', 'the source is not open')
-    await this.#intake.consume(deliver, signal)
+  consume(deliver: Deliver, signal: AbortSignal): Promise<void> {
+    return this.#reception.consume(deliver, signal)
   }
 
-  async close(): Promise<void> {
-    const [link, intake] = [this.#link, this.#intake]
-    this.#link = undefined
-    this.#intake = undefined
-    intake?.stop(new RetryableError('PEER_LOST', 'the source was closed'))
-    await link?.close()
+  close(): Promise<void> {
+    return this.#reception.close()
   }
 
   async #connect(intake: Intake, signal: AbortSignal): Promise<Link> {

@@ -1,6 +1,5 @@
 /** Reads topics from an external broker: one client per connection and share group. */
 import type { Context, Deliver, Source } from '../../../src/adapter/contract.ts'
-import { RetryableError } from '../../../src/errors.ts'
 import type { MqttFrom } from '../config.ts'
 import { inFlightLimits } from '../settings.ts'
 import { filterOf } from '../topic.ts'
@@ -8,6 +7,7 @@ import type { MqttClientConnection } from './config.ts'
 import { type Link, openLink } from './connection.ts'
 import { HeldFilters, type Wanted } from './held-filters.ts'
 import { createSession, Intake, type Session } from './intake.ts'
+import { Reception } from './reception.ts'
 import { coveringFilters, covers } from './subscription.ts'
 
 const usualInFlight = 1_024
@@ -21,8 +21,7 @@ export class MqttSource implements Source {
   readonly #held: HeldFilters
   readonly #clientId: string
   readonly #session: Session
-  #link: Link | undefined
-  #intake: Intake | undefined
+  readonly #reception = new Reception()
   /** True once this process's filters stand in the broker's session. */
   #isSubscribed = false
 
@@ -52,25 +51,17 @@ export class MqttSource implements Source {
       },
       signal,
     )
-    this.#link = link
-    this.#intake = intake
-    intake.start(link)
-    void link.lost().then((error) => intake.stop(error))
+    this.#reception.begin(link, intake)
     await this.#subscribe(link)
     void this.#held.letGo(link)
   }
 
-  async consume(deliver: Deliver, signal: AbortSignal): Promise<void> {
-    if (this.#intake === undefined) throw new RetryableError('PEER_LOST', 'the source is not open')
-    await this.#intake.consume(deliver, signal)
+  consume(deliver: Deliver, signal: AbortSignal): Promise<void> {
+    return this.#reception.consume(deliver, signal)
   }
 
-  async close(): Promise<void> {
-    const [link, intake] = [this.#link, this.#intake]
-    this.#link = undefined
-    this.#intake = undefined
-    intake?.stop(new RetryableError('PEER_LOST', 'the source was closed'))
-    await link?.close()
+  close(): Promise<void> {
+    return this.#reception.close()
   }
 
   /** A session the broker has kept holds our filters already: to subscribe again would repeat MQTT 3.1.1's retained messages. */
