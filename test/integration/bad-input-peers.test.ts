@@ -18,7 +18,8 @@ import type { Running } from '../support/brokers/process.ts'
 import { complaints } from '../support/contexts/log.ts'
 import { Installation } from '../support/gateway/delivery-program.ts'
 import type { TestGateway } from '../support/gateway/gateway.ts'
-import { arrived, checkNothingLost, type Scope, scenario, setKey, texts } from '../support/gateway/scenario.ts'
+import { roadBetween } from '../support/gateway/road.ts'
+import { arrived, checkNothingLost, type Scope, scenario, texts } from '../support/gateway/scenario.ts'
 import { unique } from '../support/names.ts'
 import { amqpPlace, kafkaPlace, type Place } from '../support/places/places.ts'
 import { createTopics } from '../support/places/topics.ts'
@@ -112,16 +113,8 @@ async function kafkaAdmin(scope: Scope, brokers = brokerAddresses().kafka) {
   return admin
 }
 
-const road = (source: { connection: string; from: string }, target: { connection: string; to: string }) => `
-gateway: { id: ${unique('t')}, drain: 1s, admin: false }
-connections: { source: ${source.connection}, target: ${target.connection} }
-routes:
-  - name: road
-    from: { connection: source, ${source.from} }
-    ${setKey}
-    to: [{ connection: target, ${target.to} }]
-    retry: { attempts: 2, maxDelay: 1s }
-`
+const road = (...[source, target]: Parameters<typeof roadBetween>) =>
+  `gateway: { id: ${unique('t')}, drain: 1s, admin: false }\n${roadBetween(source, target, 'retry: { attempts: 2, maxDelay: 1s }')}`
 
 /** Not ready, and why; later ready by itself. */
 async function namesSource(gateway: TestGateway, name: string): Promise<void> {

@@ -3,21 +3,12 @@ import { afterEach, expect, test } from '@jest/globals'
 import { brokerAddresses } from '../support/brokers/addresses.ts'
 import { Bench } from '../support/contexts/amqp.ts'
 import { RpcAsker } from '../support/contexts/amqp-rpc.ts'
-import { serve } from '../support/contexts/http-server.ts'
+import { HttpBench } from '../support/contexts/http-server.ts'
 import { TestGateway } from '../support/gateway/gateway.ts'
 import { freePort } from '../support/ports.ts'
 
-const afterwards: (() => unknown)[] = []
-afterEach(async () => {
-  for (const end of afterwards.splice(0).reverse()) await end()
-})
-
-type Answering = NonNullable<Parameters<typeof serve>[0]>
-async function service(answering: Answering) {
-  const served = await serve(answering)
-  afterwards.push(() => served.close())
-  return served
-}
+const web = new HttpBench()
+afterEach(() => web.end())
 
 async function asking(connections: string, route: string): Promise<TestGateway> {
   const gateway = new TestGateway(`
@@ -29,21 +20,22 @@ routes:
   - name: ask
     ${route}
 `)
-  afterwards.push(() => gateway.stop())
+  web.later(() => gateway.stop())
   return await gateway.ready()
 }
 
+type Answering = NonNullable<Parameters<typeof web.server>[0]>
 const echo: Answering = ({ body }, response) =>
   response.writeHead(200, { 'content-type': 'text/plain', 'x-by': 'service' }).end(`${body}!`)
 
 test('an RPC client of RabbitMQ is answered by a web service, also that it refuses', async () => {
-  const { url, got } = await service((request, response, nth) => {
+  const { url, got } = await web.server((request, response, nth) => {
     if (request.body === 'no') response.writeHead(404).end('no such thing')
     else if (request.body === 'long') response.end('x'.repeat(2_000))
     else echo(request, response, nth)
   })
   const bench = new Bench()
-  afterwards.push(() => bench.end())
+  web.later(() => bench.end())
   const questions = await bench.queue()
   const gateway = await asking(
     `orders: { protocol: amqp, url: "${brokerAddresses().amqp}" }`,
@@ -71,7 +63,7 @@ async function listening(route: string) {
 }
 
 test('an HTTP call is answered by a web service behind the gateway, and told when that does not answer', async () => {
-  const { url } = await service((request, response, nth) => {
+  const { url } = await web.server((request, response, nth) => {
     if (request.body !== 'silence') echo(request, response, nth)
   })
   const call = await listening(`to: [{ connection: web, url: "${url}/ask" }]
@@ -87,7 +79,7 @@ test('several web services are asked at once; one that is away ends none of the 
     (payload: string): Answering =>
     (_got, response) =>
       void response.writeHead(200, { 'content-type': 'application/json' }).end(payload)
-  const [dear, cheap] = [await service(price('{"price":12}')), await service(price('{"price":7}'))]
+  const [dear, cheap] = [await web.server(price('{"price":12}')), await web.server(price('{"price":7}'))]
   const away = `http://127.0.0.1:${await freePort()}`
   const targets = [dear.url, cheap.url, away].map((url) => `{ connection: web, url: "${url}/quote" }`)
   const call = await listening(`to: [${targets.join(', ')}]

@@ -8,25 +8,11 @@ import type { TLSSocket } from 'node:tls'
 import { afterEach, expect, test } from '@jest/globals'
 import { http } from '../../protocols/http/index.ts'
 import { Authority } from '../support/brokers/certificates.ts'
-import { type Got, openHttpSink, serve, targetOf } from '../support/contexts/http-server.ts'
+import { type Got, HttpBench, openHttpSink, targetOf } from '../support/contexts/http-server.ts'
 import { codes, never, outboundTo } from '../support/contexts/messages.ts'
 
-const afterwards: (() => unknown)[] = []
-afterEach(async () => {
-  for (const end of afterwards.splice(0).reverse()) await end()
-})
-
-async function server(...parts: Parameters<typeof serve>) {
-  const served = await serve(...parts)
-  afterwards.push(() => served.close())
-  return served
-}
-
-async function sinkWith(...parts: Parameters<typeof openHttpSink>) {
-  const opened = await openHttpSink(...parts)
-  afterwards.push(() => opened.sink.close())
-  return opened
-}
+const bench = new HttpBench()
+afterEach(() => bench.end())
 
 const fields = { messageId: 'msg_7', payload: '{"n":7}' }
 const hmac = (key: Buffer | string, text: string) => createHmac('sha256', key).update(text)
@@ -36,8 +22,8 @@ test.each([
   [{ user: { username: 'shop', password: 'pä:ss' } }, 'authorization', `Basic ${btoa('shop:p\xc3\xa4:ss')}`],
   [{ header: { name: 'X-Api-Key', value: 'k-7' } }, 'x-api-key', 'k-7'],
 ])('credentials %j', async (auth, name, value) => {
-  const { url, got } = await server()
-  const { sink } = await sinkWith({ auth })
+  const { url, got } = await bench.server()
+  const { sink } = await bench.sink({ auth })
   const target = targetOf({ url, headers: { authorization: 'of the message', 'x-api-key': 'of the message' } })
   expect(codes(await sink.send([outboundTo(target, fields)], never))).toEqual(['delivered'])
   expect(got[0]!.headers[name]).toBe(value)
@@ -60,8 +46,8 @@ const verifiers = {
 }
 
 test.each(['standard', 'github', 'stripe'] as const)('a request signed in the layout %s', async (layout) => {
-  const { url, got } = await server()
-  const { sink } = await sinkWith({ sign: { layout, secret: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw' } })
+  const { url, got } = await bench.server()
+  const { sink } = await bench.sink({ sign: { layout, secret: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw' } })
   await sink.send([outboundTo(targetOf({ url }), fields)], never)
   const [given, expected, atSecs] = verifiers[layout](got[0]!)
   expect(timingSafeEqual(Buffer.from(String(given)), Buffer.from(String(expected)))).toBe(true)
@@ -70,11 +56,11 @@ test.each(['standard', 'github', 'stripe'] as const)('a request signed in the la
 })
 
 test('a signed request that comes again has a signature of its own: receivers take each once', async () => {
-  const { url, got } = await server((_got, response, nth) => {
+  const { url, got } = await bench.server((_got, response, nth) => {
     if (nth < 3) response.socket!.destroy()
     else response.writeHead(nth === 3 ? 500 : 204).end()
   })
-  const { sink } = await sinkWith({ sign: { layout: 'standard', secret: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw' } })
+  const { sink } = await bench.sink({ sign: { layout: 'standard', secret: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw' } })
   const send = async () => codes(await sink.send([outboundTo(targetOf({ url }), fields)], never))
   expect([await send(), await send(), await send()].flat()).toEqual([
     'DESTINATION_UNAVAILABLE',
@@ -89,7 +75,7 @@ test('a signed request that comes again has a signature of its own: receivers ta
 async function tokenServer(
   answer: (nth: number) => object = (nth) => ({ access_token: `token-${nth}`, expires_in: 3_600 }),
 ) {
-  const tokens = await server((_got, response, nth) =>
+  const tokens = await bench.server((_got, response, nth) =>
     response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(answer(nth))),
   )
   const oauth = { tokenUrl: `${tokens.url}/token`, clientId: 'shop 1', clientSecret: 's:cret', scope: 'orders write' }
@@ -98,8 +84,8 @@ async function tokenServer(
 
 test('a token of OAuth is fetched once for all requests', async () => {
   const { tokens, auth } = await tokenServer()
-  const { url, got } = await server()
-  const { sink } = await sinkWith({ auth })
+  const { url, got } = await bench.server()
+  const { sink } = await bench.sink({ auth })
   await Promise.all([1, 2, 3, 4].map(() => sink.send([outboundTo(targetOf({ url }), fields)], never)))
   expect(got.map(({ headers }) => headers.authorization)).toEqual(new Array(4).fill('Bearer token-1'))
   expect(tokens.got).toHaveLength(1)
@@ -109,8 +95,8 @@ test('a token of OAuth is fetched once for all requests', async () => {
 
 test('a token that is about to end is renewed beside the requests, one that has ended before them', async () => {
   const { tokens, auth } = await tokenServer((nth) => ({ access_token: `token-${nth}`, expires_in: 1 }))
-  const { url, got } = await server()
-  const { sink } = await sinkWith({ auth })
+  const { url, got } = await bench.server()
+  const { sink } = await bench.sink({ auth })
   const send = () => sink.send([outboundTo(targetOf({ url }), fields)], never)
   const until = performance.now() + 2_500
   while (performance.now() < until) await send()
@@ -121,14 +107,14 @@ test('a token that is about to end is renewed beside the requests, one that has 
 
 test('a token that is refused is fetched anew once; refused again, the message is', async () => {
   const { tokens, auth } = await tokenServer()
-  const { url, got } = await server(({ headers }, response) =>
+  const { url, got } = await bench.server(({ headers }, response) =>
     response.writeHead(headers.authorization === 'Bearer token-2' ? 204 : 401).end(),
   )
-  const { sink } = await sinkWith({ auth })
+  const { sink } = await bench.sink({ auth })
   const send = async () => codes(await sink.send([outboundTo(targetOf({ url }), fields)], never))
   expect(await send()).toEqual(['delivered'])
   expect([got.length, tokens.got.length]).toEqual([2, 2])
-  const never2 = await server((_got, response) => response.writeHead(401).end())
+  const never2 = await bench.server((_got, response) => response.writeHead(401).end())
   expect(codes(await sink.send([outboundTo(targetOf({ url: never2.url }), fields)], never))).toEqual([
     'MESSAGE_REFUSED',
   ])
@@ -136,7 +122,7 @@ test('a token that is refused is fetched anew once; refused again, the message i
 })
 
 test('a server of tokens that gives none is an outage of the connection, and names no secret', async () => {
-  const tokens = await server((_got, response) => response.writeHead(400).end('{"error":"invalid_client"}'))
+  const tokens = await bench.server((_got, response) => response.writeHead(400).end('{"error":"invalid_client"}'))
   const oauth = { tokenUrl: tokens.url, clientId: 'shop', clientSecret: 'very-secret' }
   const opening = openHttpSink({ auth: { oauth } })
   await expect(opening).rejects.toMatchObject({ code: 'CREDENTIALS_REFUSED', isOutage: true })
@@ -166,13 +152,13 @@ test.each([
   'http://224.0.0.1/',
   'http://255.255.255.255/',
 ])('a host that a message has chosen is a public one: %s is refused', async (url) => {
-  const { sink } = await sinkWith()
+  const { sink } = await bench.sink()
   const [outcome] = await sink.send([outboundTo(targetOf({ url, hosts: 'public' }), fields)], never)
   expect(outcome).toMatchObject({ kind: 'rejected', error: { code: 'DESTINATION_INVALID' } })
 })
 
 test('a name is looked up once for a connection, and what was judged is what is connected to', async () => {
-  const { got, port } = await server()
+  const { got, port } = await bench.server()
   const asked: string[] = []
   const answers: LookupAddress[][] = [
     [{ address: '127.0.0.1', family: 4 }],
@@ -182,7 +168,7 @@ test('a name is looked up once for a connection, and what was judged is what is 
     ],
     [{ address: '203.0.113.7', family: 4 }],
   ]
-  const { sink } = await sinkWith({}, (host, done) => {
+  const { sink } = await bench.sink({}, (host, done) => {
     asked.push(host)
     done(null, answers[asked.length - 1]!)
   })
@@ -196,8 +182,8 @@ test('a name is looked up once for a connection, and what was judged is what is 
 })
 
 test('`hosts: any` reaches this network too; a name without an address uses up attempts', async () => {
-  const { url, port, got } = await server()
-  const { sink } = await sinkWith()
+  const { url, port, got } = await bench.server()
+  const { sink } = await bench.sink()
   const there = targetOf({ url: `http://localhost:${port}/`, hosts: 'any' })
   const nowhere = targetOf({ url: 'http://nowhere.invalid/', hosts: 'any' })
   const [first, second] = await sink.send([outboundTo(there, fields), outboundTo(nowhere, fields)], never)
@@ -227,7 +213,7 @@ test.each([
 
 test('TLS: the authority of the connection is believed, a client certificate is shown, others get nothing', async () => {
   const authority = new Authority()
-  afterwards.push(() => authority.end())
+  bench.later(() => authority.end())
   const { cert, key } = authority.issue()
   const own = authority.issue({ cn: 'shop' })
   const files = { cert: readFileSync(cert), key: readFileSync(key), ca: readFileSync(authority.ca) }
@@ -237,15 +223,15 @@ test('TLS: the authority of the connection is believed, a client certificate is 
     response.writeHead(204).end()
   })
   await new Promise<void>((done) => secured.listen(0, '127.0.0.1', done))
-  afterwards.push(() => {
+  bench.later(() => {
     secured.closeAllConnections()
     secured.close()
   })
   const target = targetOf({ url: `https://localhost:${(secured.address() as AddressInfo).port}/` })
-  const { sink } = await sinkWith({ tls: { ca: authority.ca, cert: own.cert, key: own.key } })
+  const { sink } = await bench.sink({ tls: { ca: authority.ca, cert: own.cert, key: own.key } })
   expect(codes(await sink.send([outboundTo(target, fields)], never))).toEqual(['delivered'])
   expect(names).toEqual(['shop'])
-  const { sink: stranger } = await sinkWith()
+  const { sink: stranger } = await bench.sink()
   const [outcome] = await stranger.send([outboundTo(target, fields)], never)
   expect(outcome).toMatchObject({ kind: 'retryable', error: { code: 'DESTINATION_UNAVAILABLE' } })
   expect((outcome as { error: Error }).error.message).toContain('does tls.ca name the authority')

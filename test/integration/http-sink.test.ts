@@ -2,37 +2,17 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, expect, test } from '@jest/globals'
 import type { Outcome } from '../../src/adapter/contract.ts'
-import { openHttpSink, serve, serveBytes, targetOf } from '../support/contexts/http-server.ts'
+import { HttpBench, targetOf } from '../support/contexts/http-server.ts'
 import { codes, never, outboundTo } from '../support/contexts/messages.ts'
 import { eventually } from '../support/poll.ts'
 import { freePort } from '../support/ports.ts'
 
-const afterwards: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const end of afterwards.splice(0).reverse()) await end()
-})
-
-async function server(...parts: Parameters<typeof serve>) {
-  const served = await serve(...parts)
-  afterwards.push(() => served.close())
-  return served
-}
-
-async function bytes(...parts: Parameters<typeof serveBytes>) {
-  const served = await serveBytes(...parts)
-  afterwards.push(() => served.close())
-  return served
-}
-
-async function sinkWith(...parts: Parameters<typeof openHttpSink>) {
-  const opened = await openHttpSink(...parts)
-  afterwards.push(() => opened.sink.close())
-  return opened
-}
+const bench = new HttpBench()
+afterEach(() => bench.end())
 
 type Fields = Parameters<typeof outboundTo>[1]
 async function sendOne(url: string, { target = {}, fields = {} as Fields, settings = {} } = {}): Promise<Outcome> {
-  const { sink } = await sinkWith(settings)
+  const { sink } = await bench.sink(settings)
   const [outcome] = await sink.send([outboundTo(targetOf({ url, ...target }), fields)], never)
   return outcome!
 }
@@ -40,7 +20,7 @@ async function sendOne(url: string, { target = {}, fields = {} as Fields, settin
 const errorOf = (outcome: Outcome) => (outcome.kind === 'delivered' ? undefined : outcome.error)
 
 test('a message is a POST with its payload, its fields as ce- headers and its id as Idempotency-Key', async () => {
-  const { url, got } = await server()
+  const { url, got } = await bench.server()
   const fields = {
     messageId: 'order 7/ä',
     payload: '{"a":1}',
@@ -64,8 +44,8 @@ test('a message is a POST with its payload, its fields as ce- headers and its id
 })
 
 test.each(['cloudevents', 'envelope', 'raw'] as const)('format %s', async (format) => {
-  const { url, got } = await server()
-  const { sink } = await sinkWith()
+  const { url, got } = await bench.server()
+  const { sink } = await bench.sink()
   const outbound = outboundTo(targetOf({ url }), { payload: '{"a":1}', contentType: 'application/json' })
   await sink.send([{ ...outbound, format, hops: 'plant,shop' }], never)
   const type = got[0]!.headers['content-type']
@@ -95,7 +75,7 @@ test.each([
   [500, 'PEER_FAILED'],
   [503, 'DESTINATION_UNAVAILABLE'],
 ])('%i is %s', async (status, code) => {
-  const { url, got } = await server((_got, response) =>
+  const { url, got } = await bench.server((_got, response) =>
     response.writeHead(status, { location: '/else?t=1' }).end('because'),
   )
   const outcome = await sendOne(url)
@@ -108,7 +88,7 @@ test.each([
 })
 
 test('an error shows the first KiB of the answer, on one line, without our credentials', async () => {
-  const { url } = await server(({ headers }, response) =>
+  const { url } = await bench.server(({ headers }, response) =>
     response.writeHead(400).end(`no\n${headers.authorization} ${'x'.repeat(100_000)}`),
   )
   const outcome = await sendOne(url, { settings: { auth: { token: 'very-secret-token' } } })
@@ -122,9 +102,9 @@ test.each([
   [new Date(Date.now() + 30_000).toUTCString(), 29_000],
   ['99999999', 3_600_000],
 ])('Retry-After: %s is honoured, and nothing else is sent to that server before', async (text, ms) => {
-  const { url, got } = await server((_got, response) => response.writeHead(429, { 'retry-after': text }).end())
-  const other = await server()
-  const { sink } = await sinkWith()
+  const { url, got } = await bench.server((_got, response) => response.writeHead(429, { 'retry-after': text }).end())
+  const other = await bench.server()
+  const { sink } = await bench.sink()
   const [first] = await sink.send([outboundTo(targetOf({ url: `${url}/a` }))], never)
   const [second] = await sink.send([outboundTo(targetOf({ url: `${url}/b` }))], never)
   const waits = [first, second].map((outcome) => (errorOf(outcome!) as { retryAfterMs?: number }).retryAfterMs!)
@@ -137,8 +117,10 @@ test.each([
 })
 
 test('410 stops the target, loudly, and no other', async () => {
-  const { url, got } = await server(({ path }, response) => response.writeHead(path === '/gone' ? 410 : 204).end())
-  const { sink, context } = await sinkWith()
+  const { url, got } = await bench.server(({ path }, response) =>
+    response.writeHead(path === '/gone' ? 410 : 204).end(),
+  )
+  const { sink, context } = await bench.sink()
   const send = async (path: string) => codes(await sink.send([outboundTo(targetOf({ url: url + path }))], never))
   expect([await send('/gone'), await send('/gone'), await send('/there')].flat()).toEqual([
     'MESSAGE_UNROUTABLE',
@@ -150,8 +132,8 @@ test('410 stops the target, loudly, and no other', async () => {
 })
 
 test('a server that is not there keeps back what goes to it, without an attempt, and nothing else', async () => {
-  const { url } = await server()
-  const { sink } = await sinkWith()
+  const { url } = await bench.server()
+  const { sink } = await bench.sink()
   const away = targetOf({ url: `http://127.0.0.1:${await freePort()}/` })
   for (const _time of [1, 2, 3]) {
     const [lost, other] = await sink.send([outboundTo(away), outboundTo(targetOf({ url }))], never)
@@ -165,15 +147,15 @@ test('a server that is not there keeps back what goes to it, without an attempt,
 })
 
 test('a silent server has its time, and then the message waits', async () => {
-  const { url } = await server(() => {})
+  const { url } = await bench.server(() => {})
   const outcome = await sendOne(url, { target: { timeout: '200ms' } })
   expect(outcome).toMatchObject({ kind: 'retryable', error: { code: 'DESTINATION_UNAVAILABLE' } })
   expect(errorOf(outcome)!.message).toContain('no answer within 200 ms')
 })
 
 test('three requests in a row without an answer, and a server is left alone for a while', async () => {
-  const { url, got } = await server(() => {})
-  const { sink } = await sinkWith()
+  const { url, got } = await bench.server(() => {})
+  const { sink } = await bench.sink()
   const target = targetOf({ url, timeout: '100ms' })
   let sent = 0
   for (; sent < 40 && got.length === sent; sent += 1) await sink.send([outboundTo(target)], never)
@@ -181,11 +163,11 @@ test('three requests in a row without an answer, and a server is left alone for 
 })
 
 test('a connection that breaks before the answer is tried once more at once; the second time the message waits', async () => {
-  const { url, got } = await server((_got, response, nth) => {
+  const { url, got } = await bench.server((_got, response, nth) => {
     if (nth <= 3) response.socket!.destroy()
     else response.writeHead(204).end()
   })
-  const { sink } = await sinkWith()
+  const { sink } = await bench.sink()
   const send = async () => codes(await sink.send([outboundTo(targetOf({ url }))], never))
   expect(await send()).toEqual(['DESTINATION_UNAVAILABLE'])
   expect(got).toHaveLength(2)
@@ -195,11 +177,11 @@ test('a connection that breaks before the answer is tried once more at once; the
 })
 
 test('a connection that the server closes as it is used again costs nothing', async () => {
-  const peer = await bytes((socket, nth) => {
+  const peer = await bench.bytes((socket, nth) => {
     if (nth === 2) return void socket.resetAndDestroy() // the second request on the connection kept alive
     socket.write('HTTP/1.1 204 No Content\r\nkeep-alive: timeout=60\r\n\r\n')
   })
-  const { sink } = await sinkWith()
+  const { sink } = await bench.sink()
   const target = targetOf({ url: peer.url })
   expect(codes(await sink.send([outboundTo(target)], never))).toEqual(['delivered'])
   expect(codes(await sink.send([outboundTo(target)], never))).toEqual(['delivered'])
@@ -207,34 +189,34 @@ test('a connection that the server closes as it is used again costs nothing', as
 })
 
 test('an answer that breaks off after its status has said what there is to say', async () => {
-  const peer = await bytes((socket) => {
+  const peer = await bench.bytes((socket) => {
     socket.write('HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nhalf', () => socket.resetAndDestroy())
   })
   expect(await sendOne(peer.url)).toEqual({ kind: 'delivered' })
   const dapr = await sendOne(peer.url, { target: { answers: 'dapr' } })
   expect(dapr).toMatchObject({ kind: 'retryable', error: { code: 'DESTINATION_UNAVAILABLE' } })
-  const refusal = await bytes((socket) => {
+  const refusal = await bench.bytes((socket) => {
     socket.write('HTTP/1.1 400 Bad\r\ncontent-length: 1000\r\n\r\nbecause', () => socket.resetAndDestroy())
   })
   expect(errorOf(await sendOne(refusal.url))!.message).toContain('answered 400')
 })
 
 test('what speaks no HTTP is waited for', async () => {
-  const peer = await bytes((socket) => void socket.write('220 smtp.example.com ESMTP\r\n'))
+  const peer = await bench.bytes((socket) => void socket.write('220 smtp.example.com ESMTP\r\n'))
   const outcome = await sendOne(peer.url)
   expect(outcome).toMatchObject({ kind: 'retryable', error: { code: 'DESTINATION_UNAVAILABLE' } })
   expect(errorOf(outcome)!.message).toContain('does not match the HTTP/1.1 protocol')
 })
 
 test('a body without end and one that trickles hold nobody up, and are not kept', async () => {
-  const { url, server: node } = await server(({ path }, response) => {
+  const { url, server: node } = await bench.server(({ path }, response) => {
     response.writeHead(path === '/error' ? 500 : 200)
     const write = () => {
       if (!response.destroyed) response.write('x'.repeat(path === '/slow' ? 1 : 100_000), () => setImmediate(write))
     }
     write()
   })
-  const { sink } = await sinkWith()
+  const { sink } = await bench.sink()
   const send = (path: string) => sink.send([outboundTo(targetOf({ url: url + path, timeout: '1s' }))], never)
   expect(codes(await send('/huge'))).toEqual(['delivered'])
   expect(codes(await send('/error'))).toEqual(['PEER_FAILED'])
@@ -244,9 +226,9 @@ test('a body without end and one that trickles hold nobody up, and are not kept'
 })
 
 test('what one server holds back does not keep another waiting', async () => {
-  const slow = await server(() => {})
-  const { url } = await server()
-  const { sink } = await sinkWith()
+  const slow = await bench.server(() => {})
+  const { url } = await bench.server()
+  const { sink } = await bench.sink()
   const waiting = sink.send([outboundTo(targetOf({ url: slow.url, timeout: '20s' }))], never)
   expect(codes(await sink.send([outboundTo(targetOf({ url }))], never))).toEqual(['delivered'])
   await sink.close()
@@ -254,8 +236,8 @@ test('what one server holds back does not keep another waiting', async () => {
 })
 
 test('an abort ends what is under way', async () => {
-  const { url } = await server(() => {})
-  const { sink } = await sinkWith()
+  const { url } = await bench.server(() => {})
+  const { sink } = await bench.sink()
   const abort = new AbortController()
   const waiting = sink.send([outboundTo(targetOf({ url, timeout: '20s' }))], abort.signal)
   await sleep(50)
@@ -273,15 +255,15 @@ test.each([
   [404, '', 'MESSAGE_UNROUTABLE'],
   [400, '', 'PEER_FAILED'],
 ])('an application of Dapr that answers %i %s: %s', async (status, body, code) => {
-  const { url } = await server((_got, response) => response.writeHead(status).end(body))
+  const { url } = await bench.server((_got, response) => response.writeHead(status).end(body))
   expect(codes([await sendOne(url, { target: { answers: 'dapr' } })])).toEqual([code])
 })
 
 test('what is asked is answered on the spot: status, type and body are the reply', async () => {
-  const { url } = await server(({ body }, response) =>
+  const { url } = await bench.server(({ body }, response) =>
     response.writeHead(201, { 'content-type': 'application/json', 'x-kind': 'quote' }).end(`{"echo":${body}}`),
   )
-  const { sink } = await sinkWith({ maxReplySize: '1KiB' })
+  const { sink } = await bench.sink({ maxReplySize: '1KiB' })
   const ask = { token: 't-1', replyTo: undefined, isOver: false }
   const outbound = { ...outboundTo(targetOf({ url: `${url}/quote` }), { payload: '7' }), ask }
   const [outcome] = await sink.send([outbound], never)
@@ -297,14 +279,14 @@ test('what is asked is answered on the spot: status, type and body are the reply
 })
 
 test('a batch is one request; each message has the outcome that the answer gives it, else its status', async () => {
-  const { url, got } = await server(({ path, body }, response) => {
+  const { url, got } = await bench.server(({ path, body }, response) => {
     const items = (JSON.parse(body) as unknown[]).map((_, at) =>
       at === 1 ? { status: 400, error: 'no such thing' } : at === 2 ? { error: 'what?' } : { status: 200 },
     )
     if (path === '/each') response.writeHead(207).end(JSON.stringify(items))
     else response.writeHead(503).end()
   })
-  const { sink } = await sinkWith()
+  const { sink } = await bench.sink()
   const batch = (path: string, mode: string) =>
     ['{"n":1}', '2', 'text', '{"n":4}'].map((payload) =>
       outboundTo(targetOf({ url: url + path, batch: { mode } }), { payload, contentType: 'application/json' }),
@@ -327,8 +309,8 @@ test('a batch is one request; each message has the outcome that the answer gives
 })
 
 test('a batch holds no more than it may, and what cannot stand in it fails alone', async () => {
-  const { url, got } = await server()
-  const { sink } = await sinkWith()
+  const { url, got } = await bench.server()
+  const { sink } = await bench.sink()
   const target = targetOf({ url, batch: { mode: 'json', maxMessages: 2 } })
   const payloads = ['1', '2', Buffer.from([0xff, 0xfe]), '3']
   const outcomes = await sink.send(

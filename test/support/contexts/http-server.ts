@@ -98,3 +98,35 @@ export async function openHttpSink(
   await sink.open(never)
   return { sink, context }
 }
+
+/** Servers and sinks of a test; `end` closes them all, the latest first. */
+export class HttpBench {
+  readonly #ends: (() => unknown)[] = []
+
+  async server(...parts: Parameters<typeof serve>): Promise<TestServer> {
+    return this.#closing(await serve(...parts))
+  }
+
+  async bytes(...parts: Parameters<typeof serveBytes>) {
+    return this.#closing(await serveBytes(...parts))
+  }
+
+  async sink(...parts: Parameters<typeof openHttpSink>) {
+    const opened = await openHttpSink(...parts)
+    this.later(() => opened.sink.close())
+    return opened
+  }
+
+  later(end: () => unknown): void {
+    this.#ends.push(end)
+  }
+
+  async end(): Promise<void> {
+    for (const end of this.#ends.splice(0).reverse()) await end()
+  }
+
+  #closing<T extends { close(): Promise<void> }>(served: T): T {
+    this.later(() => served.close())
+    return served
+  }
+}
